@@ -1,0 +1,95 @@
+"""What a user reads in an answer: forms, style sheets, whose page it is, how long to wait."""
+
+from __future__ import annotations
+
+import re
+from email.utils import parsedate_to_datetime
+from html.parser import HTMLParser
+from time import time
+
+_ASSET = re.compile(r"""(?:href|src)=["']?(/static/[^"'\s>]+)""")
+_HEAD = re.compile(r"<(header|nav)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
+_TOKEN = re.compile(r"""<input\b[^>]*\bname=["']?csrf_token["'\s][^>]*>""", re.IGNORECASE)
+_VALUE = re.compile(r"""\bvalue=["']([^"']*)["']""", re.IGNORECASE)
+
+
+class FormError(ValueError):
+    """A page without the form that was looked for, or a form that asks for something unknown."""
+
+
+def assets(html: str) -> list[str]:
+    """The paths of our own static files that the page refers to, each once, in order."""
+    return list(dict.fromkeys(_ASSET.findall(html)))
+
+
+def csrf_token(html: str) -> str | None:
+    """The value of the first hidden ``csrf_token``, or None."""
+    field = _TOKEN.search(html)
+    value = _VALUE.search(field[0]) if field else None
+    return value[1] if value else None
+
+
+def head(html: str) -> str:
+    """The part of a page that says who is logged in: its headers and navigation."""
+    return "\n".join(match[0] for match in _HEAD.finditer(html))
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds that a ``Retry-After`` asks for (both its forms), None without a usable one."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
+    except (ValueError, TypeError):
+        return None
+
+
+class _Forms(HTMLParser):
+    """Collects the fields of every form, as a browser would send them untouched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[tuple[str, dict[str, tuple[str, str]]]] = []
+        self._open = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.forms.append((found.get("action", ""), {}))
+            self._open = True
+        elif self._open and tag in {"input", "textarea", "select"} and found.get("name"):
+            kind = found.get("type", "text").lower() if tag == "input" else tag
+            self.forms[-1][1][found["name"]] = (kind, found.get("value", ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._open = False
+
+
+def fill(html: str, answers: dict[str, str], *, password: str = "") -> dict[str, str]:
+    """Fill in the form that has all of *answers*' fields, and return what a browser would send.
+
+    Hidden fields are kept, every password field gets *password*. Raises FormError when no form has
+    those fields, or when the form has another visible field that somebody would have to fill in.
+    """
+    parser = _Forms()
+    parser.feed(html)
+    for _, fields in parser.forms:
+        if answers.keys() <= fields.keys():
+            break
+    else:
+        raise FormError(f"no form with the field {' and '.join(answers)}")
+    sent = {}
+    for name, (kind, value) in fields.items():
+        if name in answers:
+            sent[name] = answers[name]
+        elif kind == "password":
+            sent[name] = password
+        elif kind == "hidden":
+            sent[name] = value
+        elif kind not in {"submit", "button", "reset", "checkbox", "radio", "image"}:
+            raise FormError(f"the form asks for {name!r} too, which the test user does not know")
+    return sent

@@ -1,0 +1,258 @@
+"""The command line: ``python -m loadtest [--profile P] [--host URL]``.
+
+With a profile it runs Locust headless in a process of its own (Locust patches the interpreter it
+runs in), writes a folder under ``results/loadtest/<profile>/``, prints a short table and exits with
+0 (every threshold kept), 1 (one broken), 2 (usage) or 3 (could not run); 130 when stopped by hand.
+Without one it starts Locust's web page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from loadtest import profiles, target
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+LOCUSTFILE = CHECKOUT / "loadtest" / "locustfile.py"
+
+EXIT_BROKEN, EXIT_USAGE, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED = 1, 2, 3, 130
+# A user finishes the task it is in and logs out; what takes longer than this is cut off.
+STOP_TIMEOUT_SECONDS = 10
+BUSY_GENERATOR_PERCENT = 85
+MUCH_STOLEN = 0.05
+
+
+class CouldNotRun(Exception):
+    """Locust did not do its work; the text says why and what to do."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what *argv* asks for and return the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        profile = profiles.read(arguments.profile, os.environ) if arguments.profile else None
+        host = target.resolve(arguments.host, os.environ)
+        target.check_answers(host)
+        if profile is None:
+            return serve_page(host, arguments.web_host, arguments.web_port)
+        return run_profile(profile, host, Path(arguments.results))
+    except profiles.ProfileError as error:
+        return _complain(str(error), EXIT_USAGE)
+    except target.TargetError as error:
+        return _complain(str(error), EXIT_USAGE if error.usage else EXIT_COULD_NOT_RUN)
+    except CouldNotRun as error:
+        return _complain(str(error), EXIT_COULD_NOT_RUN)
+
+
+def run_profile(profile: profiles.Profile, host: str, results: Path) -> int:
+    """Run *profile* against *host*, report, and return the exit code. Raises CouldNotRun."""
+    folder = _new_folder(results / profile.name)
+    bound = f"{profile.seconds:,.0f} s"
+    if profile.requests:
+        bound = f"{profile.requests:,} requests or {bound}"
+    print(f"{profile.name}: {profile.users} users against {host} for {bound}", flush=True)
+    command = [
+        *_locust(host),
+        "--headless",
+        "--only-summary",
+        f"--stop-timeout={STOP_TIMEOUT_SECONDS}",
+        f"--csv={folder / 'locust'}",
+        f"--json-file={folder / 'locust'}",
+        f"--html={folder / 'report.html'}",
+        f"--logfile={folder / 'locust.log'}",
+    ]
+    code, stopped = _supervise(command, LOADTEST_PROFILE=profile.name, LOADTEST_OUT=str(folder))
+    if sys.stdout.isatty():
+        print()
+    _point_latest(folder)
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if stopped:
+            return EXIT_INTERRUPTED
+        raise CouldNotRun(
+            f"Locust ended with {code} and left no summary: "
+            f"see what it says above and in {folder / 'locust.log'}"
+        ) from None
+    print(table(summary))
+    print(f"report  {folder / 'report.html'}")
+    return code
+
+
+def serve_page(host: str, web_host: str, port: int) -> int:
+    """Run Locust's web page until Ctrl-C; return the exit code. Raises CouldNotRun."""
+    address = f"http://{'127.0.0.1' if web_host == '0.0.0.0' else web_host}:{port}"  # noqa: S104
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((web_host, port))
+        except OSError as error:
+            raise CouldNotRun(
+                f"cannot listen on {web_host}:{port} ({error.strerror}): "
+                "give another port with --web-port"
+            ) from error
+    print(f"Locust's page: {address}  (aimed at {host}; Ctrl-C ends it)", flush=True)
+    command = [
+        *_locust(host),
+        "--class-picker",
+        f"--stop-timeout={STOP_TIMEOUT_SECONDS}",
+        f"--web-host={web_host}",
+        f"--web-port={port}",
+        "--loglevel=WARNING",
+    ]
+    code, stopped = _supervise(command)
+    return 0 if stopped else code
+
+
+def table(summary: dict[str, Any]) -> str:
+    """The run in a few lines: requests, failures, thresholds, and what to bear in mind."""
+    total = {
+        "request": "all",
+        "failures": summary["errors"] + summary["refused"],
+        "max_ms": max((row["max_ms"] for row in summary["rows"]), default=None),
+        **{key: summary[key] for key in ("requests", "rps", "p50_ms", "p95_ms", "p99_ms")},
+    }
+    width = max([30, *(len(row["request"]) for row in summary["rows"])])
+    lines = [
+        "",
+        f"{'request':<{width}} {'number':>9} {'failed':>7} {'per s':>7}"
+        f" {'p50':>7} {'p95':>7} {'p99':>7} {'max ms':>8}",
+    ]
+    for row in [*summary["rows"], total]:
+        lines.append(
+            f"{row['request']:<{width}} {row['requests']:>9,} {row['failures']:>7,}"
+            f" {row['rps']:>7,.1f} {_ms(row['p50_ms']):>7} {_ms(row['p95_ms']):>7}"
+            f" {_ms(row['p99_ms']):>7} {_ms(row['max_ms']):>8}"
+        )
+    if summary["failures"]:
+        lines.append("")
+        for failure in summary["failures"]:
+            lines.append(f"{failure['count']:>9,} x {failure['request']}: {failure['failure']}")
+    lines.append("")
+    for rule in summary["thresholds"]:
+        word = "kept" if rule["kept"] else "BROKEN"
+        lines.append(f"{word:<8}{rule['name']:<18}{rule['found']:>12}   {rule['limit']}")
+    lines += ["", *_notes(summary), _verdict(summary)]
+    return "\n".join(lines)
+
+
+def _notes(summary: dict[str, Any]) -> list[str]:
+    notes = []
+    cpu = summary["generator"]["cpu_percent_of_a_core"]
+    if cpu is not None and cpu > BUSY_GENERATOR_PERCENT:
+        notes.append(
+            f"note    the load generator used {cpu:.0f} % of its core: the latencies are partly its"
+        )
+    stolen = summary["generator"]["stolen_share"]
+    if stolen is not None and stolen > MUCH_STOLEN:
+        notes.append(f"note    the host gave {stolen:.0%} of this machine's CPU time to others")
+    return notes
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+    broken = [rule["name"] for rule in summary["thresholds"] if not rule["kept"]]
+    if summary["interrupted"]:
+        state = f"stopped by hand after {summary['seconds']:.0f} s"
+        return f"{summary['profile']}: {state}" + f"; broken: {', '.join(broken)}" * bool(broken)
+    if broken:
+        return f"{summary['profile']}: BROKEN: {', '.join(broken)}"
+    return f"{summary['profile']}: every threshold kept"
+
+
+def _supervise(command: list[str], **environment: str) -> tuple[int, bool]:
+    """Run *command*; return its exit code and whether it was stopped by a signal to us.
+
+    Locust gets a session of its own: a terminal's Ctrl-C would reach it a second time, in the
+    middle of its report. The first signal becomes one SIGINT, the second ends it at once.
+    """
+    paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            **environment,
+        },
+    )
+    stopped = False
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        if stopped:
+            child.kill()
+        else:
+            child.send_signal(signal.SIGINT)
+            print("\nstopping; once more to end it at once", file=sys.stderr, flush=True)
+        stopped = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return child.wait(), stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _locust(host: str) -> list[str]:
+    return [sys.executable, "-m", "locust", f"--locustfile={LOCUSTFILE}", f"--host={host}"]
+
+
+def _new_folder(parent: Path) -> Path:
+    """A new folder named for the moment; two runs that start in one second get two."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
+    for name in (stamp, *(f"{stamp}-{number}" for number in range(2, 100))):
+        try:
+            (parent / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise CouldNotRun(
+                f"cannot write results to {parent} ({error.strerror}): give another --results"
+            ) from error
+        return parent / name
+    raise CouldNotRun(f"cannot find a free name in {parent}: try again in a second")
+
+
+def _point_latest(folder: Path) -> None:
+    new = folder.parent / f".latest-{os.getpid()}-{time.monotonic_ns()}"
+    new.symlink_to(folder.name)
+    new.replace(folder.parent / "latest")
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = ", ".join(profiles.PROFILES)
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest",
+        description="Load the running stack: headless with --profile, else on Locust's web page.",
+    )
+    parser.add_argument("--profile", help=f"one of {names}")
+    parser.add_argument("--host", help="address to load (default: HOST=, else the running stack)")
+    parser.add_argument("--results", default="results/loadtest", help="default: %(default)s")
+    parser.add_argument("--web-host", default="127.0.0.1", help="Locust's page; %(default)s")
+    parser.add_argument("--web-port", default=8089, type=int, help="Locust's page; %(default)s")
+    return parser
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"loadtest: {message}", file=sys.stderr)
+    return code

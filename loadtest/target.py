@@ -1,0 +1,104 @@
+"""Which address gets the load, and whether it may.
+
+A load test at an address of somebody else's is an attack. Only loopback and our own stack are
+loaded; anything else needs ``ALLOW_REMOTE=yes``, said by whoever answers for that server.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+# The one service of docker-compose.yml that speaks HTTP. Other names without a dot are not taken
+# for containers: an office's DNS resolves them too.
+COMPOSE_SERVICE = "nginx"
+
+
+class TargetError(Exception):
+    """The address cannot be loaded. *remedy* says what to do; *usage*: the request was wrong."""
+
+    def __init__(self, message: str, remedy: str, *, usage: bool = False) -> None:
+        super().__init__(f"{message}: {remedy}")
+        self.usage = usage
+
+
+def resolve(host: str | None, environ: Mapping[str, str]) -> str:
+    """Return the base URL to load: *host*, ``HOST``, or the running stack. Raises TargetError."""
+    given = host or environ.get("HOST")
+    url = (given or _stack_url()).rstrip("/")
+    refuse_foreign(url, environ)
+    return url
+
+
+def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
+    """Raise TargetError unless *url* is loopback, our compose service, or explicitly allowed."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
+        raise TargetError(
+            f"HOST={url!r} is not an address",
+            "give scheme, host and port alone, such as http://127.0.0.1:8080",
+            usage=True,
+        )
+    if environ.get("ALLOW_REMOTE") == "yes":
+        return
+    name = parts.hostname
+    addresses = _addresses(name)
+    loopback = all(address.is_loopback for address in addresses)
+    container = name == COMPOSE_SERVICE and all(address.is_private for address in addresses)
+    if not loopback and not container:
+        raise TargetError(
+            f"{name} is not this machine and not the stack's own container",
+            "load tests only what is yours; if that server is, and its owners know, "
+            "say so with ALLOW_REMOTE=yes",
+            usage=True,
+        )
+
+
+def check_answers(url: str) -> None:
+    """Raise TargetError unless the stack at *url* answers and says that it is ready."""
+    try:
+        # The scheme is http or https: refuse_foreign() saw to it.
+        with urllib.request.urlopen(f"{url}/readyz", timeout=10):  # noqa: S310
+            return
+    except urllib.error.HTTPError as error:
+        if error.code == 404:  # somebody else's app, without our /readyz: it does answer
+            return
+        message = f"{url} answers but is not ready (GET /readyz: {error.code})"
+        raise TargetError(message, "look at `make status` and `make logs`") from error
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        raise TargetError(
+            f"{url} does not answer ({reason})", "start the stack with `make up`, or give HOST="
+        ) from error
+
+
+def _stack_url() -> str:
+    answer = subprocess.run(
+        [sys.executable, "-m", "stack", "url"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    lines = answer.stdout.split()
+    if answer.returncode != 0 or not lines:
+        detail = (answer.stderr.strip().splitlines() or ["it is not up"])[-1]
+        raise TargetError(f"no running stack ({detail})", "start it with `make up`, or give HOST=")
+    return lines[-1]
+
+
+def _addresses(name: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise TargetError(
+            f"the name {name} has no address ({error.strerror})", "check HOST="
+        ) from error
+    # A link-local address carries its interface behind a %.
+    return [ipaddress.ip_address(str(entry[4][0]).split("%")[0]) for entry in found]
