@@ -1,8 +1,8 @@
 """The Flask app. `create_app()` is its table of contents: read on from whatever it names.
 
-What a request meets before it gets here is in nginx/ and uwsgi/. They decide the client's address,
-the scheme and the host, and set them as REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST; the app believes
-those and no forwarding header, which is why there is no ProxyFix here.
+What a request meets before it gets here is in nginx/ and uwsgi/. nginx decides the client's
+address, the scheme and the host, and sets them as REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST; the
+app believes those and no forwarding header, which is why there is no ProxyFix here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from app.json_provider import BoundedJSONProvider
 from app.security import SecurityManager
 from app.sessions import connect
 from app.settings import Settings
-
-__version__ = "0.1.0"
 
 
 def create_app(
@@ -51,7 +49,7 @@ def create_app(
     app.register_blueprint(auth.blueprint)
     app.register_blueprint(admin.blueprint)
     app.register_blueprint(posts.blueprint)
-    app.register_blueprint(ops.create_blueprint(settings))
+    app.register_blueprint(ops.create_blueprint(settings, redis))
     if settings.workload:
         app.register_blueprint(workload.blueprint)
     return app

@@ -1,8 +1,8 @@
 """Static files under names that change with their content, so that they can be cached for ever.
 
-`python -m app.assets OUT` writes them for nginx, each beside its gzip variant; the app computes the
-same names for its pages (static_files.py). Only the standard library is used here, because the image
-of nginx has nothing else: without Flask, run it as `python app/assets.py OUT`.
+`python -m app.assets OUT` writes them for nginx, each beside its gzip variant; the app computes
+the same names for its pages (static_files.py). Only the standard library is used here, because the
+image of nginx has nothing else: where Flask is missing, run it as `python app/assets.py OUT`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def read_all(folder: Path = STATIC) -> dict[str, bytes]:
 def write_all(out: Path, folder: Path = STATIC) -> list[Path]:
     """Write hashed copies and gzip variants into *out*; the same content gives the same bytes.
 
-    Files of earlier releases are left alone: pages that were sent before a deploy still ask for them.
+    Files of earlier releases are left alone: pages sent before a deploy still ask for them.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []

@@ -10,8 +10,8 @@ from flask.json.provider import DefaultJSONProvider
 class BoundedJSONProvider(DefaultJSONProvider):
     """Flask's provider, with a body nested beyond Python's recursion limit as an ordinary bad body.
 
-    Werkzeug answers 400 to a ValueError from here and lets everything else through, so 5,000 opening
-    brackets would be a 500, even with `get_json(silent=True)`.
+    Werkzeug answers 400 to a ValueError from here and lets everything else through, so 5,000
+    opening brackets would be a 500, even with `get_json(silent=True)`.
     """
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:

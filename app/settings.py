@@ -89,6 +89,7 @@ class Settings:
             # A form left open outlives one hour; it must not outlive the session, and does not:
             # the token is bound to a value that is kept in it.
             "WTF_CSRF_TIME_LIMIT": None,
+            "STACK_NAME": self.name,
         }
 
 

@@ -1,4 +1,4 @@
-"""Static files as the app sees them: `asset()` in templates, and an answer where no nginx gives one."""
+"""Static files in the app: `asset()` for templates, and answers where no nginx gives them."""
 
 from __future__ import annotations
 

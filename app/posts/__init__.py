@@ -1,0 +1,149 @@
+"""The notice board: everybody who is logged in reads, writes, and edits or deletes their own posts.
+
+Who holds `posts.moderate` may delete anybody's, and edit nobody else's: words stay their author's.
+"""
+
+from __future__ import annotations
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    flash,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.blueprints import BlueprintSetupState
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.posts.forms import TEXT_LIMIT, TITLE_LIMIT, PostForm
+from app.posts.store import Post, PostStore
+from app.security import current_user, login_required
+
+PAGE_SIZE = 20
+MAX_PAGE = 1_000_000
+
+blueprint = Blueprint("posts", __name__, url_prefix="/posts", template_folder="templates")
+ONE = "/<string(length=16):post_id>"
+
+
+@blueprint.record_once
+def prepare(state: BlueprintSetupState) -> None:
+    state.app.extensions["posts"] = PostStore(state.app.extensions["redis"])
+
+
+@blueprint.after_request
+def keep_out_of_caches(response: Response) -> Response:
+    """After logging out on a shared computer, the Back button must not show what was there."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/")
+@login_required
+def index() -> str:
+    return _list(PostForm(formdata=None), _page_number())
+
+
+@blueprint.post("/")
+@login_required
+def write() -> BaseResponse | tuple[str, int]:
+    form = PostForm()
+    if not form.validate():
+        return _list(form, 1), 422
+    post_id = _store().write(
+        author_id=current_user.id,
+        author=current_user.name,
+        title=form.title.data,
+        text=form.text.data,
+    )
+    flash("Your post is published.", "success")
+    return redirect(url_for("posts.read", post_id=post_id), 303)
+
+
+@blueprint.get(ONE)
+@login_required
+def read(post_id: str) -> str:
+    post = _found(post_id)
+    return render_template(
+        "posts/read.html", post=post, may_edit=_may_edit(post), may_delete=_may_delete(post)
+    )
+
+
+@blueprint.route(f"{ONE}/edit", methods=["GET", "POST"])
+@login_required
+def edit(post_id: str) -> str | BaseResponse | tuple[str, int]:
+    post = _found(post_id)
+    if not _may_edit(post):
+        abort(403, "Only its author can edit a post.")
+    form = PostForm(obj=post)
+    if request.method == "GET":
+        return render_template("posts/edit.html", post=post, form=form)
+    if not form.validate():
+        return render_template("posts/edit.html", post=post, form=form), 422
+    if not _store().edit(post_id, title=form.title.data, text=form.text.data):
+        abort(404)
+    flash("Your changes are saved.", "success")
+    return redirect(url_for("posts.read", post_id=post_id), 303)
+
+
+@blueprint.get(f"{ONE}/delete")
+@login_required
+def confirm_delete(post_id: str) -> str:
+    return render_template("posts/delete.html", post=_deletable(post_id))
+
+
+@blueprint.post(f"{ONE}/delete")
+@login_required
+def delete(post_id: str) -> BaseResponse:
+    _store().delete(_deletable(post_id).id)
+    flash("The post is deleted.", "success")
+    return redirect(url_for("posts.index"), 303)
+
+
+def _list(form: PostForm, number: int) -> str:
+    page = _store().page(number, PAGE_SIZE)
+    if number > page.pages:
+        abort(404, f"There is no page {number}: the last one is {page.pages}.")
+    return render_template(
+        "posts/index.html", page=page, form=form, title_limit=TITLE_LIMIT, text_limit=TEXT_LIMIT
+    )
+
+
+def _page_number() -> int:
+    text = request.args.get("page", "1")
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= number <= MAX_PAGE:
+        abort(400, "page must be a whole number from 1, such as ?page=2.")
+    return number
+
+
+def _store() -> PostStore:
+    store: PostStore = current_app.extensions["posts"]
+    return store
+
+
+def _found(post_id: str) -> Post:
+    post = _store().get(post_id)
+    if post is None:
+        abort(404, "There is no such post. It may have been deleted.")
+    return post
+
+
+def _deletable(post_id: str) -> Post:
+    post = _found(post_id)
+    if not _may_delete(post):
+        abort(403, "Only its author or a moderator can delete a post.")
+    return post
+
+
+def _may_edit(post: Post) -> bool:
+    # By id: a name may belong to somebody else after its account is deleted.
+    return bool(post.author_id == current_user.id)
+
+
+def _may_delete(post: Post) -> bool:
+    return _may_edit(post) or "posts.moderate" in current_user.permissions

@@ -1,0 +1,53 @@
+"""The form behind writing and editing a post."""
+
+from __future__ import annotations
+
+import re
+
+from flask_wtf import FlaskForm
+from wtforms import Field, StringField, TextAreaField
+from wtforms.validators import ValidationError
+
+TITLE_LIMIT = 120
+TEXT_LIMIT = 10_000
+
+# Everything below the space but line ends and tabs: invisible, and of no use in a post.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def tidy(text: str | None) -> str:
+    """Text as it is stored: line ends as \\n, no control characters, no blank edges."""
+    unified = (text or "").replace("\r\n", "\n").replace("\r", "\n")
+    return _CONTROL.sub("", unified).strip()
+
+
+def tidy_line(text: str | None) -> str:
+    return " ".join(tidy(text).split())
+
+
+class UpTo:
+    """Refuses nothing at all and more than *limit* characters, and says by how many.
+
+    WTForms' own Length and DataRequired see the text before it is tidied up.
+    """
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit = limit
+        self._what = what
+        # The browser stops at the limit; who has none of that gets the sentence below.
+        self.field_flags = {"required": True, "maxlength": limit}
+
+    def __call__(self, _form: FlaskForm, field: Field) -> None:
+        length = len(field.data)
+        if not length:
+            raise ValidationError(f"{self._what} is missing.")
+        if length > self._limit:
+            raise ValidationError(
+                f"{self._what} is {length - self._limit:,} characters too long: "
+                f"{length:,} of at most {self._limit:,}."
+            )
+
+
+class PostForm(FlaskForm):
+    title = StringField("Title", filters=[tidy_line], validators=[UpTo(TITLE_LIMIT, "The title")])
+    text = TextAreaField("Text", filters=[tidy], validators=[UpTo(TEXT_LIMIT, "The text")])
