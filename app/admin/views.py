@@ -1,0 +1,166 @@
+"""The pages of the blueprint `admin`.
+
+Whoever sees them has the permission and has given their password lately. An admin cannot disable,
+delete or strip themselves: that takes another admin, so that there always is one left.
+"""
+
+from __future__ import annotations
+
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    flash,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+
+from app.security import User, current_user, fresh_login_required, requires, security
+from app.security.forms import FindUserForm
+
+blueprint = Blueprint("admin", __name__, url_prefix="/admin", template_folder="templates")
+
+PAGE_SIZE = 50
+MAX_PAGE = 1_000_000
+
+
+@blueprint.before_request
+@requires("users.manage")
+@fresh_login_required
+def guard() -> None:
+    """One check for every view here: a new one cannot forget it."""
+
+
+@blueprint.after_request
+def keep_out_of_caches(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.get("/users")
+def users() -> ResponseReturnValue:
+    form = FindUserForm(request.args)
+    if form.name.data:
+        found = security.find(form.name.data)
+        if found is not None:
+            return redirect(url_for(".user", user_id=found.id), 303)
+        form.name.errors = ["There is no account of this name."]
+    page = request.args.get("page", 1, type=int)
+    if not 1 <= page <= MAX_PAGE:
+        abort(404)
+    count = security.users.count()
+    return render_template(
+        "admin/users.html",
+        form=form,
+        users=security.users.page((page - 1) * PAGE_SIZE, PAGE_SIZE),
+        count=count,
+        page=page,
+        last_page=max(1, -(-count // PAGE_SIZE)),
+    )
+
+
+@blueprint.get("/users/<user_id>")
+def user(user_id: str) -> ResponseReturnValue:
+    found = _user(user_id)
+    return render_template(
+        "admin/user.html",
+        user=found,
+        roles=security.roles.values(),
+        sessions=security.sessions.sessions_of(found.id),
+    )
+
+
+@blueprint.get("/roles")
+def roles() -> ResponseReturnValue:
+    return render_template("admin/roles.html", roles=security.roles.values())
+
+
+@blueprint.post("/users/<user_id>/disable")
+def disable(user_id: str) -> ResponseReturnValue:
+    found = _somebody_else(user_id)
+    security.set_active(found, False)
+    return _done(found, f"{found.name} is disabled, and all their sessions have ended.")
+
+
+@blueprint.post("/users/<user_id>/enable")
+def enable(user_id: str) -> ResponseReturnValue:
+    found = _user(user_id)
+    security.set_active(found, True)
+    return _done(found, f"{found.name} can log in again.")
+
+
+@blueprint.post("/users/<user_id>/delete")
+def delete(user_id: str) -> ResponseReturnValue:
+    found = _somebody_else(user_id)
+    if request.form.get("name") != found.name:
+        flash("Nothing was deleted: type the name to confirm.", "error")
+        return redirect(url_for(".user", user_id=found.id), 303)
+    security.delete(found)
+    flash(f"The account {found.name} is deleted.", "success")
+    return redirect(url_for(".users"), 303)
+
+
+@blueprint.post("/users/<user_id>/grant")
+def grant(user_id: str) -> ResponseReturnValue:
+    found, role = _user(user_id), _role()
+    security.change_roles(found, grant=[role])
+    return _done(found, f"{found.name} now has the role {role}.")
+
+
+@blueprint.post("/users/<user_id>/revoke")
+def revoke(user_id: str) -> ResponseReturnValue:
+    found, role = _somebody_else(user_id), _role()
+    security.change_roles(found, revoke=[role])
+    return _done(found, f"{found.name} no longer has the role {role}.")
+
+
+@blueprint.post("/users/<user_id>/sessions/end")
+def end_sessions(user_id: str) -> ResponseReturnValue:
+    found = _user(user_id)
+    security.end_sessions(found)
+    return _done(found, f"All sessions of {found.name} have ended.")
+
+
+@blueprint.post("/users/<user_id>/sessions/<handle>/end")
+def end_session(user_id: str, handle: str) -> ResponseReturnValue:
+    found = _user(user_id)
+    security.sessions.revoke(found.id, handle)
+    return _done(found, "That session has ended.")
+
+
+@blueprint.post("/sessions/end")
+def end_all_sessions() -> ResponseReturnValue:
+    """Everybody's, the admin's own too: the next page is the login."""
+    security.end_all_sessions()
+    response = make_response(redirect(url_for("auth.login", next=url_for(".users")), 303))
+    return response
+
+
+def _user(user_id: str) -> User:
+    found = security.users.get(user_id)
+    if found is None:
+        abort(404)
+    return found
+
+
+def _somebody_else(user_id: str) -> User:
+    found = _user(user_id)
+    if found == current_user:
+        abort(403, "You cannot do this to yourself. Ask another admin.")
+    return found
+
+
+def _role() -> str:
+    role = request.form.get("role", "")
+    if role not in security.roles:
+        abort(400, "There is no such role.")
+    return role
+
+
+def _done(found: User, message: str) -> ResponseReturnValue:
+    flash(message, "success")
+    return redirect(url_for(".user", user_id=found.id), 303)

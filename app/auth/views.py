@@ -1,0 +1,223 @@
+"""The pages of the blueprint `auth`."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    flash,
+    jsonify,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import ServiceUnavailable
+
+from app.auth.filters import browser, utc_time
+from app.security import User, current_user, fresh_login_required, login_required, security
+from app.security.forms import Form
+from app.security.hashing import HashingBusy
+from app.security.manager import TooManyTries, current_session
+from app.security.next_page import own_page
+from app.security.passwords import WeakPassword
+from app.security.users import NameTaken
+
+blueprint = Blueprint("auth", __name__, url_prefix="/auth", template_folder="templates")
+
+blueprint.add_app_template_filter(browser)
+blueprint.add_app_template_filter(utc_time)
+
+# One sentence for a wrong password, a name that nobody has and a disabled account.
+WRONG = "Name and password do not match an account that can be used."
+WRONG_PASSWORD = "That is not your password."  # noqa: S105 - a sentence
+
+
+@blueprint.app_errorhandler(HashingBusy)
+def hashing_busy(error: HashingBusy) -> ResponseReturnValue:
+    """A flood of logins is turned away at the door, so that pages go on answering."""
+    busy = ServiceUnavailable(retry_after=error.retry_after)
+    return current_app.make_response(current_app.handle_user_exception(busy))
+
+
+@blueprint.get("/login")
+def login() -> ResponseReturnValue:
+    return _page("login", security.login_form())
+
+
+@blueprint.post("/login")
+def log_in() -> ResponseReturnValue:
+    form = security.login_form()
+    if not form.validate_on_submit():
+        return _page("login", form, 400)
+    try:
+        user = security.authenticate(form.name.data, form.password.data, _address())
+    except TooManyTries as error:
+        return _too_many_tries("login", form, error)
+    if user is None:
+        form.form_errors.append(WRONG)
+        return _page("login", form, 401)
+    security.log_in(user)
+    return _go_on()
+
+
+@blueprint.get("/register")
+def register() -> ResponseReturnValue:
+    return _page("register", security.registration_form())
+
+
+@blueprint.post("/register")
+def create_account() -> ResponseReturnValue:
+    form = security.registration_form()
+    if not form.validate_on_submit():
+        return _page("register", form, 400)
+    try:
+        user = security.register(form.name.data, form.password.data, details=form.details())
+    except NameTaken:
+        form.name.errors.append("Somebody has this name already. Please choose another.")
+        return _page("register", form, 400)
+    except WeakPassword as error:
+        form.password.errors.append(str(error))
+        return _page("register", form, 400)
+    security.log_in(user)
+    return _go_on()
+
+
+@blueprint.post("/logout")
+def logout() -> ResponseReturnValue:
+    security.log_out()
+    return _goodbye(redirect(url_for("front.index"), 303))
+
+
+@blueprint.get("/reauthenticate")
+@login_required
+def reauthenticate() -> ResponseReturnValue:
+    return _page("reauthenticate", security.reauthentication_form())
+
+
+@blueprint.post("/reauthenticate")
+@login_required
+def confirm_password() -> ResponseReturnValue:
+    form = security.reauthentication_form()
+    if not form.validate_on_submit():
+        return _page("reauthenticate", form, 400)
+    try:
+        right = security.reauthenticate(_user(), form.password.data, _address())
+    except TooManyTries as error:
+        return _too_many_tries("reauthenticate", form, error)
+    if not right:
+        form.password.errors.append(WRONG_PASSWORD)
+        return _page("reauthenticate", form, 401)
+    return _go_on()
+
+
+@blueprint.get("/password")
+@fresh_login_required
+def password() -> ResponseReturnValue:
+    return _page("password", security.password_form())
+
+
+@blueprint.post("/password")
+@fresh_login_required
+def change_password() -> ResponseReturnValue:
+    form = security.password_form()
+    if not form.validate_on_submit():
+        return _page("password", form, 400)
+    user = _user()
+    try:
+        if security.authenticate(user.name, form.current.data, _address()) != user:
+            form.current.errors.append(WRONG_PASSWORD)
+            return _page("password", form, 401)
+        security.set_password(user, form.password.data)
+    except TooManyTries as error:
+        return _too_many_tries("password", form, error)
+    except WeakPassword as error:
+        form.password.errors.append(str(error))
+        return _page("password", form, 400)
+    flash("Your password is changed. All your other sessions have ended.", "success")
+    return redirect(url_for("auth.sessions"), 303)
+
+
+@blueprint.get("/sessions")
+@fresh_login_required
+def sessions() -> ResponseReturnValue:
+    found = security.sessions.sessions_of(current_user.id)
+    return _private(render_template("auth/sessions.html", sessions=found))
+
+
+@blueprint.post("/sessions/<handle>/end")
+@fresh_login_required
+def end_session(handle: str) -> ResponseReturnValue:
+    if handle == current_session().handle:
+        return logout()
+    # A handle that is not there any more needs no error: what was asked for is the case.
+    security.sessions.revoke(current_user.id, handle)
+    flash("That session has ended.", "success")
+    return redirect(url_for("auth.sessions"), 303)
+
+
+@blueprint.post("/sessions/end-others")
+@fresh_login_required
+def end_other_sessions() -> ResponseReturnValue:
+    security.sessions.revoke_user(current_user.id, except_session=current_session())
+    flash("All your other sessions have ended.", "success")
+    return redirect(url_for("auth.sessions"), 303)
+
+
+@blueprint.get("/whoami")
+@login_required
+def whoami() -> ResponseReturnValue:
+    return _private(jsonify(id=current_user.id, name=current_user.name))
+
+
+def _page(name: str, form: Form, status: int = 200) -> Response:
+    """A form of ours: never cached, because it holds a token of this one session."""
+    return _private(render_template(f"auth/{name}.html", form=form), status)
+
+
+def _private(body: str | Response, status: int = 200) -> Response:
+    response = make_response(body, status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _too_many_tries(name: str, form: Form, error: TooManyTries) -> Response:
+    form.form_errors.append(
+        f"Too many wrong passwords. Please wait {error.retry_after} seconds and try again."
+    )
+    response = _page(name, form, 429)
+    response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _go_on() -> Response:
+    """On to where somebody was going when they were asked to log in, or home."""
+    response = redirect(own_page(request.args.get("next")) or _home(), 303)
+    response.headers["Cache-Control"] = "no-store"
+    return cast(Response, response)
+
+
+def _home() -> str:
+    endpoint = security.home_endpoint
+    return url_for(endpoint if endpoint in current_app.view_functions else "front.index")
+
+
+def _goodbye(response: Response) -> Response:
+    """Leave nothing of the session behind in the browser, the back button's pages included."""
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
+    return response
+
+
+def _user() -> User:
+    return cast(User, current_user._get_current_object())
+
+
+def _address() -> str:
+    """As nginx gave it; a client cannot set it."""
+    return request.remote_addr or ""

@@ -1,0 +1,110 @@
+"""Slows guessing down without letting the guesser lock anybody out.
+
+After a few wrong passwords an account waits before the next try, twice as long each time. Two clocks
+run: one for the account from the address that is guessing, which grows to minutes; one for the
+account from everywhere, for guesses from many addresses, which stays short. An address from which the
+owner has logged in lately only looks at the first, so strangers cannot keep the owner out.
+
+A try during the delay is refused without looking at the password, and does not make the delay longer.
+Accounts that do not exist are delayed alike. Keys hold a keyed hash of the name, never the name:
+people type their password into the wrong field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import math
+
+from app.sessions import RedisClient
+
+FREE_TRIES = 3  # from one address
+FREE_TRIES_EVERYWHERE = 20
+LONGEST_MS = 15 * 60 * 1000
+LONGEST_EVERYWHERE_MS = 30 * 1000
+# Wrong passwords are forgotten after this time without one.
+MEMORY_MS = 60 * 60 * 1000
+KNOWN_ADDRESS_SECONDS = 90 * 24 * 3600
+
+# One count and one delay for each clock. Atomic, or parallel guesses would be counted as one.
+_FAILED = """
+for i = 0, 1 do
+  local count, delay = KEYS[2 * i + 1], KEYS[2 * i + 2]
+  local free, longest = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local failures = redis.call('INCR', count)
+  redis.call('PEXPIRE', count, ARGV[5])
+  if failures >= free then
+    local ms = math.min(longest, 1000 * 2 ^ math.min(failures - free, 30))
+    redis.call('SET', delay, '', 'PX', string.format('%d', ms))
+  end
+end
+return 1
+"""
+
+
+class LoginDelays:
+    """The two clocks of every account, in Redis under `guard:*`."""
+
+    def __init__(self, redis: RedisClient, key: bytes) -> None:
+        self._redis = redis
+        self._key = key
+        self._failed = redis.script(_FAILED)
+
+    def remaining(self, name: str, address: str) -> int:
+        """Seconds until the next try for *name* from *address*; 0: go ahead. One round trip."""
+        keys = self._keys(name, address)
+        here, everywhere, known = self._redis.pipeline(
+            [("PTTL", keys.here_delay), ("PTTL", keys.all_delay), ("EXISTS", keys.known)]
+        )
+        return math.ceil(max(0, here, 0 if known else everywhere) / 1000)
+
+    def failed(self, name: str, address: str) -> None:
+        """Count a wrong password. One round trip."""
+        keys = self._keys(name, address)
+        self._redis.execute(
+            *self._failed(
+                [keys.here_count, keys.here_delay, keys.all_count, keys.all_delay],
+                [FREE_TRIES, LONGEST_MS, FREE_TRIES_EVERYWHERE, LONGEST_EVERYWHERE_MS, MEMORY_MS],
+            ),
+            retry=False,
+        )
+
+    def succeeded(self, name: str, address: str) -> None:
+        """Forget this address's wrong passwords and remember that the owner uses it."""
+        keys = self._keys(name, address)
+        self._redis.pipeline(
+            [
+                ("DEL", keys.here_count, keys.here_delay),
+                ("SET", keys.known, "", "EX", KNOWN_ADDRESS_SECONDS),
+            ]
+        )
+
+    def label(self, name: str) -> str:
+        """A name for *name* in logs: the same each time, and no use to who reads it."""
+        return hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()[:20]
+
+    def _keys(self, name: str, address: str) -> _Keys:
+        return _Keys(self.label(name), self.label(_network(address)))
+
+
+class _Keys:
+    """All in one slot of a Redis Cluster: the script touches four of them."""
+
+    def __init__(self, account: str, network: str) -> None:
+        everywhere = f"guard:login:{{{account}}}"
+        here = f"{everywhere}:{network}"
+        self.all_count, self.all_delay = f"{everywhere}:count", f"{everywhere}:delay"
+        self.here_count, self.here_delay = f"{here}:count", f"{here}:delay"
+        self.known = f"{here}:known"
+
+
+def _network(address: str) -> str:
+    """What one subscriber holds: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return str(found)
+    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))

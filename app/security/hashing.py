@@ -1,0 +1,149 @@
+"""Password hashes: slow on purpose, and therefore rationed.
+
+One hash costs some 50 ms of a core and 19 MiB. Logins are what strangers may ask for as often as
+they like, so without a limit a few of them keep every core busy and the pages of everybody else
+wait. `HashingGate` lets a fixed number of hashes run at once, counted over all worker processes, and
+turns the rest away at once.
+
+This is the only file that knows argon2-cffi.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import argon2
+
+
+class PasswordHasher(ABC):
+    """What the SecurityManager asks of a password hash. All three methods must be thread-safe."""
+
+    @abstractmethod
+    def hash(self, password: str) -> str:
+        """A new salted hash, with its parameters, as text that can be stored."""
+
+    @abstractmethod
+    def verify(self, password_hash: str, password: str) -> bool:
+        """Whether *password* made *password_hash*. False for a hash of a kind it does not know."""
+
+    @abstractmethod
+    def needs_rehash(self, password_hash: str) -> bool:
+        """Whether *password_hash* was made with other parameters than `hash` uses now."""
+
+
+class Argon2Hasher(PasswordHasher):
+    """argon2id with OWASP's smallest parameters: 19 MiB, 2 passes, 1 lane (about 50 ms of a core).
+
+    Subclass with other parameters to change them: people are re-hashed when they log in next.
+    """
+
+    memory_kib = 19 * 1024
+    passes = 2
+    lanes = 1
+
+    def __init__(self) -> None:
+        self._argon2 = argon2.PasswordHasher(
+            time_cost=self.passes, memory_cost=self.memory_kib, parallelism=self.lanes
+        )
+
+    def hash(self, password: str) -> str:
+        return self._argon2.hash(password)
+
+    def verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._argon2.verify(password_hash, password)
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
+            return False
+
+    def needs_rehash(self, password_hash: str) -> bool:
+        return self._argon2.check_needs_rehash(password_hash)
+
+
+class HashingBusy(Exception):
+    """Too many hashes are being computed. *retry_after* is in seconds."""
+
+    retry_after = 2
+
+
+class HashingGate:
+    """At most *slots* hashes at once over all processes of this copy, and as many that wait.
+
+    A slot is an advisory lock (flock) on a file: it works with and without preforking, between any
+    number of workers, and the kernel gives it back when its holder is killed. One core stays free
+    for pages. Who finds the queue full, or waits longer than *patience* seconds, gets HashingBusy:
+    a waiting request holds a thread that could serve pages.
+    """
+
+    def __init__(
+        self, name: str, *, slots: int | None = None, patience: float = 0.3, folder: Path | None = None
+    ) -> None:
+        self.slots = slots or max(1, len(os.sched_getaffinity(0)) - 1)
+        self.patience = patience
+        base = folder or Path(tempfile.gettempdir())
+        self._folder = base / f"{name}-hashing-{os.getuid()}"
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with ExitStack() as held:
+            waiting = self._take("waiting")
+            if waiting is None:
+                raise HashingBusy
+            with waiting:
+                held.enter_context(self._wait_for_slot())
+            yield
+
+    def _wait_for_slot(self) -> _Lock:
+        deadline = time.monotonic() + self.patience
+        while (slot := self._take("slot")) is None:
+            if time.monotonic() >= deadline:
+                raise HashingBusy
+            time.sleep(0.005)
+        return slot
+
+    def _take(self, kind: str) -> _Lock | None:
+        for number in range(self.slots):
+            if (lock := _Lock.take(self._checked_folder() / f"{kind}-{number}")) is not None:
+                return lock
+        return None
+
+    def _checked_folder(self) -> Path:
+        """The folder of the lock files, in which nobody else may have put links of theirs."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        found = self._folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+            raise PermissionError(
+                f"{self._folder}: must be a directory of uid {os.getuid()} that nobody else may "
+                "write to; remove it, or point TMPDIR at a private directory"
+            )
+        return self._folder
+
+
+class _Lock:
+    """One held advisory lock; leaving the `with` block gives it back."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> _Lock | None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return cls(descriptor)
+
+    def __enter__(self) -> _Lock:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,75 @@
+"""Flask-Login 0.6.3, kept to the part of it that holds. The only file that knows it.
+
+What it does well stays: `current_user`, `login_required`, loading a user once a request. What does
+not hold is replaced here or in the SecurityManager:
+
+- It does not change the session id at login, and leaves the session alive at logout.
+- Its after_request hook looks into the session on every response, static files included.
+- Session protection hashes address and browser on every request, trusts a forgeable header for the
+  address, and is silently weak for permanent sessions.
+- Its remember cookie has neither expiry nor nonce: it logs in again after logout. There is none here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import flask_login
+from flask import Flask, current_app, g, session
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+
+from app.security.users import AnonymousUser, User
+
+__all__ = ["LoginState", "current_user", "login_required"]
+
+USER_ID = "_user_id"
+
+
+class LoginState(flask_login.LoginManager):  # type: ignore[misc]
+    """Who is logged in, according to the session."""
+
+    def __init__(
+        self, load_user: Callable[[str], User | None], refuse: Callable[[], ResponseReturnValue]
+    ) -> None:
+        super().__init__()
+        self.anonymous_user = AnonymousUser
+        self.session_protection = None
+        self.user_loader(load_user)
+        self.unauthorized_handler(refuse)
+
+    def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
+        app.login_manager = self  # type: ignore[attr-defined]
+        if add_context_processor:
+            # Theirs loads the user for every template, also for one that does not ask.
+            app.jinja_env.globals["current_user"] = current_user
+
+    def _load_user(self) -> None:
+        user_id = session.get(USER_ID)
+        user = None if user_id is None else self.user_callback(user_id)
+        self._update_request_context_with_user(user)
+
+    @staticmethod
+    def enter(user: User) -> None:
+        """Make *user* the current one, now and in the session. Nothing else goes into it."""
+        session[USER_ID] = user.get_id()
+        g._login_user = user
+        flask_login.user_logged_in.send(_app(), user=user)
+
+    @staticmethod
+    def leave() -> None:
+        """Nobody is the current user any more. Ending the session is the caller's."""
+        user = current_user._get_current_object()
+        g._login_user = AnonymousUser()
+        flask_login.user_logged_out.send(_app(), user=user)
+
+
+def loaded_user() -> User | None:
+    """The logged-in user if this request has asked for one; never goes to look."""
+    user = g.get("_login_user")
+    return cast(User, user) if user is not None and user.is_authenticated else None
+
+
+def _app() -> Flask:
+    return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]

@@ -1,0 +1,363 @@
+"""The SecurityManager: everything about accounts that somebody may want to have otherwise.
+
+Each collaborator is a class attribute. To replace one, subclass and name your own:
+
+    class Mine(SecurityManager):
+        user_store = SqliteUsers
+
+    app = create_app(security_manager_class=Mine)
+
+Views, commands and templates never name a collaborator themselves; they ask the manager, so that
+there is no second place where the old one lives on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
+
+from flask import Flask, Response, abort, redirect, session, url_for
+from flask.typing import ResponseReturnValue
+
+from app.errors import wants_json
+from app.security import events, names
+from app.security.cli import user_commands
+from app.security.delays import LoginDelays
+from app.security.forms import LoginForm, PasswordForm, ReauthenticationForm, RegistrationForm
+from app.security.hashing import Argon2Hasher, HashingBusy, HashingGate, PasswordHasher
+from app.security.login import LoginState, loaded_user
+from app.security.next_page import this_page
+from app.security.passwords import PasswordPolicy, common_passwords
+from app.security.redis_users import RedisUserStore
+from app.security.roles import PermissionCheck, Role, RolePermissions
+from app.security.users import Credentials, NameTaken, User, UserStore
+from app.sessions import RedisClient, RedisSession, RedisSessionInterface, StoreUnavailable
+
+if TYPE_CHECKING:
+    from app.settings import Settings
+
+DEMO_NAME = "demo"
+DEMO_PASSWORD = "look-around-first"  # noqa: S105 - public: the README prints it
+
+# What a session says about its user beside the id.
+_AUTHENTICATED_AT = "authenticated_at"
+_EPOCH = "epoch"
+
+
+class TooManyTries(Exception):
+    """This account has to wait before the next password is looked at."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(retry_after)
+        self.retry_after = retry_after
+
+
+class SecurityManager:
+    """Users, passwords, roles and their sessions; `app.extensions["security"]` once constructed."""
+
+    user_model: type[User] = User
+    """Override to set your own User model: a subclass of User, with what your app adds to it."""
+
+    user_store: Callable[[type[User], RedisClient], UserStore] = RedisUserStore
+    """Override to keep users elsewhere: called with the user model and the app's Redis client."""
+
+    password_hasher: type[PasswordHasher] = Argon2Hasher
+    """Override to set your own password hash, or its parameters."""
+
+    password_policy: type[PasswordPolicy] = PasswordPolicy
+    """Override to set your own rules for new passwords."""
+
+    session_interface: type[RedisSessionInterface] = RedisSessionInterface
+    """Override to set your own session interface, with rotate, bind, destroy and the revocations."""
+
+    login_state: type[LoginState] = LoginState
+    """Override to load the current user otherwise than from the session, or without Flask-Login."""
+
+    login_form: type[LoginForm] = LoginForm
+    """Override to set your own login form."""
+
+    registration_form: type[RegistrationForm] = RegistrationForm
+    """Override to ask newcomers for more; what `details()` returns is kept with the user."""
+
+    reauthentication_form: type[ReauthenticationForm] = ReauthenticationForm
+    """Override to set your own form for asking for the password again."""
+
+    password_form: type[PasswordForm] = PasswordForm
+    """Override to set your own form for a change of password."""
+
+    role_model: type[Role] = Role
+    """Override to set your own roles: a subclass with another `catalogue()`."""
+
+    permission_check: type[PermissionCheck] = RolePermissions
+    """Override to decide otherwise than by roles what somebody may do."""
+
+    home_endpoint: str = "posts.index"
+    """Override to send people elsewhere after they logged in without having been on their way."""
+
+    fresh_for: int = 15 * 60
+    """Override to ask for the password again after another time, in seconds."""
+
+    def __init__(self, app: Flask, settings: Settings, redis: RedisClient) -> None:
+        self.settings = settings
+        self.clock: Callable[[], float] = time.time
+        self.roles: Mapping[str, Role] = {role.name: role for role in self.role_model.catalogue()}
+        self.permissions = self.permission_check(self.roles)
+        self.users: UserStore = type(self).user_store(self.user_model, redis)
+        self.hasher = self.password_hasher()
+        # What the password for a name that nobody has is compared with.
+        self._nobodys_hash = self.hasher.hash(secrets.token_hex(16))
+        self.gate = HashingGate(settings.name)
+        self.policy = self.password_policy()
+        self.delays = LoginDelays(redis, settings.secret_key)
+        self.sessions = self._create_sessions(redis)
+
+        app.extensions["security"] = self
+        app.session_interface = self.sessions
+        self.login_state(self.load_user, self._refuse_anonymous).init_app(app)
+        app.after_request(_keep_private)
+        common_passwords()  # before uWSGI forks, so that the workers share the list
+
+        app.cli.add_command(user_commands)
+        self._demo_missing = settings.demo
+        self._provide_demo()
+
+    def _create_sessions(self, redis: RedisClient) -> RedisSessionInterface:
+        return self.session_interface(
+            redis,
+            key=self.settings.secret_key,
+            idle=self.settings.session_idle,
+            absolute=self.settings.session_absolute,
+            tls=self.settings.tls,
+        )
+
+    # Accounts
+
+    def register(
+        self,
+        name: str,
+        password: str,
+        *,
+        roles: Iterable[str] = (),
+        details: Mapping[str, str] | None = None,
+    ) -> User:
+        """Create an account.
+
+        Raises BadName, WeakPassword, NameTaken or HashingBusy.
+        """
+        canonical_name = names.canonical(name)
+        self.check_new_password(password, name)
+        user = self.user_model(
+            secrets.token_hex(16), name, self._known(roles), True, self.clock(), details or {}
+        )
+        with self.gate():
+            password_hash = self.hasher.hash(password)
+        self.users.create(user, canonical_name, password_hash)
+        events.record("user_created", user=user.id, roles=",".join(user.roles))
+        return user
+
+    def check_new_password(self, password: str, name: str) -> None:
+        """Raise WeakPassword unless the person called *name* may use *password*."""
+        self.policy.check(password, context=(name, self.settings.name))
+
+    def set_password(self, user: User, password: str) -> None:
+        """Give *user* another password. Ends all their sessions but the current one, if theirs.
+
+        Raises WeakPassword or HashingBusy.
+        """
+        self.check_new_password(password, user.name)
+        with self.gate():
+            password_hash = self.hasher.hash(password)
+        self._changed(user, self.users.set_password_hash(user.id, password_hash))
+        events.record("authn_password_change", user=user.id)
+
+    def set_active(self, user: User, active: bool) -> None:
+        """Enable or disable an account. Disabling ends its sessions."""
+        self._changed(user, self.users.set_active(user.id, active))
+        events.record("user_enabled" if active else "user_disabled", user=user.id)
+
+    def delete(self, user: User) -> None:
+        """Delete an account and end its sessions. What its owner wrote is not ours to delete."""
+        self.users.delete(user.id, names.canonical(user.name))
+        self.sessions.revoke_user(user.id)
+        events.record("user_deleted", user=user.id)
+
+    def change_roles(
+        self, user: User, *, grant: Iterable[str] = (), revoke: Iterable[str] = ()
+    ) -> None:
+        """Grant and revoke roles. Raises KeyError for one that does not exist.
+
+        The user's sessions end, so that the new rights come with a new session id.
+        """
+        granted, revoked = self._known(grant), tuple(revoke)
+        self._changed(user, self.users.change_roles(user.id, grant=granted, revoke=revoked))
+        events.record(
+            "privilege_permissions_changed",
+            user=user.id,
+            granted=",".join(granted),
+            revoked=",".join(revoked),
+        )
+
+    def find(self, name: str) -> User | None:
+        """The user with this name, however it is spelt."""
+        try:
+            found = self.users.by_name(names.canonical(name))
+        except names.BadName:
+            return None
+        return None if found is None else found.user
+
+    def end_sessions(self, user: User) -> None:
+        """End all sessions of *user*, in force with the next request."""
+        self.sessions.revoke_user(user.id)
+        events.record("session_revoked", user=user.id)
+
+    def end_all_sessions(self) -> None:
+        """End everybody's sessions, in force with the next request."""
+        self.sessions.revoke_everybody()
+        events.warn("session_revoked", user="*")
+
+    # Passwords at the door
+
+    def authenticate(self, name: str, password: str, address: str) -> User | None:
+        """The user whose name and password these are, or None.
+
+        Nothing that can be seen or timed tells a wrong password from a name that nobody has, or
+        from a disabled account: all cost one hash and the same round trips. Raises TooManyTries
+        and HashingBusy, neither of which depends on whether there is such an account.
+        """
+        self._provide_demo()
+        try:
+            canonical_name = names.canonical(name)
+        except names.BadName:
+            # Takes the same way as a name that nobody has; no name can begin with a dot.
+            canonical_name = "." + self.delays.label(name[: names.MAX_LENGTH])
+        wait = self.delays.remaining(canonical_name, address)
+        if wait:
+            events.warn("authn_login_delayed", account=self.delays.label(canonical_name), wait=wait)
+            raise TooManyTries(wait)
+        found = self.users.by_name(canonical_name)
+        password_hash = self._nobodys_hash if found is None else found.password_hash
+        with self.gate():
+            right = self.hasher.verify(password_hash, password)
+        if found is None or not right or not found.user.is_active:
+            self.delays.failed(canonical_name, address)
+            events.warn("authn_login_fail", account=self.delays.label(canonical_name))
+            return None
+        self.delays.succeeded(canonical_name, address)
+        self._rehash(found, password)
+        return found.user
+
+    def log_in(self, user: User) -> None:
+        """Make *user* the owner of a new session; the one so far, and its id, are gone."""
+        session.clear()
+        self._begin(user)
+        events.record("authn_login_success", user=user.id)
+
+    def reauthenticate(self, user: User, password: str, address: str) -> bool:
+        """Make the session fresh, under a new id, if *password* is right. Raises as authenticate."""
+        if self.authenticate(user.name, password, address) != user:
+            return False
+        self._begin(user)
+        events.record("authn_reauthenticated", user=user.id)
+        return True
+
+    def log_out(self) -> None:
+        """End the session, on the server as well."""
+        user = loaded_user()
+        self.login_state.leave()
+        current_session().destroy()
+        if user is not None:
+            events.record("authn_logout", user=user.id)
+
+    def is_fresh(self) -> bool:
+        """Whether the password was given within the last `fresh_for` seconds of this session."""
+        given_at = session.get(_AUTHENTICATED_AT)
+        # A time in the future is a clock that was set back: not a reason to trust for longer.
+        return isinstance(given_at, float) and 0 <= self.clock() - given_at < self.fresh_for
+
+    # Each request
+
+    def load_user(self, user_id: str) -> User | None:
+        """The user of this request's session, unless disabled, deleted or revoked meanwhile."""
+        user = self.users.get(user_id)
+        if user is None or not user.is_active or user.epoch != session.get(_EPOCH):
+            return None
+        user.permissions = self.permissions.permissions_of(user)
+        return user
+
+    def _begin(self, user: User) -> None:
+        self.login_state.enter(user)
+        session[_AUTHENTICATED_AT] = float(self.clock())
+        session[_EPOCH] = user.epoch
+        owned = current_session()
+        owned.rotate()
+        owned.bind(user.id)
+        user.permissions = self.permissions.permissions_of(user)
+
+    def _changed(self, user: User, epoch: int) -> None:
+        """End the sessions that *user* has; where they act on themselves, this one only moves on.
+
+        The new epoch has ended them already, this one too. What remains is to clean up, and to say
+        so in the list of sessions.
+        """
+        user.epoch = epoch
+        if loaded_user() == user:
+            owned = current_session()
+            self.sessions.revoke_user(user.id, except_session=owned)
+            session[_EPOCH] = epoch
+            owned.rotate()
+        else:
+            self.sessions.revoke_user(user.id)
+
+    def _refuse_anonymous(self) -> ResponseReturnValue:
+        if wants_json():
+            abort(401)
+        return redirect(url_for("auth.login", next=this_page()))
+
+    def _rehash(self, found: Credentials, password: str) -> None:
+        """Bring a hash up to today's parameters, now that the password is at hand."""
+        if not self.hasher.needs_rehash(found.password_hash):
+            return
+        try:
+            with self.gate():
+                fresh = self.hasher.hash(password)
+        except HashingBusy:
+            return  # the next login will do
+        self.users.renew_password_hash(found.user.id, found.password_hash, fresh)
+
+    def _known(self, roles: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted({self.roles[name].name for name in roles}))
+
+    # The demo
+
+    def _provide_demo(self) -> None:
+        """Create the demo account once, now or, when Redis is not up yet, at the first login."""
+        if not self._demo_missing:
+            return
+        try:
+            self.create_demo()
+        except (StoreUnavailable, HashingBusy) as error:
+            events.warn("demo_account_postponed", reason=type(error).__name__)
+        else:
+            self._demo_missing = False
+
+    def create_demo(self) -> None:
+        """Create the account that the README names, unless it exists. Safe in several workers."""
+        if self.find(DEMO_NAME) is not None:
+            return
+        with suppress(NameTaken):  # another worker may be faster
+            self.register(DEMO_NAME, DEMO_PASSWORD)
+
+
+def current_session() -> RedisSession:
+    """The session of this request, with what Flask's proxy does not declare."""
+    return cast(RedisSession, session._get_current_object())  # type: ignore[attr-defined]
+
+
+def _keep_private(response: Response) -> Response:
+    """A page made for somebody is not left in a cache for the next one at the same machine."""
+    if loaded_user() is not None and "Cache-Control" not in response.headers:
+        response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,60 @@
+"""Roles and what they permit.
+
+Which permissions exist is decided by code (`@requires("posts.moderate")`), so which role holds them
+is decided by code too, and can be reviewed. Who has a role is data and kept with the user.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from app.security.users import User
+
+
+@dataclass(frozen=True)
+class Role:
+    """A named set of permissions."""
+
+    name: str
+    meaning: str
+    permissions: frozenset[str]
+
+    @classmethod
+    def catalogue(cls) -> tuple[Role, ...]:
+        """Every role that can be granted. Override to define roles of your own."""
+        return (
+            cls(
+                "admin",
+                "manages accounts: sees them, disables them, grants roles, ends sessions",
+                frozenset({"users.manage", "posts.moderate"}),
+            ),
+            cls("moderator", "edits and deletes other people's posts", frozenset({"posts.moderate"})),
+        )
+
+
+class PermissionCheck(ABC):
+    """Decides what a user may do. Asked once for each request of a logged-in user: no round trips."""
+
+    def __init__(self, roles: Mapping[str, Role]) -> None:
+        self.roles = roles
+
+    @abstractmethod
+    def permissions_of(self, user: User) -> frozenset[str]:
+        """Everything that *user* may do."""
+
+
+class RolePermissions(PermissionCheck):
+    """A user may do what any of their roles permits. A role that no longer exists permits nothing."""
+
+    def __init__(self, roles: Mapping[str, Role]) -> None:
+        super().__init__(roles)
+        self._of = lru_cache(maxsize=256)(self._union)
+
+    def permissions_of(self, user: User) -> frozenset[str]:
+        return self._of(user.roles) if user.roles else frozenset()
+
+    def _union(self, names: tuple[str, ...]) -> frozenset[str]:
+        return frozenset().union(*(self.roles[n].permissions for n in names if n in self.roles))
