@@ -1,0 +1,84 @@
+"""The rendered configuration passes nginx -t and gixy without a word, and keeps its own rules."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_nginx import ENTRYPOINT, ROOT, environment
+
+NGINX = ROOT / "nginx"
+HTTP = {"STACK_TLS": "off"}
+HTTPS = {"STACK_TLS": "on", "STACK_HOSTS": "example.org,.example.net"}
+
+
+def rendered(folder: Path, **settings: str) -> str:
+    """All rendered files as one text, after `nginx -t` had nothing to say about them."""
+    check = subprocess.run(
+        [ENTRYPOINT, "--check"],
+        env=environment(folder, 3031, **settings),
+        capture_output=True,
+        text=True,
+    )
+    said = [line for line in check.stderr.splitlines() if "self-signed" not in line]
+    assert (check.returncode, said, check.stdout) == (0, [], "")
+    files = sorted((folder / "run/conf/rendered").iterdir())
+    assert len(files) > 5
+    return "".join(file.read_text() for file in files)
+
+
+@pytest.mark.parametrize("settings", [HTTP, HTTPS], ids=["http", "https"])
+def test_gixy_finds_nothing(tmp_path: Path, settings: dict[str, str]) -> None:
+    rendered(tmp_path, **settings)
+    gixy = Path(sys.executable).with_name("gixy")
+    found = subprocess.run(
+        [gixy, tmp_path / "run/conf/nginx.conf"], capture_output=True, text=True
+    )
+    assert "No issues found" in found.stdout, found.stdout
+    assert found.returncode == 0
+    assert not found.stderr.strip(), "a file that gixy could not read has not been looked at"
+
+
+def test_no_placeholder_is_left(tmp_path: Path) -> None:
+    for settings in (HTTP, HTTPS):
+        assert "${" not in re.sub(r"(?m)^\s*#.*$", "", rendered(tmp_path, **settings))
+
+
+def test_no_server_or_location_drops_the_headers_of_all() -> None:
+    """nginx inherits add_header and uwsgi_param only where a level has none of its own."""
+    files = [*NGINX.glob("snippets/server-*.conf"), *NGINX.glob("templates/*.template")]
+    assert len(files) > 8
+    for file in files:
+        assert not re.search(r"(?m)^\s*(add_header|uwsgi_param|error_page)\b", file.read_text()), file
+
+
+def test_the_head_of_a_request_fits_into_uwsgis_buffer_at_every_size(tmp_path: Path) -> None:
+    for buffer_size in (8192, 32768, 65535):
+        text = rendered(tmp_path, STACK_BUFFER_SIZE=str(buffer_size))
+        first = int(re.findall(r"(?m)^client_header_buffer_size (\d+);", text)[0])
+        number, size = map(
+            int, re.findall(r"(?m)^large_client_header_buffers (\d+) (\d+);", text)[0]
+        )
+        head = first + number * size
+        # nginx's own variables, and 10 bytes in the packet for each 4 of the head.
+        assert 2048 + head * 10 / 4 <= buffer_size
+        assert head > 0.38 * (buffer_size - 2048), "smaller than it has to be"
+
+
+def test_each_timeout_is_longer_than_the_one_behind_it(tmp_path: Path) -> None:
+    shutdown = int(
+        re.findall(r"(?m)^worker_shutdown_timeout (\d+)s;", (NGINX / "nginx.conf").read_text())[0]
+    )
+    for harakiri in (1, 30, 60):
+        text = rendered(tmp_path, STACK_HARAKIRI=str(harakiri))
+        read = int(re.findall(r"(?m)^uwsgi_read_timeout (\d+)s;", text)[0])
+        assert harakiri < read < shutdown
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+def test_shellcheck_finds_nothing() -> None:
+    found = subprocess.run(["shellcheck", ENTRYPOINT], capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
