@@ -53,7 +53,7 @@ def index() -> str:
 def write() -> BaseResponse | tuple[str, int]:
     form = PostForm()
     if not form.validate():
-        return _list(form, 1), 422
+        return _list(form, 1), 400
     post_id = _store().write(
         author_id=current_user.id,
         author=current_user.name,
@@ -83,7 +83,7 @@ def edit(post_id: str) -> str | BaseResponse | tuple[str, int]:
     if request.method == "GET":
         return render_template("posts/edit.html", post=post, form=form)
     if not form.validate():
-        return render_template("posts/edit.html", post=post, form=form), 422
+        return render_template("posts/edit.html", post=post, form=form), 400
     if not _store().edit(post_id, title=form.title.data, text=form.text.data):
         abort(404)
     flash("Your changes are saved.", "success")

@@ -42,8 +42,10 @@ class UpTo:
         if not length:
             raise ValidationError(f"{self._what} is missing.")
         if length > self._limit:
+            excess = length - self._limit
+            characters = "character" if excess == 1 else "characters"
             raise ValidationError(
-                f"{self._what} is {length - self._limit:,} characters too long: "
+                f"{self._what} is {excess:,} {characters} too long: "
                 f"{length:,} of at most {self._limit:,}."
             )
 

@@ -1,0 +1,211 @@
+"""Posts: everybody logged in reads them, only the author changes them, a moderator may delete."""
+
+import re
+
+import pytest
+
+from tests.fixtures_app import Person, make_app, redis_server
+
+NAMES = iter(f"person-{number}" for number in range(1000))
+
+
+@pytest.fixture(scope="module")
+def redis():
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def app(redis):
+    return make_app(redis)
+
+
+@pytest.fixture(autouse=True)
+def empty(app):
+    redis = app.extensions["redis"]
+    for key in redis.execute("KEYS", "post:*"):
+        redis.execute("DEL", key)
+
+
+@pytest.fixture
+def author(app):
+    return Person(app, next(NAMES))
+
+
+@pytest.fixture
+def reader(app):
+    return Person(app, next(NAMES))
+
+
+@pytest.fixture
+def moderator(app):
+    person = Person(app, next(NAMES))
+    security = app.extensions["security"]
+    security.change_roles(security.find(person.name), grant=["moderator"])
+    again = {"name": person.name, "password": "correct-horse-battery-staple"}
+    assert person.post("/auth/login", again).status_code == 303
+    return person
+
+
+def titles(page):
+    return re.findall(r"<h2[^>]*><a[^>]*>([^<]*)</a></h2>", page)
+
+
+@pytest.mark.parametrize("path", ["/posts/", "/posts/?page=2", "/posts/" + "0" * 16])
+def test_a_stranger_is_sent_to_the_login(app, path):
+    answer = app.test_client().get(path)
+    assert answer.status_code == 302
+    assert answer.location.startswith("/auth/login?next=")
+    refused = app.test_client().get(path, headers={"Accept": "application/json"})
+    assert refused.status_code == 401
+
+
+def test_a_post_is_read_by_others(author, reader):
+    address = author.write("Tea", "First.\r\nStill first.\r\n\r\nSecond.")
+    page = reader.get(address).text
+    assert "<h1" in page and "Tea</h1>" in page
+    assert author.name in page
+    assert [p.strip() for p in re.findall(r'<p dir="auto">(.*?)</p>', page, re.S)] == [
+        "First.\nStill first.",
+        "Second.",
+    ]
+    assert titles(reader.get("/posts/").text) == ["Tea"]
+
+
+def test_markup_is_shown_and_not_obeyed(author):
+    address = author.write("<b>bold</b>", "<script>alert(1)</script>{{ 7 * 7 }}")
+    for page in (author.get(address).text, author.get("/posts/").text):
+        assert "&lt;b&gt;bold" in page
+        assert "&lt;script&gt;" in page
+        assert "<script" not in page
+        assert "49" not in page
+
+
+def test_the_author_edits(author):
+    address = author.write()
+    answer = author.post(f"{address}/edit", {"title": "Better", "text": "Much better"})
+    assert (answer.status_code, answer.location) == (303, address)
+    page = author.get(address).text
+    assert "Much better" in page
+    assert "edited" in page
+    assert "Your changes are saved." in page
+    assert "Your changes are saved." not in author.get(address).text
+
+
+def test_the_author_deletes_after_a_question(author):
+    address = author.write()
+    question = author.get(f"{address}/delete")
+    assert "Delete this post?" in question.text
+    assert author.get(address).status_code == 200
+    assert author.post(f"{address}/delete").location == "/posts/"
+    assert author.get(address).status_code == 404
+    assert titles(author.get("/posts/").text) == []
+
+
+def test_others_neither_edit_nor_delete(author, reader):
+    address = author.write()
+    page = reader.get(address).text
+    assert "/edit" not in page
+    assert "/delete" not in page
+    fields = {"title": "Mine now", "text": "Mine now"}
+    assert reader.get(f"{address}/edit").status_code == 403
+    assert reader.post(f"{address}/edit", fields, form="/posts/").status_code == 403
+    assert reader.get(f"{address}/delete").status_code == 403
+    assert reader.post(f"{address}/delete", form="/posts/").status_code == 403
+    assert "A text" in author.get(address).text
+
+
+def test_a_moderator_deletes_and_does_not_edit(author, moderator):
+    address = author.write()
+    fields = {"title": "Mine now", "text": "Mine now"}
+    assert moderator.post(f"{address}/edit", fields, form="/posts/").status_code == 403
+    assert moderator.post(f"{address}/delete").status_code == 303
+    assert author.get(address).status_code == 404
+
+
+def test_no_change_without_the_form_token(author):
+    address = author.write()
+    for path in ("/posts/", f"{address}/edit", f"{address}/delete"):
+        answer = author.client.post(path, data={"title": "x", "text": "x"})
+        assert answer.status_code == 400, path
+    assert "A text" in author.get(address).text
+
+
+def test_editing_does_not_bring_a_deleted_post_back(app, author):
+    address = author.write()
+    page = author.get(f"{address}/edit").text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page).group(1)
+    store = app.extensions["posts"]
+    found = store.get
+
+    def deleted_just_after_the_look(post_id):
+        post = found(post_id)
+        store.delete(post_id)
+        return post
+
+    store.get = deleted_just_after_the_look
+    try:
+        fields = {"title": "x", "text": "x", "csrf_token": token}
+        assert author.client.post(f"{address}/edit", data=fields).status_code == 404
+    finally:
+        del store.get
+    assert app.extensions["redis"].execute("KEYS", "post:*") == []
+
+
+def test_a_refused_form_keeps_what_was_written_and_says_what_is_wrong(author):
+    answer = author.post("/posts/", {"title": "x" * 121, "text": "My long thoughts"})
+    assert answer.status_code == 400
+    assert "1 character too long" in answer.text
+    assert "My long thoughts" in answer.text
+    assert "<title>Error:" in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    described = re.search(r'<input[^>]*name="title"[^>]*>', answer.text).group(0)
+    for id_ in re.search(r'aria-describedby="([^"]+)"', described).group(1).split():
+        assert f'id="{id_}"' in answer.text
+    address = author.write()
+    wrong = author.post(f"{address}/edit", {"title": "", "text": "Kept"})
+    assert wrong.status_code == 400
+    assert "The title is missing." in wrong.text
+    assert "Kept" in wrong.text
+
+
+def test_the_newest_are_first_and_older_ones_on_further_pages(app, author):
+    store = app.extensions["posts"]
+    for number in range(45):
+        store.write(author_id="1", author="x", title=f"Post {number}", text="…")
+    first, second, third = (titles(author.get(f"/posts/?page={n}").text) for n in (1, 2, 3))
+    assert first == [f"Post {n}" for n in range(44, 24, -1)]
+    assert second == [f"Post {n}" for n in range(24, 4, -1)]
+    assert third == [f"Post {n}" for n in range(4, -1, -1)]
+    page = author.get("/posts/?page=2").text
+    assert "Page 2 of 3" in page
+    assert 'rel="prev"' in page
+    assert 'rel="next"' in page
+    assert 'rel="next"' not in author.get("/posts/?page=3").text
+    assert author.get("/posts/?page=4").status_code == 404
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "", "1.5", "%D9%A1", "9" * 5000])
+def test_a_page_that_is_no_number_is_explained(author, page):
+    answer = author.get(f"/posts/?page={page}")
+    assert answer.status_code == 400
+    assert "?page=2" in answer.text
+
+
+@pytest.mark.parametrize(
+    "post_id", ["x", "0" * 16, "9" * 5000, "..%2f..%2fetc", "*" * 16, "%00" * 16]
+)
+def test_a_post_that_is_not_there_is_404(author, post_id):
+    assert author.get(f"/posts/{post_id}").status_code == 404
+
+
+def test_pages_of_members_are_not_kept(author):
+    for path in ("/posts/", author.write()):
+        assert author.get(path).headers["Cache-Control"] == "no-store"
+
+
+def test_a_new_owner_of_the_name_does_not_own_the_posts(app, author, reader):
+    address = app.extensions["posts"].write(
+        author_id="somebody-deleted", author=author.name, title="Old", text="Old"
+    )
+    assert author.get(f"/posts/{address}/edit").status_code == 403

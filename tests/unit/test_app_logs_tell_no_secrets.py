@@ -1,0 +1,84 @@
+"""A log line is a JSON object with its request's id, without cookies, passwords or variables."""
+
+import io
+import json
+import logging
+
+import pytest
+from flask import Flask
+
+from app import logs
+
+ID = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def log():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.formatter())
+    logger = logging.getLogger("tests.app")
+    logger.handlers, logger.propagate = [handler], False
+    logger.setLevel(logging.INFO)
+    yield logger, lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    logger.handlers, logger.propagate = [], True
+
+
+def test_a_record_is_one_json_object_on_one_line(log):
+    logger, lines = log
+    logger.warning('a "quote",\nan end of line: %s', "\x1b[31m\u2028", extra={"post": "17"})
+    (line,) = lines()
+    assert line["event"] == 'a "quote",\nan end of line: \x1b[31m\u2028'
+    assert (line["level"], line["logger"], line["post"]) == ("warning", "tests.app", "17")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_record_names_its_request_but_not_the_query(log):
+    logger, lines = log
+    with Flask("app").test_request_context(
+        "/auth/login?token=tell-nobody",
+        method="POST",
+        environ_base={"HTTP_X_REQUEST_ID": ID},
+        headers={"Cookie": "session=tell-nobody", "Authorization": "Bearer tell-nobody"},
+    ):
+        logger.info("hello")
+    (line,) = lines()
+    assert (line["request_id"], line["method"], line["path"]) == (ID, "POST", "/auth/login")
+    assert "tell-nobody" not in json.dumps(line)
+
+
+def test_outside_of_a_request_there_is_no_id(log):
+    logger, lines = log
+    logger.info("starting")
+    assert "request_id" not in lines()[0]
+
+
+@pytest.mark.parametrize("name", ["password", "Cookie", "csrf_token", "client_secret"])
+def test_what_is_named_like_a_secret_is_left_out(log, name):
+    logger, lines = log
+    logger.info("hello", extra={name: "tell-nobody"})
+    assert lines()[0][name] == logs.REDACTED
+
+
+def test_a_traceback_shows_no_local_variable(log):
+    logger, lines = log
+    try:
+        local = "tell-nobody"
+        raise ValueError(f"{len(local)} characters")
+    except ValueError:
+        logger.exception("failed")
+    (line,) = lines()
+    assert "ValueError: 11 characters" in line["exception"]
+    assert "test_app_logs" in line["exception"]
+    assert "= 'tell-nobody'" not in line["exception"]
+
+
+def test_everything_goes_through_the_standard_tree():
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    try:
+        logs.configure()
+        logs.configure()
+        assert len(root.handlers) == 1
+    finally:
+        root.handlers, root.level = before

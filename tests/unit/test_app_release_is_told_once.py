@@ -1,0 +1,11 @@
+"""/version says what pyproject.toml says."""
+
+import tomllib
+from pathlib import Path
+
+from app.release import VERSION
+
+
+def test_one_version():
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
