@@ -38,8 +38,8 @@ def resolve(host: str | None, environ: Mapping[str, str]) -> str:
 
 def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
     """Raise TargetError unless *url* is loopback, our compose service, or explicitly allowed."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
+    name = _host_of(url)
+    if name is None:
         raise TargetError(
             f"HOST={url!r} is not an address",
             "give scheme, host and port alone, such as http://127.0.0.1:8080",
@@ -47,7 +47,6 @@ def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
         )
     if environ.get("ALLOW_REMOTE") == "yes":
         return
-    name = parts.hostname
     addresses = _addresses(name)
     loopback = all(address.is_loopback for address in addresses)
     container = name == COMPOSE_SERVICE and all(address.is_private for address in addresses)
@@ -91,6 +90,17 @@ def _stack_url() -> str:
         detail = (answer.stderr.strip().splitlines() or ["it is not up"])[-1]
         raise TargetError(f"no running stack ({detail})", "start it with `make up`, or give HOST=")
     return lines[-1]
+
+
+def _host_of(url: str) -> str | None:
+    """The host in a base URL; None when *url* is something else."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for a port that cannot be
+    except ValueError:
+        return None
+    extra = parts.path or parts.query or parts.fragment or parts.username
+    return None if parts.scheme not in {"http", "https"} or extra else parts.hostname
 
 
 def _addresses(name: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -252,7 +252,7 @@ class Member(StackUser):
     @logged_in
     def write_post(self) -> None:
         text = self.new_text()
-        form = self.open_form("/posts/", {"title": self.account.name, "body": text})
+        form = self.open_form("/posts/", {"title": self.account.name, "text": text})
         answer = form and self.ask("POST", "/posts/", expect=REDIRECT, form=form)
         if answer:
             path = urlsplit(answer.location).path
@@ -267,7 +267,7 @@ class Member(StackUser):
         if not self.account.posts:
             return
         path, text = self.any_post(), self.new_text()
-        name, fields = "/posts/<id>/edit", {"title": self.account.name, "body": text}
+        name, fields = "/posts/<id>/edit", {"title": self.account.name, "text": text}
         form = self.open_form(f"{path}/edit", fields, name=name, post=path)
         if form and self.ask("POST", f"{path}/edit", name=name, expect=REDIRECT, form=form):
             self.account.posts[path] = text
@@ -297,16 +297,17 @@ class Member(StackUser):
         if new and "/auth/login" in answer.location:
             return  # an app that wants the new account to log in
         self.at_home = True
+        self.token = ""  # the one on the form was of the session before
         self.who_am_i()
 
     def wait_for_turn(self) -> None:
         self.away_until = max(self.away_until, self.turn or 0.0)
 
     def log_out(self) -> None:
-        """Log out, and see that the session is really over."""
-        if not self.token and not self.own_page("/posts/"):
-            return
-        if self.ask("POST", "/auth/logout", expect=REDIRECT, form={"csrf_token": self.token}):
+        """Take one's posts off the board, log out, and see that the session is really over."""
+        for path in list(self.account.posts):
+            self.delete_post(path)
+        if self.press("/auth/logout"):
             self.at_home = False
             self.token = ""
             self.ask(
@@ -324,11 +325,14 @@ class Member(StackUser):
         self.own_page(path, name="/posts/<id>", post=path)
 
     def delete_post(self, path: str) -> None:
-        form = {"csrf_token": self.token}
-        if self.ask(
-            "POST", f"{path}/delete", name="/posts/<id>/delete", expect=REDIRECT, form=form
-        ):
+        if self.press(f"{path}/delete", name="/posts/<id>/delete"):
             del self.account.posts[path]
+
+    def press(self, path: str, *, name: str | None = None) -> Answer | None:
+        """POST a form that is one button, with the token of a page seen in this session."""
+        if not self.token and not self.own_page("/posts/"):
+            return None
+        return self.ask("POST", path, name=name, expect=REDIRECT, form={"csrf_token": self.token})
 
     def own_page(
         self,

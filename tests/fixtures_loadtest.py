@@ -102,13 +102,13 @@ class StandIn:
         self, method: str, path: str, form: dict[str, str], session: dict[str, Any]
     ) -> Answer:
         user, token = session["name"], session["token"]
-        fields = '<input name="title"><textarea name="body"></textarea>'
+        fields = '<input name="title"><textarea name="text"></textarea>'
         if method == "POST" and path.endswith("/delete"):
             del self.posts[path.removesuffix("/delete")]
             return 302, "", {"Location": "/posts/"}
         if method == "POST":
             path = f"/posts/{next(self.numbers)}" if path == "/posts/" else path[: -len("/edit")]
-            self.posts[path] = (user, form["body"])
+            self.posts[path] = (user, form["text"])
             return 302, "", {"Location": path}
         if path == "/posts/":
             return 200, self.page(user, _form(path, token, fields), token), {}

@@ -1,0 +1,98 @@
+"""A headless run shows how it goes, counts what the server saw, and exits by its limits."""
+
+import json
+import re
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from tests.fixtures_loadtest import Answer, StandIn, run, serving
+
+QUICK = {"SMOKE_SECONDS": "7", "SMOKE_RATE": "50"}
+
+
+def test_a_good_run_shows_progress_a_table_and_its_report(tmp_path: Path) -> None:
+    with serving(StandIn()) as url:
+        done = run("--profile", "smoke", "--results", str(tmp_path), HOST=url, **QUICK)
+    latest = tmp_path / "smoke" / "latest"
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    progress = r"smoke  0:0\d/0:07  4 users  \d+ req/s  p95 [\d.]+ ms  0 failed  0 refused  0 ident"
+    assert re.search(progress, done.stdout)
+    assert re.search(r"^GET /posts/ +\d+ +0 +[\d.]+ ", done.stdout, re.MULTILINE)
+    assert re.search(r"^all +\d+ +0 ", done.stdout, re.MULTILINE)
+    assert "smoke: every threshold kept" in done.stdout
+    report = re.search(r"^report  (.*)$", done.stdout, re.MULTILINE)
+    assert report
+    assert latest.is_symlink()
+    assert latest.resolve() == Path(report[1]).resolve().parent
+    files = {file.name for file in latest.iterdir()}
+    assert {"report.html", "locust_stats.csv", "locust_failures.csv", "summary.json"} <= files
+
+
+def test_it_counts_what_the_server_saw(tmp_path: Path) -> None:
+    app = StandIn()
+    with serving(app) as url:
+        done = run("--profile", "smoke", "--host", url, "--results", str(tmp_path), **QUICK)
+    summary = json.loads((tmp_path / "smoke" / "latest" / "summary.json").read_text())
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    seen = [path for _, path, _ in app.log if path != "/readyz"]
+    assert summary["requests"] == len(seen) == sum(row["requests"] for row in summary["rows"])
+
+
+def _slow(method: str, path: str) -> Answer | None:
+    if path == "/":
+        sleep(0.12)
+    return None
+
+
+def _wrong(method: str, path: str) -> Answer | None:
+    return (500, "", {}) if path == "/version" else None
+
+
+def _empty(method: str, path: str) -> Answer | None:
+    return (200, "<p>Hello", {}) if (method, path) == ("GET", "/posts/") else None
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule", "failure"),
+    [
+        (_slow, "p95", None),
+        (_wrong, "errors", "GET /version: 500 instead of 200"),
+        (_empty, "errors", "GET /posts/: the page does not say who is logged in"),
+    ],
+)
+def test_a_broken_threshold_is_exit_code_1(
+    tmp_path: Path, fault: object, rule: str, failure: str | None
+) -> None:
+    app = StandIn()
+    app.fault = fault  # type: ignore[assignment]
+    with serving(app) as url:
+        done = run(
+            *("--profile", "smoke", "--host", url, "--results", str(tmp_path)),
+            SMOKE_P95_MS="100",
+            SMOKE_SECONDS="4",
+            SMOKE_RATE="50",
+        )
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"smoke: BROKEN: {rule}\n" in done.stdout
+    if failure:
+        assert failure in done.stdout
+    else:
+        assert " x " not in done.stdout
+
+
+def test_a_soak_ends_with_its_requests_and_is_broken_without_them(tmp_path: Path) -> None:
+    sizes = {"SOAK_USERS": "4", "SOAK_RATE": "50", "STACK_LOGIN_RATE": "0"}
+    with serving(StandIn()) as url:
+        where = ("--profile", "soak", "--host", url, "--results", str(tmp_path))
+        enough = run(*where, SOAK_REQUESTS="300", SOAK_SECONDS="60", **sizes)
+        never = run(*where, SOAK_REQUESTS="9000000", SOAK_SECONDS="2", **sizes)
+
+    assert enough.returncode == 0, enough.stdout
+    assert re.search(r"kept    requests +[\d,]+   ≥ 300\n", enough.stdout)
+    assert never.returncode == 1
+    assert "soak: BROKEN: requests\n" in never.stdout

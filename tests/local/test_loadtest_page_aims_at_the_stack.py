@@ -1,0 +1,71 @@
+"""Without a profile there is Locust's own page, aimed at the stack and at nothing else."""
+
+import json
+import signal
+import socket
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.fixtures_loadtest import StandIn, serving, start
+
+
+@contextmanager
+def page(url: str) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start("--host", url, "--web-port", str(port))
+    assert process.stdout
+    line = process.stdout.readline()
+    assert f"http://127.0.0.1:{port}  (aimed at {url}" in line
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(100):
+            try:
+                urllib.request.urlopen(address).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 0, err
+
+
+def swarm(address: str, **form: str) -> None:
+    data = urllib.parse.urlencode({"user_count": 2, "spawn_rate": 10, **form}).encode()
+    urllib.request.urlopen(f"{address}/swarm", data=data).close()
+
+
+def test_the_page_loads_the_stack() -> None:
+    app = StandIn()
+    with serving(app) as url, page(address_of := url) as address:
+        with urllib.request.urlopen(address) as answer:
+            html = answer.read().decode()
+        assert address_of in html
+        for name in ("Visitor", "Member", "Mixed", "Smoke", "Spike", "Soak"):
+            assert name in html
+        swarm(address, user_classes="Visitor", host=url)
+        deadline = time.monotonic() + 20
+        while len(app.statuses("GET /$")) < 3 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        with urllib.request.urlopen(f"{address}/stats/requests") as answer:
+            stats = json.load(answer)
+    assert len(app.statuses("GET /$")) >= 3
+    assert stats["total_fail_per_sec"] == 0
+
+
+def test_the_page_cannot_be_turned_against_others() -> None:
+    app = StandIn()
+    with serving(app) as url, page(url) as address:
+        swarm(address, host="http://192.0.2.1:80")
+        time.sleep(3)
+        with urllib.request.urlopen(f"{address}/stats/requests") as answer:
+            stats = json.load(answer)
+    assert stats["user_count"] == 0
+    assert stats["stats"][-1]["num_requests"] == 0

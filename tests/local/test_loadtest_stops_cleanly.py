@@ -1,0 +1,56 @@
+"""Ctrl-C and SIGTERM end a run at once, with its report, and leave nothing running."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fixtures_loadtest import StandIn, serving, start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_with_its_report(tmp_path: Path, number: signal.Signals) -> None:
+    app = StandIn()
+    with serving(app) as url:
+        process = start(
+            *("--profile", "steady", "--host", url, "--results", str(tmp_path)), STEADY_RATE="50"
+        )
+        _wait_for_progress(process)
+        locust = psutil.Process(process.pid).children()
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130, err
+    assert "stopping; once more to end it at once" in err
+    assert "steady: stopped by hand after" in out
+    assert "Traceback" not in err
+    folder = tmp_path / "steady" / "latest"
+    assert "identity leak" not in (folder / "locust_failures.csv").read_text()
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert json.loads((folder / "summary.json").read_text())["interrupted"] is True
+    assert locust
+    assert not any(child.is_running() for child in locust)
+    # The users went through the door: nobody is left logged in.
+    assert not any("name" in session for session in app.sessions.values())
+
+
+def test_a_run_whose_parent_is_killed_does_not_go_on(tmp_path: Path) -> None:
+    with serving(StandIn()) as url:
+        process = start("--profile", "steady", "--host", url, "--results", str(tmp_path))
+        _wait_for_progress(process)
+        (locust,) = psutil.Process(process.pid).children()
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
+        locust.wait(timeout=20)
+
+
+def _wait_for_progress(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("steady  0:"):
+            return
+    raise AssertionError("the run ended without a progress line")
