@@ -1,0 +1,75 @@
+"""Flask's own development server, with debugger and auto-reload, against the stack's Redis."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from stack import ports
+from stack.errors import StackError
+from stack.local import CHECKOUT, LocalRuntime
+from stack.progress import Progress
+from stack.venv import DEVELOP, VirtualEnvironment
+
+DEFAULT_PORT = 5000
+_ADDRESS = "127.0.0.1"  # the debugger runs whatever it is sent: never for anybody else
+
+
+def run(environ: Mapping[str, str]) -> int:
+    """Serve until Ctrl-C. Redis is the running copy's; without one, it is started for the while.
+
+    Neither nginx nor uWSGI takes part, so what they do (TLS, host names, limits) is left aside.
+    """
+    progress = Progress.to_terminal()
+    port = _port(environ)
+    settings = {"STACK_DEMO": "on", **environ, "STACK_TLS": "off", "STACK_HOSTS": ""}
+    stack = LocalRuntime(settings, progress=progress)
+    wanted = dict(stack.toggles)
+    VirtualEnvironment(CHECKOUT, progress).ensure(DEVELOP)
+    borrowed = stack.is_started()
+    if not borrowed:
+        stack.up(services=("redis",))
+    try:
+        services = stack.service_environment() | wanted
+        _provide_secret_key(Path(services["SECRET_KEY_FILE"]))
+        application = wanted["STACK_APP"]
+        print(f"\nhttp://{_ADDRESS}:{port} shows {application} and changes with its files.")
+        print("Ctrl-C ends it" + ("; the stack stays up." if borrowed else ", and its Redis."))
+        flask = [os.fspath(CHECKOUT / ".venv" / "bin" / "flask"), "--app", application, "run"]
+        with subprocess.Popen(
+            [*flask, "--debug", "--host", _ADDRESS, "--port", str(port)], cwd=CHECKOUT, env=services
+        ) as server:
+            try:
+                return server.wait()
+            except KeyboardInterrupt:
+                server.terminate()
+                server.wait()
+                return 0
+    finally:
+        if not borrowed:
+            stack.down()
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("PORT", "")
+    if text:
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise StackError(f"PORT={text!r} is not a port", "make dev PORT=5001")
+        if ports.try_bind(_ADDRESS, int(text)) is not None:
+            raise StackError(f"port {text} is taken", f"make dev PORT={int(text) + 1}")
+        return int(text)
+    candidates = range(DEFAULT_PORT, DEFAULT_PORT + 100)
+    return next(port for port in candidates if ports.try_bind(_ADDRESS, port) is None)
+
+
+def _provide_secret_key(file: Path) -> None:
+    """As uwsgi/entrypoint does, which may not have run here yet."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+        stream.write(secrets.token_hex(32))

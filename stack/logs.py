@@ -1,0 +1,84 @@
+"""Shows several log files as one, each line with the name of its service."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+_COLOURS = {"nginx": "32", "app": "36", "redis": "35"}
+_LAST_LINES = 10
+
+
+def whole(file: Path) -> str:
+    """Return a log with what was rotated away from it (``.1`` is the youngest of those)."""
+    rotated = sorted(
+        (path for path in file.parent.glob(f"{file.name}.*") if path.suffix[1:].isdigit()),
+        key=lambda path: -int(path.suffix[1:]),
+    )
+    parts = [path.read_text(errors="replace") for path in (*rotated, file) if path.exists()]
+    return "".join(parts)
+
+
+def show(directory: Path, services: Sequence[str], *, follow: bool) -> int:
+    """Print the last lines of each service's log and, with *follow*, what comes until Ctrl-C."""
+    tails = [_Tail(directory / f"{service}.log", service) for service in services]
+    try:
+        for tail in tails:
+            tail.print_last(_LAST_LINES if follow else None)
+        while follow:
+            if not sum(tail.print_new() for tail in tails):  # any() would stop at the first
+                time.sleep(0.2)
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        # `make logs | head`: the reader has seen enough.
+        sys.stderr.close()
+    return 0
+
+
+class _Tail:
+    def __init__(self, file: Path, service: str) -> None:
+        self._file = file
+        self._stream: BinaryIO | None = None
+        self._rest = b""
+        colour = _COLOURS.get(service) if sys.stdout.isatty() else None
+        name = f"{service:<5} | "
+        self._prefix = f"\x1b[{colour}m{name}\x1b[0m" if colour else name
+
+    def print_last(self, count: int | None) -> None:
+        lines = self._read()
+        self._print(lines if count is None else lines[-count:])
+
+    def print_new(self) -> bool:
+        lines = self._read()
+        if not lines and self._was_rotated():
+            self._stream = None
+            lines = self._read()
+        self._print(lines)
+        return bool(lines)
+
+    def _read(self) -> list[bytes]:
+        if self._stream is None:
+            try:
+                self._stream = self._file.open("rb")
+            except FileNotFoundError:
+                return []
+        *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
+        return lines
+
+    def _was_rotated(self) -> bool:
+        if self._stream is None:
+            return False
+        try:
+            here = self._file.stat()
+        except FileNotFoundError:
+            return False
+        return here.st_ino != os.fstat(self._stream.fileno()).st_ino
+
+    def _print(self, lines: list[bytes]) -> None:
+        for line in lines:
+            print(self._prefix + line.decode(errors="replace"), flush=True)

@@ -1,0 +1,79 @@
+"""Ports of this machine: which are free, and who has the one that is not."""
+
+from __future__ import annotations
+
+import errno
+import random
+import re
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from stack.errors import StackError
+
+# Below the range from which Linux gives ports to outgoing connections (32768 and up): a service
+# that is restarted an hour later must not find its port in use by somebody's client.
+_INTERNAL = range(20000, 32000)
+
+
+def try_bind(address: str, port: int) -> OSError | None:
+    """Return why nobody can listen there, or None when one can."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # nginx sets it as well: connections in TIME_WAIT are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen(1)
+        except OSError as error:
+            return error
+    return None
+
+
+def free(address: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> int:
+    """Return a port on which nobody listens."""
+    for _ in range(1000):
+        port = random.choice(_INTERNAL)  # noqa: S311 - two copies must differ, nobody guesses
+        if port not in avoid and try_bind(address, port) is None:
+            return port
+    raise StackError(f"no free port found on {address}", "end something that listens")
+
+
+def require(address: str, port: int, variable: str) -> None:
+    """Raise StackError, with what to type, unless *port* can be listened on."""
+    error = try_bind(address, port)
+    if error is None:
+        return
+    if error.errno == errno.EADDRINUSE:
+        owner = _owner(port)
+        other = next(
+            (p for p in range(port + 1, port + 100) if p < 65536 and not try_bind(address, p)), 0
+        )
+        raise StackError(
+            f"port {port} is taken" + (f" ({owner})" if owner else ""),
+            f"make up {variable}={other or 'another'}",
+        )
+    if error.errno == errno.EACCES:
+        raise StackError(f"port {port} needs root: ports below 1024 do", f"make up {variable}=8080")
+    if error.errno == errno.EADDRNOTAVAIL:
+        raise StackError(f"{address} is no address of this machine", "make up STACK_BIND=127.0.0.1")
+    raise StackError(f"cannot listen on {address} port {port} ({error.strerror})")
+
+
+def _owner(port: int) -> str:
+    """Return ``name, pid N`` of who listens on *port*, as far as this user may see it."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with suppress(OSError):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                    inodes.add(fields[9])
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            for descriptor in (entry / "fd").iterdir():
+                found = re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink()))
+                if found and found[1] in inodes:
+                    name = (entry / "comm").read_text(encoding="utf-8").strip()
+                    return f"{name}, pid {entry.name}"
+    return ""

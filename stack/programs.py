@@ -1,0 +1,176 @@
+"""The programs that a machine must have, and how it gets those that it has not.
+
+Root on Debian or Ubuntu is served: apt installs what is missing, and says so. Anybody else is told
+the exact command, because installing system packages is not for a Makefile to decide.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack.errors import StackError
+from stack.progress import Progress
+
+# nginx lives in /usr/sbin, which is not on the PATH of everybody who may start it.
+SEARCH_PATH = os.pathsep.join(
+    [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
+)
+
+_POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that must be on the machine. *package* is its name on Debian and Ubuntu."""
+
+    what: str
+    package: str
+    there: Callable[[], bool]
+
+
+def which(program: str) -> str | None:
+    """Find a program, also where only root's PATH leads."""
+    return shutil.which(program, path=SEARCH_PATH)
+
+
+def _program(name: str, package: str) -> Need:
+    return Need(name, package, lambda: which(name) is not None)
+
+
+_VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+SERVERS = (_program("nginx", "nginx"), _program("redis-server", "redis-server"))
+SHELLCHECK = _program("shellcheck", "shellcheck")
+REDIS = (_program("redis-server", "redis-server"),)
+# Debian ships the venv module without the part that it cannot work without.
+VENV = (
+    Need(
+        f"Python {_VERSION}'s venv and ensurepip modules",
+        f"python{_VERSION}-venv",
+        lambda: all(map(importlib.util.find_spec, ("venv", "ensurepip"))),
+    ),
+)
+COMPILER = (
+    Need("a C compiler", "gcc", lambda: any(map(which, ("gcc", "cc")))),
+    Need(
+        "the C library's headers",
+        "libc6-dev",
+        # A gcc without them is what --no-install-recommends leaves behind.
+        lambda: Path("/usr/include/stdio.h").exists(),
+    ),
+    Need(
+        f"Python {_VERSION}'s headers",
+        f"python{_VERSION}-dev",
+        lambda: Path(sysconfig.get_path("include"), "Python.h").exists(),
+    ),
+)
+
+
+def ensure(needs: Sequence[Need], progress: Progress) -> None:
+    """Install what of *needs* is missing, or raise StackError with the command that does."""
+    missing = [need for need in needs if not need.there()]
+    if not missing:
+        return
+    what = ", ".join(need.what for need in missing)
+    packages = [need.package for need in missing]
+    command = f"apt-get install -y --no-install-recommends {' '.join(packages)}"
+    if not _debian_like():
+        raise StackError(f"missing: {what}", "install them with this system's package manager")
+    if os.geteuid() != 0:
+        raise StackError(f"missing: {what}", f"sudo {command}")
+    progress.step(f"missing: {what}; installing with apt: {' '.join(packages)}")
+    _apt(packages, command, progress)
+    still = [need.what for need in missing if not need.there()]
+    if still:
+        raise StackError(
+            f"still missing after {command}: {', '.join(still)}",
+            # A Python that is not Debian's does not see what Debian installs for its own.
+            f"this is {sys.executable}; try make up PYTHON=/usr/bin/python3",
+        )
+
+
+def _debian_like() -> bool:
+    try:
+        text = Path("/etc/os-release").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    ids = [line.split("=", 1)[1].strip('"') for line in text.splitlines() if line[:2] == "ID"]
+    return "debian" in " ".join(ids).split() and which("apt-get") is not None
+
+
+def _apt(packages: Sequence[str], command: str, progress: Progress) -> None:
+    with _services_not_started(packages):
+        # The package lists of a new machine or image are empty or old; a failed try says which.
+        for step in (["apt-get", "update"], command.split()):
+            code, output = run_showing(
+                step, progress, environ={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            )
+        if code != 0:
+            raise StackError(f"`{command}` failed", "run it by hand", log="\n".join(output[-15:]))
+
+
+@contextmanager
+def _services_not_started(packages: Sequence[str]) -> Iterator[None]:
+    """Keep Debian from starting the system's own nginx and Redis when it installs their packages.
+
+    They would listen on ports 80 and 6379 from now on and after every boot, which nobody asked for:
+    the stack starts its own.
+    """
+    ours = not _POLICY.exists()
+    if ours:
+        _POLICY.write_text("#!/bin/sh\nexit 101\n", encoding="ascii")
+        _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        if ours:
+            _POLICY.unlink()
+        units = [name for name in ("nginx", "redis-server") if name in packages]
+        if units and which("systemctl"):
+            subprocess.run(
+                ["systemctl", "--quiet", "disable", *units], check=False, capture_output=True
+            )
+
+
+def run_showing(
+    command: Sequence[str],
+    progress: Progress,
+    *,
+    environ: dict[str, str] | None = None,
+    read: Callable[[str], str | None] = str,
+) -> tuple[int, list[str]]:
+    """Run *command*, show what it is at, and return its exit code and lines.
+
+    *read* turns a line of output into what is worth showing, or None.
+    """
+    lines: list[str] = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environ,
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - asked for two lines above
+        try:
+            for line in process.stdout:
+                lines.append(line.rstrip())
+                shown = read(lines[-1])
+                if shown:
+                    progress.detail(shown)
+        except BaseException:
+            process.kill()
+            raise
+    progress.clear()
+    return process.returncode, lines

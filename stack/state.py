@@ -1,0 +1,51 @@
+"""What a running copy remembers in its run directory, and whether that is still true."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stack import processes
+
+
+@dataclass(frozen=True)
+class State:
+    """Written when supervisord starts, removed when the copy is down."""
+
+    boot_id: str
+    supervisor_pid: int
+    supervisor_started_ticks: int
+    run: str  # the short name of the run directory
+    address: str
+    host: str
+    services: list[str]
+    ports: dict[str, int]
+    toggles: dict[str, str]
+
+    @classmethod
+    def load(cls, file: Path) -> State | None:
+        """Return what *file* says; None when there is none, or a write to it was cut off."""
+        try:
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def save(self, file: Path) -> None:
+        fresh = file.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        fresh.rename(file)
+
+    def supervisor(self) -> processes.Process | None:
+        """Return supervisord, unless the machine was restarted or its pid is another's now."""
+        if processes.boot_id() != self.boot_id:
+            return None
+        process = processes.find(self.supervisor_pid)
+        same = process is not None and process.started_ticks == self.supervisor_started_ticks
+        return process if same else None
+
+    def processes(self) -> list[processes.Process]:
+        """Return every living process of this copy, also when its supervisord was killed."""
+        if processes.boot_id() != self.boot_id:
+            return []
+        return processes.in_session(self.supervisor_pid, self.supervisor_started_ticks)
