@@ -1,0 +1,103 @@
+"""Address, scheme, host and request id that the app sees are nginx's word, whatever a client sends."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fixtures_nginx import Nginx, stack_behind_nginx
+
+FORGED = "198.51.100.66"
+HEADERS = [
+    "X-Forwarded-For",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Host",
+    "X-Forwarded-Port",
+    "X-Forwarded-Prefix",
+    "X-Forwarded-Server",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Protocol",
+    "X-Forwarded-Ssl",
+    "Forwarded",
+    "X-Real-IP",
+    "X-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "X-Scheme",
+    "X-Url-Scheme",
+    "X-Script-Name",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+    "X-HTTP-Method-Override",
+    "Front-End-Https",
+    "Proxy",
+    "X-Request-ID",
+    "X_Forwarded_For",
+    "X_Forwarded_Proto",
+    "X_Request_ID",
+    "REMOTE_ADDR",
+    "UWSGI_SCHEME",
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with stack_behind_nginx(tmp_path_factory.mktemp("nginx")) as (nginx, _):
+        yield nginx
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_header_is_replaced_or_gone(server: Nginx, name: str) -> None:
+    for spelling in (name, name.lower(), name.upper()):
+        seen = server.get("/up", f"{spelling}: {FORGED}", f"{spelling}: {FORGED}").json()
+        assert FORGED not in str(seen)
+        assert seen["REMOTE_ADDR"] == "127.0.0.1"
+        assert seen["HTTP_X_FORWARDED_FOR"] == "127.0.0.1"
+
+
+def test_the_scheme(server: Nginx) -> None:
+    for header in (
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Proto: javascript",
+        "X-Forwarded-SSL: on",
+        "X-Forwarded-SSL: 1",
+        "HTTPS: on",
+        "Front-End-Https: on",
+    ):
+        seen = server.get("/up", header).json()
+        assert seen["wsgi.url_scheme"] == "http", header
+        assert seen["HTTP_X_FORWARDED_PROTO"] == "http"
+        assert "HTTPS" not in seen
+
+
+def test_an_ordinary_header_does_arrive(server: Nginx) -> None:
+    seen = server.get("/up", "X-Of-My-Own: x", "Cookie: a=b", "Authorization: Bearer c").json()
+    assert seen["HTTP_X_OF_MY_OWN"] == "x"
+    assert seen["HTTP_COOKIE"] == "a=b"
+    assert seen["HTTP_AUTHORIZATION"] == "Bearer c"
+
+
+def test_the_request_id_is_new_each_time_and_the_same_everywhere(server: Nginx) -> None:
+    ids = set()
+    for number in range(3):
+        answer = server.get(f"/id-{number}", "X-Request-ID: client-1234")
+        seen, logged = answer.json()["HTTP_X_REQUEST_ID"], server.access(f"/id-{number}")
+        assert re.fullmatch("[0-9a-f]{32}", seen)
+        assert seen == answer.headers["x-request-id"] == logged["request_id"]
+        assert logged["client_request_id"] == "client-1234"
+        ids.add(seen)
+    assert len(ids) == 3
+
+
+def test_an_app_that_names_the_request_itself_is_not_doubled(server: Nginx) -> None:
+    answer = server.get("/own-headers")
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
+    assert "x-request-id" not in answer.duplicates
+
+
+def test_the_path_is_in_one_normal_form(server: Nginx) -> None:
+    for path in ("//a/./x/../b", "/a//b", "/%61/b", "/a/%2e/b"):
+        seen = server.get(path + "?q=%2F").json()
+        assert seen["PATH_INFO"] == "/a/b", path
+        assert seen["REQUEST_URI"] == path + "?q=%2F"
+        assert seen["QUERY_STRING"] == "q=%2F"

@@ -1,0 +1,97 @@
+"""Only our own host names reach the app: unknown ones are refused, malformed ones always."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fixtures_nginx import Nginx, request, stack_behind_nginx
+
+MALFORMED = [
+    "[::1",
+    "::1]",
+    "<script>",
+    "a b",
+    "-example.org",
+    "example.org-",
+    "exa..mple.org",
+    ".example.org",
+    "..",
+    "*",
+    "a/b",
+    "user@example.org",
+    "example.org,evil.example",
+    "$host",
+    "%00",
+    "é.example",
+    "\xff",
+    "x" * 64,
+    ".".join(["x" * 50] * 6),
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def any_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with stack_behind_nginx(tmp_path_factory.mktemp("any")) as (server, _):
+        yield server
+
+
+@pytest.fixture(scope="module")
+def our_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    folder = tmp_path_factory.mktemp("ours")
+    # "localhost" because the fixture asks for it until the stack answers.
+    hosts = "localhost,Shop.example.org, .example.net"
+    with stack_behind_nginx(folder, STACK_HOSTS=hosts) as (server, _):
+        yield server
+
+
+@pytest.mark.parametrize("host", MALFORMED)
+def test_malformed_hosts_are_bad_requests(any_host: Nginx, our_hosts: Nginx, host: str) -> None:
+    for server in (any_host, our_hosts):
+        assert server.get("/up", host=host).status == 400
+
+
+def test_every_well_formed_host_is_ours_by_default(any_host: Nginx) -> None:
+    for host in ("example.org", "a", "a_b.example", "192.0.2.1:8080", "[::1]", "[fd00::1]:8080"):
+        answer = any_host.get("/up", host=host)
+        assert (answer.status, answer.json()["HTTP_HOST"]) == (200, host)
+
+
+def test_with_stack_hosts_only_these_are(our_hosts: Nginx) -> None:
+    for host in ("localhost", "shop.example.org:8080", "example.net", "a.b.EXAMPLE.net."):
+        assert our_hosts.get("/up", host=host).status == 200
+    for host in ("example.org", "x.shop.example.org", "badexample.net", "192.0.2.1", "[::1]"):
+        answer = our_hosts.get("/up", host=host)
+        assert answer.status == 421
+        assert b"Unknown host" in answer.body
+
+
+def test_the_app_sees_the_name_in_one_spelling(our_hosts: Nginx) -> None:
+    answer = our_hosts.get("/up", host="SHOP.Example.ORG.:8080")
+    assert answer.json()["HTTP_HOST"] == "shop.example.org:8080"
+    assert answer.json()["SERVER_NAME"] == "shop.example.org"
+
+
+def test_what_is_no_port_never_arrives(any_host: Nginx) -> None:
+    for host in ("localhost:evil", "localhost:", "localhost:80<script>", "localhost:-1"):
+        assert any_host.get("/up", host=host).json()["HTTP_HOST"] == "localhost"
+    assert any_host.get("/up", host="[::1]evil").json()["HTTP_HOST"] == "[::1]"
+
+
+def test_the_request_lines_host_counts_and_not_the_header(our_hosts: Nginx) -> None:
+    absolute = "GET http://{}/up HTTP/1.1\r\nHost: {}\r\n\r\n"
+    ours = our_hosts.ask(absolute.format("shop.example.org", "evil.example").encode())
+    assert ours.json()["HTTP_HOST"] == "shop.example.org"
+    assert our_hosts.ask(absolute.format("evil.example", "localhost").encode()).status == 421
+
+
+def test_no_host_and_two_hosts_are_bad_requests(any_host: Nginx) -> None:
+    assert any_host.ask(b"GET /up HTTP/1.1\r\n\r\n").status == 400
+    assert any_host.ask(b"GET /up HTTP/1.0\r\n\r\n").status == 400
+    assert any_host.get("/up", "Host: evil.example").status == 400
+
+
+def test_the_health_check_needs_no_host_name(our_hosts: Nginx) -> None:
+    for head in (b"GET /nginx-health HTTP/1.0\r\n\r\n", request("GET", "/nginx-health", host="x")):
+        answer = our_hosts.ask(head)
+        assert (answer.status, answer.body) == (200, b"ok\n")
