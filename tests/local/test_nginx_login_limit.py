@@ -1,0 +1,47 @@
+"""A flood of logins from one address gets 429 with Retry-After; every other request is let through."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_nginx import Nginx, request, stack_behind_nginx
+
+BURST = 10
+
+
+def flood(server: Nginx, method: str, path: str, number: int = BURST + 3) -> list[int]:
+    message = request(method, path, body=b"" if method == "POST" else None)
+    return [server.ask(message).status for _ in range(number)]
+
+
+@pytest.mark.parametrize(
+    "path", ["/auth/login", "/auth/register", "/auth/reauthenticate", "//auth/./login?next=/"]
+)
+def test_posts_beyond_the_burst_are_refused(tmp_path: Path, path: str) -> None:
+    with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="1") as (server, _):
+        assert flood(server, "POST", path) == [200] * (BURST + 1) + [429] * 2
+        refused = server.ask(request("POST", "/auth/login", body=b""))
+        assert (refused.status, refused.headers["retry-after"]) == (429, "60")
+        for method, other in (
+            ("GET", "/auth/login"),
+            ("POST", "/auth/logout"),
+            ("POST", "/posts/"),
+            ("GET", "/"),
+        ):
+            assert set(flood(server, method, other)) == {200}
+
+
+def test_who_waits_as_told_is_let_in(tmp_path: Path) -> None:
+    import time
+
+    with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="60") as (server, _):
+        assert 429 in flood(server, "POST", "/auth/login", 30)
+        refused = server.ask(request("POST", "/auth/login", body=b""))
+        assert refused.headers["retry-after"] == "1"
+        time.sleep(1)
+        assert server.ask(request("POST", "/auth/login", body=b"")).status == 200
+
+
+def test_zero_is_no_limit(tmp_path: Path) -> None:
+    with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="0") as (server, _):
+        assert set(flood(server, "POST", "/auth/login", 60)) == {200}
