@@ -9,9 +9,20 @@ from locust import events
 
 from loadtest.recording import begin, refuse_foreign_host
 from loadtest.shapes import Ramp, Smoke, Soak, Spike, Steady
-from loadtest.users import Member, Mixed, Soaker, Visitor
+from loadtest.users import Member, Mixed, Soaker, Visitor, Walker
 
-__all__ = ["Member", "Mixed", "Ramp", "Smoke", "Soak", "Soaker", "Spike", "Steady", "Visitor"]
+__all__ = [
+    "Member",
+    "Mixed",
+    "Ramp",
+    "Smoke",
+    "Soak",
+    "Soaker",
+    "Spike",
+    "Steady",
+    "Visitor",
+    "Walker",
+]
 
 events.init.add_listener(begin)
 events.test_start.add_listener(refuse_foreign_host)

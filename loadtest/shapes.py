@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from locust import LoadTestShape, User
 
 from loadtest import profiles
-from loadtest.users import Member, Mixed, Soaker, Visitor
+from loadtest.users import Member, Mixed, Soaker, Visitor, Walker
 
 
 class ProfileShape(LoadTestShape):
@@ -47,7 +47,9 @@ class ProfileShape(LoadTestShape):
 
 
 class Smoke(ProfileShape):
-    """A few users for a few seconds: every kind of request once."""
+    """A few users for a few seconds, every kind of request among theirs."""
+
+    users = (Visitor, Walker)
 
 
 class Steady(ProfileShape):

@@ -49,7 +49,7 @@ def _slow(method: str, path: str) -> Answer | None:
 
 
 def _wrong(method: str, path: str) -> Answer | None:
-    return (500, "", {}) if path == "/version" else None
+    return (500, "", {}) if path.startswith("/static/") else None
 
 
 def _empty(method: str, path: str) -> Answer | None:
@@ -60,7 +60,7 @@ def _empty(method: str, path: str) -> Answer | None:
     ("fault", "rule", "failure"),
     [
         (_slow, "p95", None),
-        (_wrong, "errors", "GET /version: 500 instead of 200"),
+        (_wrong, "errors", "GET /static/…: 500 instead of 200"),
         (_empty, "errors", "GET /posts/: the page does not say who is logged in"),
     ],
 )
