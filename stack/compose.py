@@ -6,22 +6,20 @@ watches it, so that `make up` either ends with a stack that answers or with the 
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
-import ssl
 import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from stack import ports
+from stack import ports, probes, wiring
 from stack.base_image import DEFAULT as DEFAULT_BASE_IMAGE
 from stack.cgroup import ControlGroup
 from stack.errors import StackError
@@ -56,6 +54,7 @@ class Container:
     exit_code: int
     restarts: int
     started_at: str
+    environment: Mapping[str, str]
 
     @classmethod
     def from_inspection(cls, answer: Mapping[str, Any]) -> Container:
@@ -70,6 +69,7 @@ class Container:
             exit_code=state["ExitCode"],
             restarts=answer["RestartCount"],
             started_at=state["StartedAt"],
+            environment=dict(pair.split("=", 1) for pair in answer["Config"]["Env"]),
         )
 
     @property
@@ -102,24 +102,38 @@ class ComposeRuntime:
         files: Sequence[Path] = (),
     ) -> None:
         chosen = dict(environ)
-        for variable in ("STACK_PORT", "STACK_TLS_PORT"):
-            if chosen.get(variable) == "0":
-                chosen[variable] = str(ports.free(chosen.get("STACK_BIND") or "127.0.0.1"))
+        if chosen.get("STACK_PORT") == "0":
+            bind = chosen.get("STACK_BIND") or "127.0.0.1"
+            chosen["STACK_PORT"], chosen["STACK_TLS_PORT"] = (str(ports.free(bind)) for _ in "12")
         try:
-            settings = read_toggles(chosen)
+            self.toggles = read_toggles(chosen)
         except ToggleError as error:
             raise StackError(str(error)) from error
-        self.settings: Mapping[str, str] = settings
-        self.name = settings["STACK_NAME"]
+        self.name = self.toggles["STACK_NAME"]
         self.checkout = checkout
         self._progress = progress or Progress()
         self._files = [checkout / "docker-compose.yml"]
-        if settings["STACK_TLS"] == "on":
+        if self.toggles["STACK_TLS"] == "on":
             self._files.append(checkout / "docker-compose.tls.yml")
         self._files += files
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-        self._environ = {**inherited, **chosen, **settings}
-        self._environ.setdefault("CA_BUNDLE", _certificates_that_python_trusts(self._environ))
+        known = {**inherited, **chosen, **self.toggles}
+        self.environ: Mapping[str, str] = {
+            **known,
+            "CA_BUNDLE": known.get("CA_BUNDLE") or _certificates_that_python_trusts(known),
+        }
+
+    def __enter__(self) -> ComposeRuntime:
+        self.up()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
 
     # ── The protocol ─────────────────────────────────────────────────────────────────────────────
 
@@ -146,8 +160,7 @@ class ComposeRuntime:
         self._compose(*arguments, timeout_s=300)
 
     def address(self) -> str:
-        scheme, host, port = self._endpoint()
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        return wiring.public_address(self.running_toggles())
 
     def is_up(self) -> bool:
         running = {c.service for c in self.containers().values() if c.state == "running"}
@@ -187,17 +200,19 @@ class ComposeRuntime:
     def reload(self) -> None:
         """Replace the workers, one after the other where they load the app by themselves.
 
-        The code is part of the image: workers come back with that of the container. New code, and
-        new static files in nginx's image, are a deploy: ``up``.
+        They come back with the code of their image: new code and new static files are new images.
         """
+        self._progress.step("replacing the workers")
+        self._progress.clear()
         command = self._command("exec", "-T", "app", "/srv/uwsgi/reload")
-        if subprocess.run(command, env=self._environ, check=False).returncode != 0:
-            raise StackError("the workers were not replaced", "docker compose logs app says why")
+        if subprocess.run(command, env=self.environ, check=False).returncode != 0:
+            raise StackError("the workers were not replaced", "make logs")
+        self._progress.step("code is part of the images: `docker compose up -d --build` deploys it")
 
     def logs(self, follow: bool = True) -> int:
         command = self._command("logs", *(["--follow"] if follow else []))
         try:
-            return subprocess.run(command, env=self._environ, check=False).returncode
+            return subprocess.run(command, env=self.environ, check=False).returncode
         except KeyboardInterrupt:
             return 0
 
@@ -225,6 +240,17 @@ class ComposeRuntime:
         )
         return finished.stdout
 
+    def running_toggles(self) -> dict[str, str]:
+        """The values that the app's container was made with; without one, those to start with."""
+        app = self.containers().get("app")
+        if app is not None:
+            given = {k: v for k, v in app.environment.items() if k.startswith(PREFIX)}
+            try:
+                return read_toggles(given)
+            except ToggleError:
+                pass  # a container that has refused them; it serves nothing to find
+        return self.toggles
+
     def containers(self) -> dict[str, Container]:
         """By service. Of a scaled service, any one of its containers."""
         ids = self._docker("ps", "--all", "--quiet", "--no-trunc", *self._label()).split()
@@ -242,16 +268,16 @@ class ComposeRuntime:
     # ── Starting ─────────────────────────────────────────────────────────────────────────────────
 
     def _require_ports(self) -> None:
-        if self._environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
-            variables = ["STACK_PORT", *(["STACK_TLS_PORT"] if self._tls else [])]
-            for variable in variables:
-                port = int(self.settings[variable])
+        if self.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
+            tls = self.toggles["STACK_TLS"] == "on"
+            for variable in ("STACK_PORT", *(["STACK_TLS_PORT"] if tls else [])):
+                port = int(self.toggles[variable])
                 # The engine publishes as root, so a port below 1024 is no obstacle to it.
                 if port >= 1024 or os.geteuid() == 0:
-                    ports.require(self.settings["STACK_BIND"], port, variable)
+                    ports.require(self.toggles["STACK_BIND"], port, variable)
 
     def _require_base_image(self) -> None:
-        image = self._environ.get("BASE_IMAGE") or DEFAULT_BASE_IMAGE
+        image = self.environ.get("BASE_IMAGE") or DEFAULT_BASE_IMAGE
         if self._docker("image", "inspect", "--format", "{{.Id}}", image, check=False):
             return
         self._progress.step(f"pulling {image}")
@@ -270,7 +296,7 @@ class ComposeRuntime:
         command = self._command("--progress", "plain", "build")
         with subprocess.Popen(
             command,
-            env=self._environ,
+            env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -297,14 +323,14 @@ class ComposeRuntime:
     def _start(self) -> None:
         command = self._command("--progress", "plain", "up", "--detach", "--no-build")
         done = subprocess.run(
-            command, env=self._environ, capture_output=True, text=True, check=False
+            command, env=self.environ, capture_output=True, text=True, check=False
         )
         if done.returncode == 0:
             return
         if re.search("port is already allocated|address already in use", done.stderr):
             found = re.search(r":(\d+)(?: failed|: bind)", done.stderr)
-            port = found[1] if found else self.settings["STACK_PORT"]
-            variable = "STACK_TLS_PORT" if port == self.settings["STACK_TLS_PORT"] else "STACK_PORT"
+            port = found[1] if found else self.toggles["STACK_PORT"]
+            variable = "STACK_TLS_PORT" if port == self.toggles["STACK_TLS_PORT"] else "STACK_PORT"
             raise StackError(f"port {port} is taken", f"make up {variable}={int(port) + 1}")
         for container in self.containers().values():
             self._raise_if_failed(container)
@@ -339,34 +365,15 @@ class ComposeRuntime:
 
     # ── Asking the stack ─────────────────────────────────────────────────────────────────────────
 
-    @property
-    def _tls(self) -> bool:
-        return self.settings["STACK_TLS"] == "on"
-
-    def _endpoint(self) -> tuple[str, str, int]:
-        bind = self.settings["STACK_BIND"]
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104
-        if self._tls:
-            return "https", host, int(self.settings["STACK_TLS_PORT"])
-        return "http", host, int(self.settings["STACK_PORT"])
-
     def _ready(self) -> bool:
-        """Whether the app answers /readyz through nginx. An app without that page may say 404."""
-        scheme, host, port = self._endpoint()
-        connection: http.client.HTTPConnection
-        if scheme == "https":
-            # The certificate may be self-signed, and this request carries nothing.
-            context = ssl._create_unverified_context()  # noqa: S323
-            connection = http.client.HTTPSConnection(host, port, timeout=5, context=context)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=5)
-        allowed = self.settings["STACK_HOSTS"].split(",")[0].removeprefix(".")
-        with closing(connection):
-            try:
-                connection.request("GET", "/readyz", headers={"Host": allowed} if allowed else {})
-                return connection.getresponse().status < 500
-            except (OSError, http.client.HTTPException):
-                return False
+        """Whether the app answers through nginx; its own readiness page also asks Redis."""
+        toggles = self.running_toggles()
+        own = toggles["STACK_APP"].startswith("app.")
+        status = probes.http_status(
+            wiring.public_address(toggles) + ("/readyz" if own else "/"),
+            host=wiring.known_host(toggles),
+        )
+        return status == 200 if own else status is not None and status < 500
 
     # ── Asking the engine ────────────────────────────────────────────────────────────────────────
 
@@ -385,10 +392,10 @@ class ComposeRuntime:
         return ["docker", "compose", *where, *files, *arguments]
 
     def _compose(self, *arguments: str, timeout_s: float = 120) -> str:
-        return _output(self._command(*arguments), self._environ, timeout_s)
+        return _output(self._command(*arguments), self.environ, timeout_s)
 
     def _docker(self, *arguments: str, check: bool = True) -> str:
-        return _output(["docker", *arguments], self._environ, 60, check=check)
+        return _output(["docker", *arguments], self.environ, 60, check=check)
 
 
 def _certificates_that_python_trusts(environ: Mapping[str, str]) -> str:

@@ -1,0 +1,51 @@
+"""Each switch is in force in the container by uWSGI's own word, and a wrong one starts nothing."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from stack.compose import ComposeRuntime
+from stack.errors import StackError
+
+pytestmark = pytest.mark.containers
+
+
+def test_the_defaults(stack: ComposeRuntime) -> None:
+    log = stack.server_log()
+    assert "thunder lock: enabled" in log
+    assert len(set(re.findall(r"spawned uWSGI worker (\d+) .*cores: 2\)", log))) == 4
+    assert "listen backlog is limited to 1024 connections" in log
+    assert log.count("WSGI app 0 (mountpoint='') ready") == 1, "loaded once, before the fork"
+
+
+def test_all_of_them_the_other_way(another: Callable[..., ComposeRuntime]) -> None:
+    stack = another(
+        STACK_PROCESSES="3",
+        STACK_THREADS="4",
+        STACK_THUNDER_LOCK="off",
+        STACK_LAZY_APPS="on",
+        STACK_LISTEN="64",
+        STACK_MAX_FD="1000",
+    )
+    stack.up()
+    log = stack.server_log()
+    assert "thunder lock: disabled" in log
+    assert len(set(re.findall(r"spawned uWSGI worker (\d+) .*cores: 4\)", log))) == 3
+    assert "listen backlog is limited to 64 connections" in log
+    assert "detected max file descriptor number: 1000" in log
+    assert log.count("WSGI app 0 (mountpoint='') ready") == 3, "loaded in each worker"
+
+
+def test_a_wrong_value_from_the_environment_file_is_named(
+    another: Callable[..., ComposeRuntime],
+) -> None:
+    """`docker compose up` reads .env by itself, so the container has to refuse as well."""
+    stack = another()
+    stack.environ = {**stack.environ, "STACK_THREADS": "0", "STACK_LAZY_APPS": "flase"}
+    with pytest.raises(StackError, match="app ended with exit code 2: uwsgi/entrypoint: ") as error:
+        stack.up()
+    assert "STACK_THREADS='0': must be a whole number from 1 to 64" in error.value.log
+    assert "STACK_LAZY_APPS='flase': must be on or off" in error.value.log
+    assert "uWSGI" not in error.value.log, "it was started all the same"
+    assert stack.containers() == {}, "left behind"
