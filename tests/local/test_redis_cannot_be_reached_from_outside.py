@@ -1,0 +1,77 @@
+"""The local Redis listens on no port, and its socket is in a directory that is closed to others."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack import processes
+from tests.fixtures_redis import ROOT, OwnRedis
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+def sockets_of(pid: int) -> set[str]:
+    links = (
+        link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()
+    )
+    return {
+        name.removeprefix("socket:[").rstrip("]") for name in links if name.startswith("socket:")
+    }
+
+
+def test_it_has_no_internet_socket(server: OwnRedis) -> None:
+    assert server.process is not None
+    inodes: set[str] = set()
+    for member in processes.family(server.process.pid):
+        inodes |= sockets_of(member.pid)
+    assert inodes, "not even its unix socket was found"
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            assert line.split()[9] not in inodes, f"redis has a {table} socket: {line}"
+
+
+def test_only_its_user_can_open_the_socket(server: OwnRedis) -> None:
+    assert server.socket.parent.stat().st_mode & 0o077 == 0
+    assert server.socket.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("REDIS_LISTEN", "somewhere", "must be tcp or the absolute path"),
+        ("REDIS_MAXMEMORY", "much", "must be a size such as 128mb"),
+        ("REDIS_PASSWORD_FILE", "", "must name a file"),
+    ],
+)
+def test_a_bad_value_is_named_and_nothing_starts(
+    tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    environ = {
+        "PATH": "/usr/bin:/bin",
+        "REDIS_LISTEN": str(tmp_path / "redis.sock"),
+        "REDIS_RUN": str(tmp_path),
+        "REDIS_DATA": str(tmp_path),
+        "REDIS_PASSWORD_FILE": str(tmp_path / "password"),
+        name: value,
+    }
+    done = subprocess.run(
+        [ROOT / "redis" / "entrypoint"], env=environ, capture_output=True, text=True, timeout=10
+    )
+    assert done.returncode == 2
+    assert name in done.stderr
+    assert said in done.stderr
+
+
+def test_a_short_password_is_refused(tmp_path: Path) -> None:
+    server = OwnRedis(tmp_path)
+    server.password_file.write_text("secret")
+    with pytest.raises(AssertionError, match="at least 16 characters"):
+        server.start()

@@ -1,0 +1,105 @@
+"""The app's user may use its four kinds of keys and nothing else; nobody else may do anything."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from tests.fixtures_redis import OwnRedis
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
+    server = OwnRedis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("prefix", ["session", "account", "post", "guard"])
+def test_keys_of_the_app_can_be_used(server: OwnRedis, prefix: str) -> None:
+    with server.connect() as app:
+        app.hset(f"{prefix}:1", "field", "value")
+        app.expire(f"{prefix}:1", 60)
+        script = "return redis.call('hget', KEYS[1], 'field')"
+        assert app.eval(script, 1, f"{prefix}:1") == b"value"
+        assert app.evalsha(app.script_load(script), 1, f"{prefix}:1") == b"value"
+        with app.pipeline(transaction=True) as transaction:
+            transaction.zadd(f"{prefix}:2", {"member": 1})
+            transaction.zrange(f"{prefix}:2", 0, -1)
+            assert transaction.execute() == [1, [b"member"]]
+        assert app.delete(f"{prefix}:1", f"{prefix}:2") == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "GET other:1",
+        "SET sessions 1",
+        "CONFIG GET requirepass",
+        "CONFIG SET maxmemory 0",
+        "FLUSHALL",
+        "FLUSHDB",
+        "KEYS *",
+        "SCAN 0",
+        "RANDOMKEY",
+        "ACL LIST",
+        "ACL SETUSER x on nopass",
+        "SHUTDOWN NOSAVE",
+        "SAVE",
+        "BGREWRITEAOF",
+        "REPLICAOF 127.0.0.1 1",
+        "MODULE LIST",
+        "MONITOR",
+        "CLIENT LIST",
+        "CLIENT KILL TYPE normal",
+        "SCRIPT FLUSH",
+        "FUNCTION LIST",
+        "MIGRATE 127.0.0.1 1 session:1 0 1",
+        "RESTORE session:1 0 x",
+        "PUBLISH channel x",
+        "SUBSCRIBE channel",
+        "BLPOP session:1 0",
+        "SWAPDB 0 1",
+    ],
+)
+def test_everything_else_is_refused(server: OwnRedis, command: str) -> None:
+    with server.connect() as app, pytest.raises(NoPermissionError):
+        app.execute_command(*command.split(" "))
+
+
+def test_a_script_has_no_more_rights_than_its_caller(server: OwnRedis) -> None:
+    with server.connect() as app, pytest.raises(redis.ResponseError, match="access"):
+        app.eval("return redis.call('get', 'other:1')", 0)
+
+
+def test_the_default_user_is_off(server: OwnRedis) -> None:
+    with redis.Redis(unix_socket_path=str(server.socket)) as nobody:
+        with pytest.raises(AuthenticationError):
+            nobody.ping()
+        with pytest.raises(AuthenticationError):
+            nobody.execute_command("AUTH", "default", "")
+        with pytest.raises(AuthenticationError):
+            nobody.execute_command("AUTH", "default", server.password)
+
+
+def test_the_monitor_sees_counters_and_no_keys(server: OwnRedis) -> None:
+    with server.connect("monitor") as monitor:
+        assert "instantaneous_ops_per_sec" in monitor.info()
+        assert monitor.dbsize() >= 0
+        for command in ("GET session:1", "SET session:1 x", "KEYS *", "CONFIG GET *"):
+            with pytest.raises(NoPermissionError):
+                monitor.execute_command(*command.split(" "))
+
+
+def test_the_password_is_in_no_argument_and_no_variable(server: OwnRedis) -> None:
+    assert server.process is not None
+    for file in ("cmdline", "environ"):
+        # environ is what it was started with; redis-server overwrites it with its title.
+        shown = Path(f"/proc/{server.process.pid}/{file}").read_bytes()
+        assert server.password.encode() not in shown
+    assert server.password not in (server.directory / "run" / "users.acl").read_text()
+    assert server.password_file.stat().st_mode & 0o777 == 0o600
+    assert len(server.password) == 64
