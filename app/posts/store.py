@@ -76,7 +76,8 @@ class PostStore:
             [("ZCARD", INDEX), ("ZREVRANGE", INDEX, start, start + size - 1)]
         )
         names = [post_id.decode() for post_id in ids]
-        rows = self._redis.pipeline([("HMGET", _key(name), *FIELDS) for name in names])
+        reads = [("HMGET", _key(name), *FIELDS) for name in names]
+        rows = self._redis.pipeline(reads) if reads else []
         found = [_post(name, row) for name, row in zip(names, rows, strict=True)]
         pages = max(1, -(-total // size))
         return Page([post for post in found if post], number, pages, total)

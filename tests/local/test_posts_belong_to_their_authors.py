@@ -41,7 +41,8 @@ def reader(app):
 def moderator(app):
     person = Person(app, next(NAMES))
     security = app.extensions["security"]
-    security.change_roles(security.find(person.name), grant=["moderator"])
+    with app.app_context():
+        security.change_roles(security.find(person.name), grant=["moderator"])
     again = {"name": person.name, "password": "correct-horse-battery-staple"}
     assert person.post("/auth/login", again).status_code == 303
     return person

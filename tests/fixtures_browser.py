@@ -1,0 +1,148 @@
+"""Chromium in front of a whole local stack, and what every page of it is held to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+SCREENSHOTS = Path(__file__).parents[1] / "results" / "screenshots"
+PHONE = {"width": 390, "height": 844}
+SMALL_PHONE = {"width": 360, "height": 740}
+DESKTOP = {"width": 1280, "height": 900}
+PASSWORD = "correct-horse-battery-staple"
+# Tests run on small and busy machines, and no promise here is a time.
+PATIENCE_MS = 30_000
+
+# All that Chromium would fetch for itself stays off: a test talks to the stack and to nothing else.
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# Elements that reach beyond the right edge, unless a box of their own scrolls them.
+OVERFLOWING = """() => {
+  const wide = document.documentElement.clientWidth;
+  const inScroller = e => { for (; e; e = e.parentElement)
+    if (['auto', 'scroll'].includes(getComputedStyle(e).overflowX)) return true; return false; };
+  return [...document.body.querySelectorAll('*')]
+    .filter(e => e.getBoundingClientRect().right > wide + 0.5 && !inScroller(e))
+    .map(e => e.outerHTML.slice(0, 120));
+}"""
+
+# What can be pressed or filled in, with the size of what a finger has to hit.
+CONTROLS = """() => [...document.querySelectorAll('main a.button, button, nav a, input, textarea')]
+  .filter(e => e.type !== 'hidden' && e.tabIndex >= 0).map(e => {
+    const box = e.getBoundingClientRect();
+    return {html: e.outerHTML.slice(0, 120), width: box.width, height: box.height};
+  })"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(path for name in names if (path := shutil.which(name)))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Surfer:
+    """A person with a browser window, whose console is watched."""
+
+    def __init__(self, browser: Browser, address: str, **window: object) -> None:
+        self.context: BrowserContext = browser.new_context(base_url=address, **window)
+        self.context.set_default_timeout(PATIENCE_MS)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _hear(self, message: object) -> None:
+        # Chromium reports a page with an error status as a failed load. Those are asked for.
+        if message.type in {"error", "warning"} and "status of 4" not in message.text:
+            self.complaints.append(message.text)
+
+    def close(self) -> None:
+        self.context.close()
+
+    def open(self, path: str) -> None:
+        self.page.goto(path)
+
+    def register(self, name: str) -> None:
+        self.open("/auth/register")
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_label("Password", exact=True).fill(PASSWORD)
+        self.page.get_by_label("The same password again").fill(PASSWORD)
+        self.page.get_by_role("button", name="Create the account").click()
+        self.page.get_by_role("heading", name="Posts", level=1).wait_for()
+
+    def press(self, name: str) -> None:
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def follow(self, name: str) -> None:
+        self.page.get_by_role("link", name=name, exact=True).click()
+
+    def heading(self) -> str:
+        return self.page.get_by_role("heading", level=1).inner_text()
+
+    def look(self, name: str) -> None:
+        """Keep a picture of the page, and hold the page to what all pages promise."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+        self.check(name)
+
+    def check(self, name: str) -> None:
+        page = self.page
+        assert self.complaints == [], (name, self.complaints)
+        assert page.evaluate(OVERFLOWING) == [], name
+        assert page.get_by_role("main").count() == 1, name
+        assert page.get_by_role("banner").count() == 1, name
+        assert page.get_by_role("contentinfo").count() == 1, name
+        assert page.get_by_role("heading", level=1).count() == 1, name
+        assert re.search(r"\S · \S", page.title()), name
+        assert page.locator("html").get_attribute("lang") == "en", name
+        for control in page.evaluate(CONTROLS):
+            # WCAG 2.5.8 asks for 24 CSS pixels.
+            assert control["height"] >= 24 and control["width"] >= 24, (name, control)
+        self.check_names(name)
+
+    def check_names(self, name: str) -> None:
+        """Everything that can be operated has a name that a screen reader can say."""
+        for role in ("button", "link", "textbox", "checkbox"):
+            controls = self.page.get_by_role(role)
+            nameless = controls.filter(has_not_text=re.compile(r"\S"))
+            for index in range(nameless.count()):
+                one = nameless.nth(index)
+                label = one.evaluate(
+                    "e => e.ariaLabel || [...(e.labels || [])].map(l => l.innerText).join(' ')"
+                )
+                assert label.strip(), (name, role, one.evaluate("e => e.outerHTML"))
+
+    def tab_order(self, presses: int) -> list[str]:
+        """What the focus visits, in words, from the top of the page; it is visible everywhere."""
+        self.page.evaluate("document.activeElement && document.activeElement.blur()")
+        visited = []
+        for _ in range(presses):
+            self.page.keyboard.press("Tab")
+            found = self.page.evaluate(
+                """() => { const e = document.activeElement;
+                  const name = e.ariaLabel || [...(e.labels || [])].map(l => l.innerText).join(' ')
+                    || e.innerText || '';
+                  const box = e.getBoundingClientRect();
+                  return {name: name.trim(), outline: getComputedStyle(e).outlineStyle,
+                          shown: box.bottom > 0 && box.right > 0}; }"""
+            )
+            assert found["outline"] != "none" and found["shown"], found
+            visited.append(found["name"])
+        return visited
