@@ -2,11 +2,17 @@
 
 from .client import Client, RedisClient, connect
 from .errors import ReplyError, SessionTooLarge, StoreUnavailable
+from .interface import RedisSessionInterface
+from .session import RedisSession
+from .store import SessionInfo
 
 __all__ = [
     "Client",
     "RedisClient",
+    "RedisSession",
+    "RedisSessionInterface",
     "ReplyError",
+    "SessionInfo",
     "SessionTooLarge",
     "StoreUnavailable",
     "connect",

@@ -19,12 +19,11 @@ exception, is closed and never used again, so that no request can read another o
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -34,11 +33,9 @@ from .address import Address, Resolver
 from .circuit import Circuit
 from .connection import Argument, Command, Connection, pack
 from .errors import ReplyError, StoreUnavailable
+from .lua import Script, Scripts
 
 log = logging.getLogger(__name__)
-
-# A script turned into a command: `script(keys, arguments)`.
-Script = Callable[..., Command]
 
 # Below the second within which a request must have its 503, with room for the page itself.
 BUDGET = 0.8
@@ -98,7 +95,7 @@ class RedisClient:
 
     address: Address
     budget: float = BUDGET
-    _scripts: dict[str, str] = field(default_factory=dict, repr=False)
+    _scripts: Scripts = field(default_factory=Scripts, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._process = _Process(self.address)
@@ -124,8 +121,7 @@ class RedisClient:
             if isinstance(reply, ReplyError):
                 if reply.code != "NOSCRIPT":
                     raise _judged(reply)
-                command = tuple(commands[index])
-                whole = ("EVAL", self._scripts[str(command[1])], *command[2:])
+                whole = self._scripts.in_full(commands[index])
                 replies[index] = again = self._trip(pack([whole]), 1, retry)[0]
                 if isinstance(again, ReplyError):
                     raise _judged(again)
@@ -136,13 +132,7 @@ class RedisClient:
 
         Redis runs it by its hash, and is sent the text again when it has forgotten it.
         """
-        sha = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()
-        self._scripts[sha] = lua
-
-        def command(keys: Sequence[Argument], arguments: Sequence[Argument] = ()) -> Command:
-            return ("EVALSHA", sha, len(keys), *keys, *arguments)
-
-        return command
+        return self._scripts.add(lua)
 
     def begin_request(self) -> None:
         """From here to `end_request` all waiting of this thread comes from one budget."""

@@ -1,0 +1,87 @@
+"""Session values to bytes and back: msgpack with the types that Flask's own sessions keep.
+
+Never pickle: who can write to Redis must not be able to run code in the app. What msgpack has no
+word for travels as an extension type, so that a tuple comes back as a tuple and a Markup as safe.
+Each value is encoded on its own; that is what lets two requests change different keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from types import NoneType
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from markupsafe import Markup
+
+TUPLE, MARKUP, UUID_, DATETIME, DATE, INTEGER = range(1, 7)
+
+# A value of one of these types cannot change under the session's hands.
+IMMUTABLE: frozenset[type] = frozenset(
+    {str, int, float, bool, bytes, NoneType, Markup, UUID, datetime, date}
+)
+
+_PLAIN: frozenset[type] = frozenset({str, float, bool, bytes, NoneType})
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode(value: object) -> bytes:
+    """Raises TypeError naming a type that a session cannot hold, ValueError for broken text."""
+    return _encode(value if type(value) in _PLAIN else _tagged(value))
+
+
+def decode(stored: bytes) -> Any:
+    """Raises some Exception for bytes that `encode` did not make."""
+    return _decode(stored)
+
+
+def _tagged(value: object) -> object:  # noqa: PLR0911 - a table of types
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    match value:
+        case int() if kind is int and -(2**63) <= value < 2**64:
+            return value
+        case int() if kind is int:
+            return _extension(INTEGER, str(value).encode())
+        case dict():
+            return {_tagged(key): _tagged(item) for key, item in value.items()}
+        case list():
+            return [_tagged(item) for item in value]
+        case tuple():
+            return _extension(TUPLE, _encode([_tagged(item) for item in value]))
+        case UUID():
+            return _extension(UUID_, value.bytes)
+        case datetime():
+            return _extension(DATETIME, value.isoformat().encode())
+        case date():
+            return _extension(DATE, value.isoformat().encode())
+    if hasattr(value, "__html__"):
+        return _extension(MARKUP, str(value.__html__()).encode())
+    raise TypeError(
+        f"a session cannot hold a {kind.__module__}.{kind.__qualname__}: store a str, number, "
+        "bool, None, bytes, datetime, date, UUID, Markup, or a list, tuple or dict of these"
+    )
+
+
+def _extension(code: int, payload: bytes) -> msgspec.msgpack.Ext:
+    return msgspec.msgpack.Ext(code, payload)
+
+
+_READERS: dict[int, Callable[[bytes], Any]] = {
+    TUPLE: lambda payload: tuple(_decode(payload)),
+    MARKUP: lambda payload: Markup(payload.decode()),  # noqa: S704 - it was safe when it was stored
+    UUID_: lambda payload: UUID(bytes=payload),
+    DATETIME: lambda payload: datetime.fromisoformat(payload.decode()),
+    DATE: lambda payload: date.fromisoformat(payload.decode()),
+    INTEGER: int,
+}
+
+
+def _read_extension(code: int, payload: memoryview) -> Any:
+    return _READERS[code](bytes(payload))
+
+
+_decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ext_hook=_read_extension).decode

@@ -1,0 +1,149 @@
+"""The door to Flask: cookie in, cookie out, and what a page becomes when Redis is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Flask, Request, Response, has_request_context
+from flask import session as session_of_request
+from flask.sessions import SessionInterface, SessionMixin
+
+from .client import Client
+from .errors import StoreUnavailable
+from .session import FORGET, RedisSession
+from .store import SessionInfo, SessionStore
+
+
+class RedisSessionInterface(SessionInterface):
+    """Sessions in Redis.
+
+    `key`: a secret of the server, such as `SECRET_KEY`; what Redis holds is of no use without it.
+    `idle`, `absolute`: seconds until an unused session ends, and until any does.
+    `tls`: whether browsers reach the app by https. Then the cookie is `__Host-…` and Secure, so
+    that neither a sub-domain nor plain http can plant or read it.
+    `clock`: seconds since the epoch; Redis's own clock when None, the same one for all workers.
+
+    Flask's `SESSION_COOKIE_NAME` and `SESSION_COOKIE_SAMESITE` (Lax when unset) count. Domain and
+    path do not: the cookie belongs to this host, whole.
+    """
+
+    session_class = RedisSession
+    """Override to give `flask.session` more methods."""
+
+    clear_site_data = '"cache", "cookies", "storage"'
+    """What the browser is told to forget at logout; None for nothing.
+
+    Override it where apps on sibling sub-domains share cookies: "cookies" clears theirs as well.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        key: bytes | str,
+        idle: float = 1800,
+        absolute: float = 28800,
+        tls: bool = True,
+        prefix: str = "session:",
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        secret = key.encode() if isinstance(key, str) else key
+        if len(secret or b"") < 16:
+            raise ValueError("key: sessions need a secret of at least 16 bytes, such as SECRET_KEY")
+        if not 0 < idle <= absolute:
+            raise ValueError(f"idle={idle} must be above 0 and at most absolute={absolute} seconds")
+        self._client = client
+        self._absolute = round(absolute)
+        self._tls = tls
+        self._store = SessionStore(
+            client, key=secret, idle=idle, absolute=absolute, prefix=prefix, clock=clock
+        )
+
+    # Sessions of users
+
+    def sessions_of(self, user_id: str) -> list[SessionInfo]:
+        """The user's sessions in force, last used first; the one of this request is `current`."""
+        mine: str | None = None
+        if has_request_context():
+            mine = getattr(session_of_request, "handle", None)
+        return self._store.sessions_of(user_id, mine)
+
+    def revoke(self, user_id: str, handle: str) -> bool:
+        """End one session of the user, by its handle; False when it is not one of theirs."""
+        return self._store.revoke(user_id, only=handle) > 0
+
+    def revoke_user(self, user_id: str, except_session: RedisSession | None = None) -> int:
+        """End all sessions of the user, but perhaps one; return how many were ended."""
+        keep = except_session.handle if except_session is not None else None
+        return self._store.revoke(user_id, but=keep or "")
+
+    def revoke_everybody(self) -> None:
+        """End every session there is, this request's own and those without a user included."""
+        self._store.revoke_everybody()
+
+    # What Flask calls
+
+    def get_cookie_name(self, app: Flask) -> str:
+        name: str = app.config["SESSION_COOKIE_NAME"]
+        return f"__Host-{name}" if self._tls and not name.startswith("__Host-") else name
+
+    def open_session(self, app: Flask, request: Request) -> RedisSession:
+        """Make the session of a request without asking anybody anything."""
+        self._client.begin_request()
+        return self.session_class(self._store, request, self.get_cookie_name(app))
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Write what has changed and tell the browser what it has to know.
+
+        A change that Redis did not take must not look as if it had been made: then the view's
+        answer is replaced by the one for 503.
+        """
+        assert isinstance(session, RedisSession)  # noqa: S101 - open_session made it
+        try:
+            if session.touched:
+                response.vary.add("Cookie")
+                self._tell_browser(app, session, response, session.commit())
+        except StoreUnavailable as error:
+            _replace(app, response, error)
+        finally:
+            self._client.end_request()
+
+    def _tell_browser(
+        self, app: Flask, session: RedisSession, response: Response, session_id: str | None
+    ) -> None:
+        if session_id is None:
+            return
+        ended = session_id == FORGET
+        response.set_cookie(
+            self.get_cookie_name(app),
+            session_id,
+            max_age=0 if ended else self._absolute if session.permanent else None,
+            expires=0 if ended else None,
+            path="/",
+            secure=self._tls,
+            httponly=True,
+            samesite=app.config["SESSION_COOKIE_SAMESITE"] or "Lax",
+        )
+        if ended:
+            response.headers["Cache-Control"] = "no-store"
+            if self.clear_site_data:
+                response.headers["Clear-Site-Data"] = self.clear_site_data
+        else:
+            response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _replace(app: Flask, response: Response, error: StoreUnavailable) -> None:
+    """Make `response` the app's own page for 503, or a plain one when that fails as well."""
+    try:
+        page = app.make_response(app.handle_user_exception(error))
+    except Exception:
+        app.logger.exception("the error page for 503 failed")
+        page = Response(error.get_body(), 503, error.get_headers())
+    close = getattr(response.response, "close", None)
+    if close is not None:
+        close()
+    response.response = page.response
+    response.status = page.status
+    response.direct_passthrough = page.direct_passthrough
+    response.headers.clear()
+    response.headers.extend(page.headers)

@@ -1,0 +1,294 @@
+"""Sessions in Redis: their keys, and each thing that is done to them, in one round trip each.
+
+A session id is a tag of 72 bits and a secret of 256. Redis knows it only as a keyed hash:
+
+    session:{<tag>}:<hash of the id>   a session: a hash with one field for each key of the app
+    session:{<tag>}:of                 a user's sessions: handle by absolute end
+    session:generation                 goes up when everybody's sessions are ended
+
+The tag of somebody's sessions is made of their user id. So all of them, and the list of them, are
+in one slot of a Redis Cluster: one script lists or ends them all, and no script crosses slots.
+Everything but the secret may be known to the world.
+
+Fields whose name begins with `@` are the store's own: `@born @seen @end` (ms), `@generation`,
+`@user @epoch @address @agent`. A key of the app that begins with `@` gets a second one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from . import codec
+from .client import Client
+from .connection import Argument, Command
+from .errors import ReplyError, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+Fields = Mapping[bytes, bytes]
+
+TAG_BYTES = 9
+SECRET_BYTES = 32
+_TAG_LENGTH = 12
+_ID = re.compile(r"[A-Za-z0-9_-]{55}", re.ASCII)
+_HANDLE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SCRIPTS = Path(__file__).parent / "scripts"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A session as it is stored, and what it says."""
+
+    raw: dict[bytes, bytes]
+    values: dict[str, Any]
+    own: dict[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """One line of a user's list of sessions. `handle` names it, and is of no use as a cookie."""
+
+    handle: str
+    created: datetime
+    last_seen: datetime
+    address: str
+    user_agent: str
+    current: bool
+
+
+class SessionStore:
+    """All that the sessions ask of Redis."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        key: bytes,
+        idle: float,
+        absolute: float,
+        prefix: str,
+        clock: Callable[[], float] | None,
+    ) -> None:
+        self.client = client
+        self._pepper = hashlib.blake2b(key, person=b"session pepper").digest()[:32]
+        self._idle = round(idle * 1000)
+        self._absolute = round(absolute * 1000)
+        # Sliding on every read would make every read a write to the append-only file.
+        self._slide = min(1000, self._idle // 10)
+        self._prefix = prefix
+        self._clock = clock
+        self._get_generation: Command = ("GET", f"{prefix}generation")
+        # Right until somebody has ended everybody's sessions; then the first reply corrects it.
+        self._generation = b""
+        clock_, delta = _lua("clock"), _lua("delta")
+        self._load = client.script(clock_ + _lua("load"))
+        self._create = client.script(clock_ + _lua("create"))
+        self._save = client.script(delta + _lua("save"))
+        self._move = client.script(delta + _lua("move"))
+        self._list = client.script(clock_ + _lua("list"))
+        self._revoke = client.script(_lua("revoke"))
+
+    # Ids
+
+    def new_id(self, *, user_id: str | None = None, like: str | None = None) -> str:
+        """A new id: of a user's family, or of the family of another id, or of its own."""
+        if user_id is not None:
+            tag = self._tag(user_id)
+        else:
+            tag = like[:_TAG_LENGTH] if like else secrets.token_urlsafe(TAG_BYTES)
+        return tag + secrets.token_urlsafe(SECRET_BYTES)
+
+    @staticmethod
+    def is_id(text: str | None) -> TypeGuard[str]:
+        """Whether it has the form of an id. Only Redis knows whether it is one."""
+        return text is not None and _ID.fullmatch(text) is not None
+
+    def handle(self, session_id: str) -> str:
+        """The keyed hash of an id, by which Redis and the list of sessions know it."""
+        return hashlib.blake2b(
+            session_id.encode("ascii"), key=self._pepper, digest_size=32
+        ).hexdigest()
+
+    def _tag(self, user_id: str) -> str:
+        digest = hashlib.blake2b(
+            user_id.encode(), key=self._pepper, digest_size=TAG_BYTES, person=b"user"
+        ).digest()
+        return base64.urlsafe_b64encode(digest).decode()
+
+    def _key(self, session_id: str) -> str:
+        return f"{self._prefix}{{{session_id[:_TAG_LENGTH]}}}:{self.handle(session_id)}"
+
+    def _list_key(self, tag: str) -> str:
+        return f"{self._prefix}{{{tag}}}:of"
+
+    # One session
+
+    def load(self, session_id: str) -> Record | None:
+        """Read a session and slide its idle timeout, in one round trip; None when there is none."""
+        key = self._key(session_id)
+        try:
+            generation, fields = self._ask(
+                self._get_generation,
+                self._load((key,), (self._now(), self._idle, self._slide)),
+            )
+        except ReplyError as error:
+            if error.code != "WRONGTYPE":
+                raise StoreUnavailable(f"redis: {error}") from error
+            _report_damage(key)
+            return None
+        in_force = self._generation = generation or b""
+        if fields is None:
+            return None
+        record = _read(fields)
+        if record is None:
+            _report_damage(key)
+            return None
+        return record if record.own.get(b"@generation", b"") == in_force else None
+
+    def create(
+        self, session_id: str, fields: Fields, *, listed: bool, replaces: str | None = None
+    ) -> None:
+        """Store a new session; `listed` in its user's list; the one that it `replaces` ends."""
+        tag = session_id[:_TAG_LENGTH]
+        keys = [self._key(session_id)]
+        if listed:
+            keys.append(self._list_key(tag))
+        ending = self._ending(replaces) if replaces else []
+        while True:
+            believed = self._generation
+            arguments = [self._now(), self._idle, self._absolute, self.handle(session_id)]
+            arguments += _flat({**fields, b"@generation": believed})
+            generation, *_ = self._ask(self._get_generation, *ending, self._create(keys, arguments))
+            in_force = self._generation = generation or b""
+            if in_force == believed:
+                return
+            # Everybody's sessions were ended since this process last looked: say so in the record.
+
+    def save(self, session_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
+        """Write what changed; False, and nothing is written, when the session has ended."""
+        (done,) = self._ask(self._save((self._key(session_id),), _delta(changed, removed)))
+        return bool(done)
+
+    def move(self, session_id: str, new_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
+        """Give a session a new id of its family, and write; False when it has ended."""
+        keys = (
+            self._key(session_id),
+            self._key(new_id),
+            self._list_key(session_id[:_TAG_LENGTH]),
+        )
+        arguments = (self.handle(session_id), self.handle(new_id), *_delta(changed, removed))
+        (done,) = self._ask(self._move(keys, arguments))
+        return bool(done)
+
+    def end(self, session_id: str) -> bool:
+        """End a session; False when it had ended already."""
+        return bool(self._ask(*self._ending(session_id))[0])
+
+    def _ending(self, session_id: str) -> list[Command]:
+        return [
+            ("UNLINK", self._key(session_id)),
+            ("ZREM", self._list_key(session_id[:_TAG_LENGTH]), self.handle(session_id)),
+        ]
+
+    # A user's sessions, and everybody's
+
+    def sessions_of(self, user_id: str, current: str | None) -> list[SessionInfo]:
+        """A user's sessions, the one last seen first; `current` is the handle to be marked."""
+        tag = self._tag(user_id)
+        generation, lines = self._ask(
+            self._get_generation,
+            self._list(
+                (self._list_key(tag),), (self._now(), self._idle, f"{self._prefix}{{{tag}}}:")
+            ),
+        )
+        in_force = self._generation = generation or b""
+        found = [
+            SessionInfo(
+                handle=handle.decode(),
+                created=moment(born),
+                last_seen=moment(seen),
+                address=(address or b"").decode(errors="replace"),
+                user_agent=(agent or b"").decode(errors="replace"),
+                current=handle.decode() == current,
+            )
+            for handle, born, seen, its_generation, address, agent in lines
+            if (its_generation or b"") == in_force
+        ]
+        return sorted(found, key=lambda line: line.last_seen, reverse=True)
+
+    def revoke(self, user_id: str, *, only: str = "", but: str = "") -> int:
+        """End the session with the handle `only`, or all `but` one; return how many there were."""
+        if only and not _HANDLE.fullmatch(only):
+            return 0
+        tag = self._tag(user_id)
+        arguments = (f"{self._prefix}{{{tag}}}:", only, but)
+        (ended,) = self._ask(self._revoke((self._list_key(tag),), arguments))
+        return int(ended)
+
+    def revoke_everybody(self) -> None:
+        """End all sessions, those without a user too, at a cost that does not depend on them."""
+        self._ask(("INCR", f"{self._prefix}generation"))
+
+    def _ask(self, *commands: Command) -> list[Any]:
+        return self.client.pipeline(commands)
+
+    def _now(self) -> Argument:
+        return "" if self._clock is None else round(self._clock() * 1000)
+
+
+def field_of(key: str) -> bytes:
+    """The name of the field that holds a key of the app."""
+    return (f"@{key}" if key.startswith("@") else key).encode()
+
+
+def _read(fields: Any) -> Record | None:
+    """Take a stored hash apart; None when anything in it is not what this store writes."""
+    raw: dict[bytes, bytes] = {}
+    values: dict[str, Any] = {}
+    own: dict[bytes, bytes] = {}
+    try:
+        pairs = iter(fields)
+        for name, stored in zip(pairs, pairs, strict=True):
+            if name[:1] != b"@":
+                values[name.decode()] = codec.decode(stored)
+                raw[name] = stored
+            elif name[1:2] == b"@":
+                values[name[1:].decode()] = codec.decode(stored)
+                raw[name] = stored
+            else:
+                own[name] = stored
+    except Exception:  # whatever a decoder can raise for bytes that somebody else has put there
+        return None
+    return Record(raw, values, own)
+
+
+def _report_damage(key: str) -> None:
+    # Where, and not what: the content may be anybody's.
+    log.error("stored session %s is damaged and counts as absent", key)
+
+
+def _delta(changed: Fields, removed: Iterable[bytes]) -> list[Argument]:
+    names = list(removed)
+    return [len(names), *names, *_flat(changed)]
+
+
+def _flat(fields: Fields) -> list[Argument]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def moment(milliseconds: bytes) -> datetime:
+    """A stored time."""
+    return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
+
+
+def _lua(name: str) -> str:
+    return (_SCRIPTS / f"{name}.lua").read_text()
