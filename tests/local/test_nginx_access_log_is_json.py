@@ -89,15 +89,15 @@ HOSTILE = [
     b"GET /back\\slash HTTP/1.1\r\nHost: localhost\r\nUser-Agent: \\\r\n\r\n",
     b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\nUser-Agent: \xff\xc3\xed\xa0\x80\r\n\r\n",
     b"GET /tab HTTP/1.1\r\nHost: localhost\r\nUser-Agent: a\tb\x01\x1b[31m\x7f\r\n\r\n",
-    b"GET /host HTTP/1.1\r\nHost: \xff\"<\\\r\n\r\n",
-    b"GET /id HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: \"},{\r\nUser-Agent: \r\n\r\n",
+    b'GET /host HTTP/1.1\r\nHost: \xff"<\\\r\n\r\n',
+    b'GET /id HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: "},{\r\nUser-Agent: \r\n\r\n',
     b"GET /" + b"y" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: " + b"z" * 9000 + b"\r\n\r\n",
     b"\xff\xfe\x00\x01\r\n\r\n",
     b'{"json": "itself"}\r\n\r\n',
     b"GET /\xe2\x80\xa8\xe2\x80\xa9 HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"GET /%0a%0d%22 HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: one\r\nUser-Agent: \"two\r\n\r\n",
+    b'GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: one\r\nUser-Agent: "two\r\n\r\n',
 ]
 
 
@@ -107,14 +107,14 @@ def test_hostile_requests_leave_valid_lines(tmp_path: Path) -> None:
         for number, message in enumerate(HOSTILE, start=1):
             front.ask(message)
             raw = wait_until(
-                lambda n=number: len((lines := log(front).splitlines())) == n and lines,
+                lambda n=number: len(lines := log(front).splitlines()) == n and lines,
                 f"line {number}",
             )[-1]
             line = json.loads(raw.decode("utf-8"))
             fields = fields or set(line)
             assert set(line) == fields, "a client has added a field"
             assert len(raw) < 4096
-        assert line["user_agent"] in ("one", '"two', "one, \"two")
+        assert line["user_agent"] in ("one", 'one, "two')
 
 
 def log(front: Nginx) -> bytes:

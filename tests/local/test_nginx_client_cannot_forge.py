@@ -1,4 +1,4 @@
-"""Address, scheme, host and request id that the app sees are nginx's word, whatever a client sends."""
+"""Address, scheme, host and request id are nginx's word, whatever a client sends."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A value that nginx cannot use ends in exit code 2 and one line that names it; nothing is started."""
+"""A value that cannot be used: exit code 2, one line that names it, and nothing is started."""
 
 import os
 import signal
@@ -80,9 +80,7 @@ def test_a_certificate_without_its_key(tmp_path: Path) -> None:
     certificate = tmp_path / "certificate.pem"
     certificate.write_text("there")
     missing = tmp_path / "key.pem"
-    ended = run(
-        tmp_path, STACK_TLS="on", TLS_CERT_FILE=str(certificate), TLS_KEY_FILE=str(missing)
-    )
+    ended = run(tmp_path, STACK_TLS="on", TLS_CERT_FILE=str(certificate), TLS_KEY_FILE=str(missing))
     assert ended.returncode == 2
     assert str(missing) in ended.stderr
     assert certificate.read_text() == "there", "what somebody put there was overwritten"

@@ -1,4 +1,4 @@
-"""nginx's own errors are one page, in HTML or JSON by Accept, with the request id and no inline style."""
+"""nginx's own errors are one page, in HTML or JSON by Accept, that tells the request id."""
 
 import os
 import re
@@ -118,7 +118,7 @@ def test_app_not_reachable(tmp_path: Path) -> None:
 
 
 def test_app_does_not_answer(tmp_path: Path) -> None:
-    """The whole uWSGI is stopped, as on a machine that hangs: the kernel still takes connections."""
+    """All of uWSGI is stopped, as on a machine that hangs: the kernel still takes connections."""
     with uwsgi(tmp_path / "uwsgi") as app, nginx(tmp_path, app.port, STACK_HARAKIRI="1") as front:
         stopped = [*app.processes(), app.process.pid]
         for pid in stopped:

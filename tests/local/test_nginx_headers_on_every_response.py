@@ -61,7 +61,7 @@ def check(answer: Answer, status: int) -> None:
         (request("GET", "/up", *TOO_MANY_HEADERS), 431),
         (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n", 413),
         (b"rubbish\r\n\r\n", 400),
-        (b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 505),
+        (b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n", 400),
     ],
     ids=lambda value: value if isinstance(value, int) else value[:30].decode(),
 )

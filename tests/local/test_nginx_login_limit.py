@@ -1,5 +1,6 @@
-"""A flood of logins from one address gets 429 with Retry-After; every other request is let through."""
+"""A flood of logins from one address gets 429 with Retry-After; all else is let through."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,6 @@ def test_posts_beyond_the_burst_are_refused(tmp_path: Path, path: str) -> None:
 
 
 def test_who_waits_as_told_is_let_in(tmp_path: Path) -> None:
-    import time
-
     with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="60") as (server, _):
         assert 429 in flood(server, "POST", "/auth/login", 30)
         refused = server.ask(request("POST", "/auth/login", body=b""))

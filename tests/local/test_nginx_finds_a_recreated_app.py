@@ -1,0 +1,69 @@
+"""When the app's name gets another address, as after its container was recreated, nginx follows."""
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.fixtures_nginx import free_port, nginx, uwsgi, wait_until
+
+
+class NameServer:
+    """Answers every question with `address`, or with "no such name" while that is None.
+
+    A real name server on a real socket; only what it knows is ours to change.
+    """
+
+    def __init__(self) -> None:
+        self.address: str | None = None
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+
+    def serve(self) -> None:
+        while True:
+            question, client = self.socket.recvfrom(512)
+            if not question:
+                return
+            name_end = question.index(b"\0", 12) + 5
+            found = self.address is not None
+            head = question[:2] + struct.pack(
+                ">HHHHH", 0x8180 if found else 0x8183, 1, int(found), 0, 0
+            )
+            answer = head + question[12:name_end]
+            if self.address:
+                answer += struct.pack(">HHHIH", 0xC00C, 1, 1, 600, 4)
+                answer += socket.inet_aton(self.address)
+            self.socket.sendto(answer, client)
+
+
+@contextmanager
+def name_server() -> Iterator[NameServer]:
+    server = NameServer()
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    try:
+        yield server
+    finally:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bell:
+            bell.sendto(b"", ("127.0.0.1", server.port))
+        thread.join(10)
+        server.socket.close()
+
+
+def test_the_app_moves(tmp_path: Path) -> None:
+    port = free_port("127.0.0.2")
+    with name_server() as names:
+        resolver = f"127.0.0.1:{names.port}"
+        with nginx(tmp_path, port, APP_HOST="app", NGINX_RESOLVER=resolver) as front:
+            assert front.get("/up").status == 502, "nginx starts before the app has a name"
+            for address in ("127.0.0.2", "127.0.0.3"):
+                with uwsgi(tmp_path / address, address, port):
+                    names.address = address
+                    # The record says 600 s: only `valid=` can make nginx ask again in time.
+                    wait_until(lambda: front.get("/up").status == 200, f"served by {address}")
+                    assert front.get("/here").status == 200
+                assert front.get("/gone").status == 502
+            assert front.access("/here")["upstream"] == f"127.0.0.2:{port}"

@@ -1,0 +1,78 @@
+"""SIGQUIT: responses in flight finish, new connections are not taken, exit code 0."""
+
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_nginx import (
+    PATIENCE,
+    Answer,
+    Nginx,
+    listens,
+    stack_behind_nginx,
+    wait_until,
+)
+
+
+def in_flight(server: Nginx, path: str) -> tuple[threading.Thread, list[Answer]]:
+    """A request that has reached the app, seen from nginx's own count of open requests."""
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(server.get(path)))
+    thread.start()
+    time.sleep(0.5)
+    assert not answers
+    return thread, answers
+
+
+def test_a_request_in_flight_finishes(tmp_path: Path) -> None:
+    with stack_behind_nginx(tmp_path) as (server, _):
+        thread, answers = in_flight(server, "/sleep?2")
+        server.process.send_signal(signal.SIGQUIT)
+        wait_until(lambda: not listens("127.0.0.1", server.port), "the port is closed")
+        assert not answers, "the request was over before the stop: nothing has been shown"
+        assert server.process.wait(PATIENCE) == 0
+        thread.join(PATIENCE)
+        assert answers[0].status == 200
+        assert server.access("/sleep")["status"] == 200
+
+
+def test_an_idle_connection_does_not_hold_it_up(tmp_path: Path) -> None:
+    import socket
+
+    with (
+        stack_behind_nginx(tmp_path) as (server, _),
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as idle,
+    ):
+        idle.sendall(b"GET /up HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGQUIT)
+        assert server.process.wait(PATIENCE) == 0
+        assert time.monotonic() - began < 10, "keepalive_timeout is 30 s"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_other_signals_stop_at_once(tmp_path: Path, stop: signal.Signals) -> None:
+    with stack_behind_nginx(tmp_path) as (server, _):
+        thread, answers = in_flight(server, "/sleep?5")
+        server.process.send_signal(stop)
+        assert server.process.wait(4) == 0
+        thread.join(PATIENCE)
+        assert answers[0].status == 0
+
+
+def test_it_starts_again_in_the_same_folder_after_being_killed(tmp_path: Path) -> None:
+    """As root nginx leaves its pid file and links behind; supervisord starts it again at once."""
+    with stack_behind_nginx(tmp_path) as (server, _):
+        import psutil
+
+        workers = psutil.Process(server.process.pid).children()
+        server.process.kill()
+        server.process.wait(PATIENCE)
+        for worker in workers:
+            worker.kill()
+    with stack_behind_nginx(tmp_path) as (server, _):
+        assert server.get("/up").status == 200
