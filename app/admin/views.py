@@ -11,7 +11,6 @@ from flask import (
     Response,
     abort,
     flash,
-    make_response,
     redirect,
     render_template,
     request,
@@ -21,6 +20,7 @@ from flask.typing import ResponseReturnValue
 
 from app.security import User, current_user, fresh_login_required, requires, security
 from app.security.forms import FindUserForm
+from app.security.manager import UserGone
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin", template_folder="templates")
 
@@ -35,6 +35,12 @@ def guard() -> None:
     """One check for every view here: a new one cannot forget it."""
 
 
+@blueprint.errorhandler(UserGone)
+def user_gone(_error: UserGone) -> ResponseReturnValue:
+    flash("This account has been deleted meanwhile.", "error")
+    return redirect(url_for(".users"), 303)
+
+
 @blueprint.after_request
 def keep_out_of_caches(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
@@ -45,21 +51,21 @@ def keep_out_of_caches(response: Response) -> Response:
 def users() -> ResponseReturnValue:
     form = FindUserForm(request.args)
     if form.name.data:
-        found = security.find(form.name.data)
-        if found is not None:
-            return redirect(url_for(".user", user_id=found.id), 303)
+        match = security.find(form.name.data)
+        if match is not None:
+            return redirect(url_for(".user", user_id=match.id), 303)
         form.name.errors = ["There is no account of this name."]
     page = request.args.get("page", 1, type=int)
     if not 1 <= page <= MAX_PAGE:
         abort(404)
-    count = security.users.count()
+    # One more than is shown tells whether there is a next page.
+    found = security.users.page((page - 1) * PAGE_SIZE, PAGE_SIZE + 1)
     return render_template(
         "admin/users.html",
         form=form,
-        users=security.users.page((page - 1) * PAGE_SIZE, PAGE_SIZE),
-        count=count,
+        users=found[:PAGE_SIZE],
         page=page,
-        last_page=max(1, -(-count // PAGE_SIZE)),
+        more=len(found) > PAGE_SIZE,
     )
 
 
@@ -136,8 +142,7 @@ def end_session(user_id: str, handle: str) -> ResponseReturnValue:
 def end_all_sessions() -> ResponseReturnValue:
     """Everybody's, the admin's own too: the next page is the login."""
     security.end_all_sessions()
-    response = make_response(redirect(url_for("auth.login", next=url_for(".users")), 303))
-    return response
+    return redirect(url_for("auth.login", next=url_for(".users")), 303)
 
 
 def _user(user_id: str) -> User:

@@ -38,7 +38,7 @@ def browser(user_agent: str) -> str:
 
 
 def utc_time(moment: datetime) -> Markup:
-    """A time for people, with the exact one for programs. Servers do not know people's time zone."""
+    """A time for people, with the exact one for programs. Whose time zone, a server cannot know."""
     moment = moment.astimezone(UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(
         moment.isoformat(timespec="seconds"), moment.strftime("%Y-%m-%d %H:%M")

@@ -23,7 +23,7 @@ from app.auth.filters import browser, utc_time
 from app.security import User, current_user, fresh_login_required, login_required, security
 from app.security.forms import Form
 from app.security.hashing import HashingBusy
-from app.security.manager import TooManyTries, current_session
+from app.security.manager import TooManyTries, UserGone, current_session
 from app.security.next_page import own_page
 from app.security.passwords import WeakPassword
 from app.security.users import NameTaken
@@ -43,6 +43,12 @@ def hashing_busy(error: HashingBusy) -> ResponseReturnValue:
     """A flood of logins is turned away at the door, so that pages go on answering."""
     busy = ServiceUnavailable(retry_after=error.retry_after)
     return current_app.make_response(current_app.handle_user_exception(busy))
+
+
+@blueprint.app_errorhandler(UserGone)
+def user_gone(_error: UserGone) -> ResponseReturnValue:
+    """Somebody's account was deleted while they were changing it: they are nobody now."""
+    return redirect(url_for(".login"), 303)
 
 
 @blueprint.get("/login")
@@ -91,7 +97,7 @@ def create_account() -> ResponseReturnValue:
 @blueprint.post("/logout")
 def logout() -> ResponseReturnValue:
     security.log_out()
-    return _goodbye(redirect(url_for("front.index"), 303))
+    return redirect(url_for("front.index"), 303)
 
 
 @blueprint.get("/reauthenticate")
@@ -205,13 +211,6 @@ def _go_on() -> Response:
 def _home() -> str:
     endpoint = security.home_endpoint
     return url_for(endpoint if endpoint in current_app.view_functions else "front.index")
-
-
-def _goodbye(response: Response) -> Response:
-    """Leave nothing of the session behind in the browser, the back button's pages included."""
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["Clear-Site-Data"] = '"cache", "cookies", "storage"'
-    return response
 
 
 def _user() -> User:

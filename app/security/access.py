@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from flask import abort, current_app, make_response, redirect, url_for
-from flask.typing import ResponseReturnValue
+from flask import abort, current_app, redirect, url_for
 from werkzeug.local import LocalProxy
 
 from app.errors import wants_json
@@ -26,8 +25,7 @@ from app.security.next_page import this_page
 if TYPE_CHECKING:
     from app.security.manager import SecurityManager
 
-Arguments = ParamSpec("Arguments")
-View = Callable[Arguments, ResponseReturnValue]
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 def _manager() -> SecurityManager:
@@ -38,34 +36,34 @@ def _manager() -> SecurityManager:
 security: SecurityManager = cast("SecurityManager", LocalProxy(_manager))
 
 
-def requires(permission: str) -> Callable[[View[Arguments]], View[Arguments]]:
+def requires(permission: str) -> Callable[[View], View]:
     """Let only users with *permission* call the view; others get 403, strangers the login page."""
 
-    def decorate(view: View[Arguments]) -> View[Arguments]:
+    def decorate(view: View) -> View:
         @wraps(view)
-        def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
+        def checked(*args: Any, **kwargs: Any) -> Any:
             if permission not in current_user.permissions:
                 events.warn("authz_fail", user=current_user.id, permission=permission)
                 abort(403)
             return view(*args, **kwargs)
 
-        return cast("View[Arguments]", login_required(checked))
+        return login_required(cast(View, checked))
 
     return decorate
 
 
-def fresh_login_required(view: View[Arguments]) -> View[Arguments]:
+def fresh_login_required(view: View) -> View:
     """Let only users call the view who have given their password within the last 15 minutes.
 
     Put it below `requires`, so that who may not see a page is not asked for a password first.
     """
 
     @wraps(view)
-    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> ResponseReturnValue:
+    def checked(*args: Any, **kwargs: Any) -> Any:
         if not _manager().is_fresh():
             if wants_json():
                 abort(401, "Give your password again at /auth/reauthenticate, then repeat this.")
-            return make_response(redirect(url_for("auth.reauthenticate", next=this_page())))
+            return redirect(url_for("auth.reauthenticate", next=this_page()))
         return view(*args, **kwargs)
 
-    return cast("View[Arguments]", login_required(checked))
+    return login_required(cast(View, checked))

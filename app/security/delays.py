@@ -1,11 +1,11 @@
 """Slows guessing down without letting the guesser lock anybody out.
 
-After a few wrong passwords an account waits before the next try, twice as long each time. Two clocks
-run: one for the account from the address that is guessing, which grows to minutes; one for the
-account from everywhere, for guesses from many addresses, which stays short. An address from which the
-owner has logged in lately only looks at the first, so strangers cannot keep the owner out.
+After a few wrong passwords an account waits before the next try, twice as long each time. Two
+clocks run: one for the account from the address that is guessing, which grows to minutes; one for
+the account from everywhere, for guesses from many addresses, which stays short. An address from
+which the owner has logged in lately heeds only the first, so strangers cannot keep the owner out.
 
-A try during the delay is refused without looking at the password, and does not make the delay longer.
+A try during the delay is refused without a look at the password, and does not make it longer.
 Accounts that do not exist are delayed alike. Keys hold a keyed hash of the name, never the name:
 people type their password into the wrong field.
 """
@@ -54,6 +54,8 @@ class LoginDelays:
     def remaining(self, name: str, address: str) -> int:
         """Seconds until the next try for *name* from *address*; 0: go ahead. One round trip."""
         keys = self._keys(name, address)
+        here: int
+        everywhere: int
         here, everywhere, known = self._redis.pipeline(
             [("PTTL", keys.here_delay), ("PTTL", keys.all_delay), ("EXISTS", keys.known)]
         )

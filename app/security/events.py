@@ -1,8 +1,8 @@
 """The security log: who did what to which account, in the words of OWASP's logging vocabulary.
 
 Accounts appear by id. A name as it was typed at login never does, only a keyed hash of it: people
-type their password into the wrong field. Time, request id and address of the line come from app/logs
-and nginx.
+type their password into the wrong field. app/logs adds time and request id; the address is in
+nginx's line with the same id.
 """
 
 from __future__ import annotations

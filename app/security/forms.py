@@ -1,4 +1,4 @@
-"""The forms of accounts, and the one place in app/auth and app/admin that knows Flask-WTF and WTForms.
+"""The forms of accounts. The only file of theirs that knows Flask-WTF and WTForms.
 
 Views ask a form only `validate_on_submit()` and for the values of its fields, so another library
 needs a new `Form` and the fields here, and nothing else.
@@ -15,7 +15,7 @@ from wtforms.validators import EqualTo, InputRequired, Length, ValidationError
 from app.security import names, passwords
 
 
-class Form(FlaskForm):
+class Form(FlaskForm):  # type: ignore[misc]
     """A form that carries a CSRF token and is filled from the request that posted it."""
 
 

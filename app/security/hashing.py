@@ -2,8 +2,8 @@
 
 One hash costs some 50 ms of a core and 19 MiB. Logins are what strangers may ask for as often as
 they like, so without a limit a few of them keep every core busy and the pages of everybody else
-wait. `HashingGate` lets a fixed number of hashes run at once, counted over all worker processes, and
-turns the rest away at once.
+wait. `HashingGate` lets a fixed number of hashes run at once, counted over all worker processes,
+and turns the rest away.
 
 This is the only file that knows argon2-cffi.
 """
@@ -17,7 +17,7 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import argon2
@@ -74,43 +74,48 @@ class HashingBusy(Exception):
 
 
 class HashingGate:
-    """At most *slots* hashes at once over all processes of this copy, and as many that wait.
+    """At most *slots* hashes at once over all processes that give the same *name*.
 
     A slot is an advisory lock (flock) on a file: it works with and without preforking, between any
     number of workers, and the kernel gives it back when its holder is killed. One core stays free
-    for pages. Who finds the queue full, or waits longer than *patience* seconds, gets HashingBusy:
-    a waiting request holds a thread that could serve pages.
+    for pages. Twice as many callers may wait, because each holds a thread that could serve pages;
+    whoever finds no room, or has waited for *patience* seconds, gets HashingBusy.
     """
 
     def __init__(
-        self, name: str, *, slots: int | None = None, patience: float = 0.3, folder: Path | None = None
+        self,
+        name: str,
+        *,
+        slots: int | None = None,
+        patience: float = 0.5,
+        folder: Path | None = None,
     ) -> None:
         self.slots = slots or max(1, len(os.sched_getaffinity(0)) - 1)
+        self.room = 2 * self.slots
         self.patience = patience
-        base = folder or Path(tempfile.gettempdir())
-        self._folder = base / f"{name}-hashing-{os.getuid()}"
+        self._folder = (folder or Path(tempfile.gettempdir())) / f"hashing-{name}-{os.getuid()}"
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        with ExitStack() as held:
-            waiting = self._take("waiting")
-            if waiting is None:
-                raise HashingBusy
-            with waiting:
-                held.enter_context(self._wait_for_slot())
+        with self._take("slot", self.slots) or self._wait():
             yield
 
-    def _wait_for_slot(self) -> _Lock:
-        deadline = time.monotonic() + self.patience
-        while (slot := self._take("slot")) is None:
-            if time.monotonic() >= deadline:
-                raise HashingBusy
-            time.sleep(0.005)
-        return slot
+    def _wait(self) -> _Lock:
+        place = self._take("place", self.room)
+        if place is None:
+            raise HashingBusy
+        with place:
+            deadline = time.monotonic() + self.patience
+            while time.monotonic() < deadline:
+                time.sleep(0.005)
+                if (slot := self._take("slot", self.slots)) is not None:
+                    return slot
+        raise HashingBusy
 
-    def _take(self, kind: str) -> _Lock | None:
-        for number in range(self.slots):
-            if (lock := _Lock.take(self._checked_folder() / f"{kind}-{number}")) is not None:
+    def _take(self, kind: str, count: int) -> _Lock | None:
+        folder = self._checked_folder()
+        for number in range(count):
+            if (lock := _Lock.take(folder / f"{kind}-{number}")) is not None:
                 return lock
         return None
 

@@ -7,24 +7,30 @@ not hold is replaced here or in the SecurityManager:
 - Its after_request hook looks into the session on every response, static files included.
 - Session protection hashes address and browser on every request, trusts a forgeable header for the
   address, and is silently weak for permanent sessions.
-- Its remember cookie has neither expiry nor nonce: it logs in again after logout. There is none here.
+- Its remember cookie has neither expiry nor nonce: it logs in again after logout. Here is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 
 import flask_login
 from flask import Flask, current_app, g, session
 from flask.typing import ResponseReturnValue
-from flask_login import current_user, login_required
+from flask_login import current_user
 
 from app.security.users import AnonymousUser, User
 
 __all__ = ["LoginState", "current_user", "login_required"]
 
-USER_ID = "_user_id"
+
+View = TypeVar("View", bound=Callable[..., object])
+
+
+def login_required(view: View) -> View:
+    """Let only users call the view; strangers get 401 or the login page (`LoginState`'s refuse)."""
+    return cast(View, flask_login.login_required(view))
 
 
 class LoginState(flask_login.LoginManager):  # type: ignore[misc]
@@ -46,20 +52,19 @@ class LoginState(flask_login.LoginManager):  # type: ignore[misc]
             app.jinja_env.globals["current_user"] = current_user
 
     def _load_user(self) -> None:
-        user_id = session.get(USER_ID)
+        user_id = session.user_id  # type: ignore[attr-defined]
         user = None if user_id is None else self.user_callback(user_id)
         self._update_request_context_with_user(user)
 
     @staticmethod
     def enter(user: User) -> None:
-        """Make *user* the current one, now and in the session. Nothing else goes into it."""
-        session[USER_ID] = user.get_id()
+        """Make *user* the current one for the rest of this request. The session is the caller's."""
         g._login_user = user
         flask_login.user_logged_in.send(_app(), user=user)
 
     @staticmethod
     def leave() -> None:
-        """Nobody is the current user any more. Ending the session is the caller's."""
+        """Nobody is the current user any more. The session is the caller's."""
         user = current_user._get_current_object()
         g._login_user = AnonymousUser()
         flask_login.user_logged_out.send(_app(), user=user)

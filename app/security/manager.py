@@ -13,6 +13,7 @@ there is no second place where the old one lives on.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -42,9 +43,8 @@ if TYPE_CHECKING:
 DEMO_NAME = "demo"
 DEMO_PASSWORD = "look-around-first"  # noqa: S105 - public: the README prints it
 
-# What a session says about its user beside the id.
+# The key in the session: when its owner gave their password last.
 _AUTHENTICATED_AT = "authenticated_at"
-_EPOCH = "epoch"
 
 
 class TooManyTries(Exception):
@@ -53,6 +53,10 @@ class TooManyTries(Exception):
     def __init__(self, retry_after: int) -> None:
         super().__init__(retry_after)
         self.retry_after = retry_after
+
+
+class UserGone(Exception):
+    """The account was deleted while it was being changed."""
 
 
 class SecurityManager:
@@ -71,7 +75,7 @@ class SecurityManager:
     """Override to set your own rules for new passwords."""
 
     session_interface: type[RedisSessionInterface] = RedisSessionInterface
-    """Override to set your own session interface, with rotate, bind, destroy and the revocations."""
+    """Override to set your own session interface: one with rotate, bind, destroy and revoke."""
 
     login_state: type[LoginState] = LoginState
     """Override to load the current user otherwise than from the session, or without Flask-Login."""
@@ -109,7 +113,8 @@ class SecurityManager:
         self.hasher = self.password_hasher()
         # What the password for a name that nobody has is compared with.
         self._nobodys_hash = self.hasher.hash(secrets.token_hex(16))
-        self.gate = HashingGate(settings.name)
+        # Named by the key, which the workers of one copy share, and no other copy has.
+        self.gate = HashingGate(hashlib.sha256(b"gate" + settings.secret_key).hexdigest()[:16])
         self.policy = self.password_policy()
         self.delays = LoginDelays(redis, settings.secret_key)
         self.sessions = self._create_sessions(redis)
@@ -150,7 +155,11 @@ class SecurityManager:
         canonical_name = names.canonical(name)
         self.check_new_password(password, name)
         user = self.user_model(
-            secrets.token_hex(16), name, self._known(roles), True, self.clock(), details or {}
+            secrets.token_hex(16),
+            name,
+            self._known(roles),
+            created_at=self.clock(),
+            details=details or {},
         )
         with self.gate():
             password_hash = self.hasher.hash(password)
@@ -170,17 +179,21 @@ class SecurityManager:
         self.check_new_password(password, user.name)
         with self.gate():
             password_hash = self.hasher.hash(password)
-        self._changed(user, self.users.set_password_hash(user.id, password_hash))
+        self._update(user, lambda _user: None, password_hash)
         events.record("authn_password_change", user=user.id)
 
     def set_active(self, user: User, active: bool) -> None:
         """Enable or disable an account. Disabling ends its sessions."""
-        self._changed(user, self.users.set_active(user.id, active))
+
+        def change(found: User) -> None:
+            found.is_active = active
+
+        self._update(user, change)
         events.record("user_enabled" if active else "user_disabled", user=user.id)
 
     def delete(self, user: User) -> None:
         """Delete an account and end its sessions. What its owner wrote is not ours to delete."""
-        self.users.delete(user.id, names.canonical(user.name))
+        self.users.delete(user, names.canonical(user.name))
         self.sessions.revoke_user(user.id)
         events.record("user_deleted", user=user.id)
 
@@ -192,7 +205,11 @@ class SecurityManager:
         The user's sessions end, so that the new rights come with a new session id.
         """
         granted, revoked = self._known(grant), tuple(revoke)
-        self._changed(user, self.users.change_roles(user.id, grant=granted, revoke=revoked))
+
+        def change(found: User) -> None:
+            found.roles = tuple(sorted(set(found.roles).difference(revoked).union(granted)))
+
+        self._update(user, change)
         events.record(
             "privilege_permissions_changed",
             user=user.id,
@@ -251,12 +268,12 @@ class SecurityManager:
 
     def log_in(self, user: User) -> None:
         """Make *user* the owner of a new session; the one so far, and its id, are gone."""
-        session.clear()
+        current_session().clear()
         self._begin(user)
         events.record("authn_login_success", user=user.id)
 
     def reauthenticate(self, user: User, password: str, address: str) -> bool:
-        """Make the session fresh, under a new id, if *password* is right. Raises as authenticate."""
+        """Make the session fresh, with a new id, if *password* is right. Raises as authenticate."""
         if self.authenticate(user.name, password, address) != user:
             return False
         self._begin(user)
@@ -282,32 +299,41 @@ class SecurityManager:
     def load_user(self, user_id: str) -> User | None:
         """The user of this request's session, unless disabled, deleted or revoked meanwhile."""
         user = self.users.get(user_id)
-        if user is None or not user.is_active or user.epoch != session.get(_EPOCH):
+        if user is None or not user.is_active or str(user.epoch) != current_session().epoch:
             return None
         user.permissions = self.permissions.permissions_of(user)
         return user
 
     def _begin(self, user: User) -> None:
-        self.login_state.enter(user)
-        session[_AUTHENTICATED_AT] = float(self.clock())
-        session[_EPOCH] = user.epoch
         owned = current_session()
-        owned.rotate()
-        owned.bind(user.id)
+        owned.bind(user.id, str(user.epoch))
+        owned[_AUTHENTICATED_AT] = float(self.clock())
         user.permissions = self.permissions.permissions_of(user)
+        self.login_state.enter(user)
 
-    def _changed(self, user: User, epoch: int) -> None:
-        """End the sessions that *user* has; where they act on themselves, this one only moves on.
+    def _update(
+        self, user: User, change: Callable[[User], None], password_hash: str | None = None
+    ) -> None:
+        """Apply *change* to what is stored of *user*, and end their sessions.
 
-        The new epoch has ended them already, this one too. What remains is to clean up, and to say
-        so in the list of sessions.
+        The new epoch ends all of them at once; what follows cleans up, so that the list of sessions
+        says so too. Where people act on themselves, their current session goes on with a new id.
+        Raises UserGone.
         """
-        user.epoch = epoch
+        stored: User | None = user
+        while stored is not None:
+            change(stored)
+            if self.users.update(stored, epoch=stored.epoch + 1, password_hash=password_hash):
+                break
+            stored = self.users.get(user.id)
+        else:
+            raise UserGone(user.name)
+        change(user)
+        user.epoch = stored.epoch + 1
         if loaded_user() == user:
             owned = current_session()
             self.sessions.revoke_user(user.id, except_session=owned)
-            session[_EPOCH] = epoch
-            owned.rotate()
+            owned.bind(user.id, str(user.epoch))
         else:
             self.sessions.revoke_user(user.id)
 
@@ -325,7 +351,8 @@ class SecurityManager:
                 fresh = self.hasher.hash(password)
         except HashingBusy:
             return  # the next login will do
-        self.users.renew_password_hash(found.user.id, found.password_hash, fresh)
+        # The epoch stays: it is the same password. If that has changed, nothing is written.
+        self.users.update(found.user, epoch=found.user.epoch, password_hash=fresh)
 
     def _known(self, roles: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted({self.roles[name].name for name in roles}))

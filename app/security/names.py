@@ -1,7 +1,7 @@
 """Login names: what one may look like, and when two of them are the same name.
 
-`Ada`, `ada` and `ＡＤＡ` (full-width) read alike, so they are one name: whoever registers first has it.
-What people see is the spelling that they chose; what is compared is `canonical()`.
+`Ada`, `ada` and `ADA` in full-width letters read alike, so they are one name, and whoever registers
+first has it. What people see is the spelling that they chose; what is compared is `canonical()`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ import unicodedata
 
 MIN_LENGTH = 2
 MAX_LENGTH = 32
-RULE = (
-    f"{MIN_LENGTH} to {MAX_LENGTH} letters and digits; dots, hyphens and underscores in between"
-)
+RULE = f"{MIN_LENGTH} to {MAX_LENGTH} letters and digits; dots, hyphens and underscores in between"
 
 # \w is every script's letters and digits, and "_". Spaces, control characters, "/" and "@" are out:
 # a name is printed in pages, logs and addresses.

@@ -1,9 +1,9 @@
 """Where to go after logging in: only ever to a page of ours.
 
 `next=` comes from the address bar and so from anybody. Werkzeug's redirect() does not make it safe:
-it strips a tab out of `/\\t/evil.example` and sends people to `//evil.example`, and a line feed in it
-is an unhandled ValueError. So nothing is repaired here: whatever is not a plain path that one of our
-own pages answers is not used.
+it strips a tab out of `/\\t/evil.example` and sends people to `//evil.example`, and a line feed in
+it is an unhandled ValueError. So nothing is repaired here: whatever is not a plain path that one of
+our own pages answers is not used.
 """
 
 from __future__ import annotations

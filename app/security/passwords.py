@@ -23,7 +23,7 @@ class WeakPassword(ValueError):
 
 
 class PasswordPolicy:
-    """The rules for a new password. Never applied to an existing one: that would lock people out."""
+    """The rules for a new password. An existing one is never judged: that would lock people out."""
 
     def check(self, password: str, *, context: tuple[str, ...] = ()) -> None:
         """Raise WeakPassword unless *password* may be used.
@@ -32,7 +32,7 @@ class PasswordPolicy:
         service's name (6.2.11).
         """
         if len(password) < MIN_LENGTH:
-            raise WeakPassword(f"Please use at least {MIN_LENGTH} characters; a few words are good.")
+            raise WeakPassword(f"Please use at least {MIN_LENGTH} characters; words are fine.")
         if len(password) > MAX_LENGTH:
             raise WeakPassword(f"Please use at most {MAX_LENGTH} characters.")
         folded = password.casefold()

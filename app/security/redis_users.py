@@ -4,48 +4,27 @@
     account:name:<name>   string the id of the user with this canonical name
     account:users         sorted set of all ids by time of registration
 
-No key expires. Each command and script touches one key, so that this works on Redis Cluster too;
-what that costs is described where it matters.
+No key expires. Each command and script touches one key, so that this works on Redis Cluster
+too; what that costs is described where it matters.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from app.security.users import Credentials, NameTaken, User, UserStore
 from app.sessions import RedisClient
-from app.sessions.client import Command
 
 _FIELDS = ("name", "active", "roles", "created", "epoch", "details")
 _NOBODY = "-"  # an id that create() never gives
 
-# Scripts, because a change to a user who was deleted meanwhile must not leave half a user behind.
-_SET = """
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-"""
-
-_RENEW_HASH = """
-if redis.call('HGET', KEYS[1], 'hash') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'hash', ARGV[2])
+# ARGV: the epoch that was read, then names and values. One who was deleted has no epoch.
+_UPDATE = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
-"""
-
-# ARGV[1]: how many of the following names are granted; the others are revoked.
-_CHANGE_ROLES = """
-local stored = redis.call('HGET', KEYS[1], 'roles')
-if not stored then return 0 end
-local has = {}
-for name in string.gmatch(stored, '[^,]+') do has[name] = true end
-for i = 2, #ARGV do has[ARGV[i]] = (i - 1 <= tonumber(ARGV[1])) or nil end
-local names = {}
-for name in pairs(has) do names[#names + 1] = name end
-table.sort(names)
-redis.call('HSET', KEYS[1], 'roles', table.concat(names, ','))
-return redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 """
 
 
@@ -55,24 +34,24 @@ class RedisUserStore(UserStore):
     def __init__(self, user_model: type[User], redis: RedisClient) -> None:
         super().__init__(user_model)
         self._redis = redis
-        self._set = redis.script(_SET)
-        self._renew_hash = redis.script(_RENEW_HASH)
-        self._change_roles = redis.script(_CHANGE_ROLES)
+        self._update = redis.script(_UPDATE)
 
     def create(self, user: User, canonical_name: str, password_hash: str) -> None:
         key = _user_key(user.id)
+        fields: dict[str, str | int | float] = {
+            "name": user.name,
+            "hash": password_hash,
+            "active": int(user.is_active),
+            "roles": ",".join(user.roles),
+            "created": user.created_at,
+            "epoch": user.epoch,
+            "details": json.dumps(dict(user.details)) if user.details else "",
+        }
         # The name is claimed last: should we die before, there is an account in the list that
         # nobody can log in to. The other way round there would be one that no admin can see.
         *_, claimed = self._redis.pipeline(
             [
-                (
-                    "HSET",
-                    key,
-                    *("name", user.name, "hash", password_hash, "active", int(user.is_active)),
-                    *("roles", ",".join(sorted(user.roles)), "created", user.created_at),
-                    *("epoch", user.epoch),
-                    *("details", json.dumps(dict(user.details)) if user.details else ""),
-                ),
+                ("HSET", key, *_flat(fields)),
                 ("ZADD", "account:users", user.created_at, user.id),
                 ("SET", _name_key(canonical_name), user.id, "NX"),
             ]
@@ -92,29 +71,25 @@ class RedisUserStore(UserStore):
         user = self._user(user_id, values)
         return None if user is None else Credentials(user, password_hash.decode())
 
-    def set_password_hash(self, user_id: str, password_hash: str) -> int:
-        return self._changed(self._set([_user_key(user_id)], ["hash", password_hash]))
+    def update(self, user: User, *, epoch: int, password_hash: str | None = None) -> bool:
+        fields: dict[str, str | int | float] = {
+            "active": int(user.is_active),
+            "roles": ",".join(user.roles),
+            "epoch": epoch,
+        }
+        if password_hash is not None:
+            fields["hash"] = password_hash
+        command = self._update([_user_key(user.id)], [user.epoch, *_flat(fields)])
+        # Sent once: after a lost answer, the second try would find its own epoch and report a loss.
+        return bool(self._redis.execute(*command, retry=False))
 
-    def renew_password_hash(self, user_id: str, old: str, new: str) -> None:
-        self._redis.execute(*self._renew_hash([_user_key(user_id)], [old, new]))
-
-    def set_active(self, user_id: str, active: bool) -> int:
-        return self._changed(self._set([_user_key(user_id)], ["active", int(active)]))
-
-    def change_roles(
-        self, user_id: str, *, grant: Iterable[str] = (), revoke: Iterable[str] = ()
-    ) -> int:
-        granted = list(grant)
-        arguments = [len(granted), *granted, *revoke]
-        return self._changed(self._change_roles([_user_key(user_id)], arguments))
-
-    def delete(self, user_id: str, canonical_name: str) -> None:
+    def delete(self, user: User, canonical_name: str) -> None:
         # In the order opposite to create(): first nobody can log in any more.
         self._redis.pipeline(
             [
                 ("DEL", _name_key(canonical_name)),
-                ("DEL", _user_key(user_id)),
-                ("ZREM", "account:users", user_id),
+                ("DEL", _user_key(user.id)),
+                ("ZREM", "account:users", user.id),
             ]
         )
 
@@ -126,12 +101,6 @@ class RedisUserStore(UserStore):
         rows = self._redis.pipeline([("HMGET", _user_key(name), *_FIELDS) for name in names])
         users = [self._user(name, row) for name, row in zip(names, rows, strict=True)]
         return [user for user in users if user is not None]
-
-    def count(self) -> int:
-        return int(self._redis.execute("ZCARD", "account:users"))
-
-    def _changed(self, command: Command) -> int:
-        return int(self._redis.execute(*command))
 
     def _id_of(self, canonical_name: str) -> str | None:
         found = self._redis.execute("GET", _name_key(canonical_name))
@@ -158,3 +127,7 @@ def _user_key(user_id: str) -> str:
 
 def _name_key(canonical_name: str) -> str:
     return f"account:name:{canonical_name}"
+
+
+def _flat(fields: Mapping[str, str | int | float]) -> list[str | int | float]:
+    return [part for pair in fields.items() for part in pair]

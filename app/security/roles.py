@@ -31,12 +31,12 @@ class Role:
                 "manages accounts: sees them, disables them, grants roles, ends sessions",
                 frozenset({"users.manage", "posts.moderate"}),
             ),
-            cls("moderator", "edits and deletes other people's posts", frozenset({"posts.moderate"})),
+            cls("moderator", "deletes other people's posts", frozenset({"posts.moderate"})),
         )
 
 
 class PermissionCheck(ABC):
-    """Decides what a user may do. Asked once for each request of a logged-in user: no round trips."""
+    """Decides what a user may do. Asked on each request of a logged-in user: no round trips."""
 
     def __init__(self, roles: Mapping[str, Role]) -> None:
         self.roles = roles
@@ -47,14 +47,14 @@ class PermissionCheck(ABC):
 
 
 class RolePermissions(PermissionCheck):
-    """A user may do what any of their roles permits. A role that no longer exists permits nothing."""
+    """A user may do what any of their roles permits; a role that is gone permits nothing."""
 
     def __init__(self, roles: Mapping[str, Role]) -> None:
         super().__init__(roles)
         self._of = lru_cache(maxsize=256)(self._union)
 
     def permissions_of(self, user: User) -> frozenset[str]:
-        return self._of(user.roles) if user.roles else frozenset()
+        return self._of(tuple(user.roles)) if user.roles else frozenset()
 
     def _union(self, names: tuple[str, ...]) -> frozenset[str]:
         return frozenset().union(*(self.roles[n].permissions for n in names if n in self.roles))

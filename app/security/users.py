@@ -7,7 +7,7 @@ do; `redis_users.py` does it in Redis, and docs/examples/sqlite_users.py in SQLi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class User:
 
     id: str
     name: str
-    roles: tuple[str, ...] = ()
+    roles: Sequence[str] = ()
     is_active: bool = True
     created_at: float = 0.0
     # Goes up with each change of password, state or roles. A session remembers the one that it was
@@ -78,9 +78,8 @@ class UserStore(ABC):
 
     A store makes its users with `self.user_model`, so that a model of yours works with every store.
     `get` is called on each request of a logged-in user and must not cost more than one round trip.
-    A user who was deleted meanwhile is not changed, and counts as epoch 0.
-    Trouble with the database must surface as `app.sessions.StoreUnavailable`: people then get a 503,
-    and nobody is taken for anonymous.
+    Trouble with the database must surface as `app.sessions.StoreUnavailable`: people then get a
+    503, and nobody is taken for anonymous.
     """
 
     def __init__(self, user_model: type[User]) -> None:
@@ -99,32 +98,16 @@ class UserStore(ABC):
         """The user with this name, or None. Must take as long for a name that nobody has."""
 
     @abstractmethod
-    def set_password_hash(self, user_id: str, password_hash: str) -> int:
-        """Change the hash and return the user's new epoch, which is one higher."""
+    def update(self, user: User, *, epoch: int, password_hash: str | None = None) -> bool:
+        """Write the roles and the state of *user*, the new *epoch*, and the hash if there is one.
 
-    @abstractmethod
-    def renew_password_hash(self, user_id: str, old: str, new: str) -> None:
-        """Replace *old* by *new*, made of the same password; the epoch stays. Does nothing when the
-        hash is not *old* any more: a login must not undo a change of password at the same moment.
+        Only if `user.epoch` still is what is stored; False, and nothing written, if somebody else
+        has changed or deleted the user meanwhile. Sets nothing on *user* itself.
         """
 
     @abstractmethod
-    def set_active(self, user_id: str, active: bool) -> int:
-        """Enable or disable, and return the new epoch."""
-
-    @abstractmethod
-    def change_roles(
-        self, user_id: str, *, grant: Iterable[str] = (), revoke: Iterable[str] = ()
-    ) -> int:
-        """Change roles, and return the new epoch. Of two changes at once to different roles both
-        take effect."""
-
-    @abstractmethod
-    def delete(self, user_id: str, canonical_name: str) -> None: ...
+    def delete(self, user: User, canonical_name: str) -> None: ...
 
     @abstractmethod
     def page(self, start: int, size: int) -> list[User]:
         """*size* users from position *start* on, in the order in which they registered."""
-
-    @abstractmethod
-    def count(self) -> int: ...
