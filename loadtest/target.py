@@ -1,6 +1,6 @@
 """Which address gets the load, and whether it may.
 
-A load test at an address of somebody else's is an attack. Only loopback and our own stack are
+A load test at an address of somebody else's is an attack. Only this machine and our own stack are
 loaded; anything else needs ``ALLOW_REMOTE=yes``, said by whoever answers for that server.
 """
 
@@ -37,7 +37,7 @@ def resolve(host: str | None, environ: Mapping[str, str]) -> str:
 
 
 def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
-    """Raise TargetError unless *url* is loopback, our compose service, or explicitly allowed."""
+    """Raise TargetError unless *url* is this machine, our compose service, or allowed by hand."""
     name = _host_of(url)
     if name is None:
         raise TargetError(
@@ -48,9 +48,9 @@ def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
     if environ.get("ALLOW_REMOTE") == "yes":
         return
     addresses = _addresses(name)
-    loopback = all(address.is_loopback for address in addresses)
+    this_machine = all(_is_ours(address) for address in addresses)
     container = name == COMPOSE_SERVICE and all(address.is_private for address in addresses)
-    if not loopback and not container:
+    if not this_machine and not container:
         raise TargetError(
             f"{name} is not this machine and not the stack's own container",
             "load tests only what is yours; if that server is, and its owners know, "
@@ -101,6 +101,19 @@ def _host_of(url: str) -> str | None:
         return None
     extra = parts.path or parts.query or parts.fragment or parts.username
     return None if parts.scheme not in {"http", "https"} or extra else parts.hostname
+
+
+def _is_ours(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Is this an address of this machine (STACK_BIND may name any of them)?"""
+    if address.is_loopback:
+        return True
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(address), 9))  # for UDP this looks up the route and sends nothing
+        except OSError:
+            return False
+        return str(probe.getsockname()[0]) == str(address)
 
 
 def _addresses(name: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:

@@ -1,8 +1,9 @@
-"""No load goes to an address that is not loopback, our compose service, or allowed by hand."""
+"""No load goes to an address that is not this machine, our compose service, or allowed by hand."""
 
 import socket
 from typing import Any
 
+import psutil
 import pytest
 
 from loadtest import target
@@ -37,6 +38,18 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_our_own_is_loaded(url: str) -> None:
     refuse_foreign(url, {})
+
+
+def test_every_address_of_this_machine_is_ours() -> None:
+    addresses = [
+        entry.address
+        for entries in psutil.net_if_addrs().values()
+        for entry in entries
+        if entry.family == socket.AF_INET
+    ]
+    assert "127.0.0.1" in addresses
+    for address in addresses:
+        refuse_foreign(f"http://{address}:8080", {})
 
 
 @pytest.mark.parametrize(
