@@ -7,6 +7,8 @@ that may be what is missing.
 
 from __future__ import annotations
 
+from typing import cast
+
 from flask import Flask, Response, jsonify, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
@@ -43,7 +45,7 @@ def init_app(app: Flask) -> None:
 def answer(error: HTTPException) -> Response:
     """The answer to *error*, with the headers that belong to it (Allow, Retry-After, …)."""
     if error.response is not None:
-        return error.response  # somebody has said in full what to answer
+        return cast(Response, error.response)  # somebody has said in full what to answer
     status = error.code or InternalServerError.code
     title, message = WORDS.get(status, (error.name, error.description or ""))
     if isinstance(error, CSRFError):

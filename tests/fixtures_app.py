@@ -37,9 +37,9 @@ class RedisServer:
 
     def start(self) -> None:
         socket = ["--port", "0", "--unixsocket", f"{self.folder}/redis.sock"]
-        nothing_kept = ["--dir", str(self.folder), "--save", "", "--appendonly", "no"]
+        kept = ["--dir", str(self.folder), "--appendonly", "yes", "--appendfsync", "always"]
         self.process = subprocess.Popen(
-            ["redis-server", *socket, *nothing_kept], stdout=subprocess.DEVNULL
+            ["redis-server", *socket, *kept, "--save", ""], stdout=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 20
         while not (self.folder / "redis.sock").exists():

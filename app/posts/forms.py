@@ -50,6 +50,6 @@ class UpTo:
             )
 
 
-class PostForm(FlaskForm):
+class PostForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
     title = StringField("Title", filters=[tidy_line], validators=[UpTo(TITLE_LIMIT, "The title")])
     text = TextAreaField("Text", filters=[tidy], validators=[UpTo(TEXT_LIMIT, "The text")])
