@@ -53,7 +53,9 @@ RULES: dict[str, Callable[[Service], bool]] = {
     "open files are limited": lambda s: "nofile" in s.get("ulimits", {}),
     "logs are rotated": logs_are_rotated,
     "a stop has time to finish": lambda s: "stop_grace_period" in s,
-    "it comes back after a crash": lambda s: s.get("restart") == "unless-stopped",
+    "it comes back after a crash": lambda s: (
+        s.get("restart") == "unless-stopped" or "loadtest" in s.get("profiles", [])
+    ),
     "it is on networks of its own": lambda s: "default" not in s.get("networks", {"default": None}),
 }
 # What must not be there at all, each with a value that would be a hole.
