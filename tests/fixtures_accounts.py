@@ -160,8 +160,7 @@ def member(app: Flask, **browser: str) -> tuple[Browser, str]:
 def admin(app: Flask, **browser: str) -> tuple[Browser, str]:
     """A new account with the role admin, logged in."""
     person, name = member(app, **browser)
-    with app.app_context():
-        security = app.extensions["security"]
-        security.change_roles(security.find(name), grant=["admin"])
+    security = app.extensions["security"]
+    security.change_roles(security.find(name), grant=["admin"])
     assert person.log_in(name).status_code == 303
     return person, name

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 import flask_login
-from flask import Flask, current_app, g, session
+from flask import Flask, current_app, g, has_request_context, session
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
@@ -72,7 +72,8 @@ class LoginState(flask_login.LoginManager):  # type: ignore[misc]
 
 def loaded_user() -> User | None:
     """The logged-in user if this request has asked for one; never goes to look."""
-    user = g.get("_login_user")
+    # On the command line there is no request and nobody who is logged in.
+    user = g.get("_login_user") if has_request_context() else None
     return cast(User, user) if user is not None and user.is_authenticated else None
 
 

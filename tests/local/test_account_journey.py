@@ -52,7 +52,7 @@ def test_a_name_is_known_in_every_spelling(app):
 
 
 def test_logging_in_twice_makes_one_person_not_two(app):
-    ada, name = member(app)
+    ada, _ = member(app)
     _, other = member(app)
     assert ada.log_in(other).status_code == 303
     assert ada.who() == other

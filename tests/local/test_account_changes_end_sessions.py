@@ -1,0 +1,170 @@
+"""A change of password, disabling and deleting end sessions, in force on the very next request."""
+
+import pytest
+
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import OTHER_PASSWORD, PASSWORD, Browser, admin, member
+
+redis, app = accounts.redis, accounts.app
+
+
+@pytest.fixture
+def security(app):
+    return app.extensions["security"]
+
+
+def two_browsers(app):
+    here, name = member(app, agent="Firefox/1")
+    there = Browser(app, agent="Chrome/1")
+    assert there.log_in(name).status_code == 303
+    return here, there, name
+
+
+def change_password(browser, current=PASSWORD, new=OTHER_PASSWORD):
+    return browser.send("/auth/password", current=current, password=new, repeated=new)
+
+
+def test_a_change_of_password_ends_the_others(app):
+    here, there, name = two_browsers(app)
+    assert change_password(here).status_code == 303
+    assert (here.who(), there.who()) == (name, None)
+    assert there.log_in(name).status_code == 401
+    assert there.log_in(name, OTHER_PASSWORD).status_code == 303
+
+
+def test_the_current_password_is_asked_for(app):
+    here, there, name = two_browsers(app)
+    refused = change_password(here, current="not the password")
+    assert refused.status_code == 401 and 'id="current-error"' in refused.text
+    assert there.who() == name
+    assert there.log_in(name).status_code == 303
+
+
+def test_a_weak_new_password_changes_nothing(app):
+    here, there, name = two_browsers(app)
+    assert change_password(here, new="password").status_code == 400
+    assert (here.who(), there.who()) == (name, name)
+
+
+@pytest.mark.parametrize("change", ["disable", "delete", "set_password", "revoke role", "end all"])
+def test_what_an_admin_does_ends_all(app, security, change):
+    here, there, name = two_browsers(app)
+    user = security.find(name)
+    match change:
+        case "disable":
+            security.set_active(user, False)
+        case "delete":
+            security.delete(user)
+        case "set_password":
+            security.set_password(user, OTHER_PASSWORD)
+        case "revoke role":
+            security.change_roles(user, revoke=["moderator"])
+        case "end all":
+            security.end_sessions(user)
+    assert (here.who(), there.who()) == (None, None)
+    assert security.sessions.sessions_of(user.id) == []
+
+
+def test_a_disabled_user_is_refused_until_enabled(app, security):
+    _, name = member(app)
+    security.set_active(security.find(name), False)
+    browser = Browser(app)
+    refused = browser.log_in(name)
+    assert refused.status_code == 401
+    assert refused.text.count(name) == 1, "only in the field that they have filled in"
+    security.set_active(security.find(name), True)
+    assert browser.log_in(name).status_code == 303
+
+
+def test_a_deleted_name_can_be_taken_again_and_opens_nothing_old(app, security):
+    ada, name = member(app)
+    security.delete(security.find(name))
+    other = Browser(app)
+    assert other.register(name, OTHER_PASSWORD).status_code == 303
+    assert ada.who() is None
+    assert ada.log_in(name).status_code == 401
+
+
+def test_a_login_under_way_does_not_survive_a_change_of_password(app, security):
+    """The password is checked, then changed by somebody else, then the session begins."""
+    _, name = member(app)
+    late = Browser(app)
+    log_in = security.log_in
+
+    def slowly(user):
+        security.set_password(security.find(name), OTHER_PASSWORD)
+        log_in(user)
+
+    security.log_in = slowly
+    try:
+        late.log_in(name)
+    finally:
+        del security.log_in
+    assert late.who() is None
+
+
+def test_renewing_an_old_hash_does_not_undo_a_change_of_password(app, security):
+    _, name = member(app)
+    old = security.users.by_name(name)
+    security.set_password(security.find(name), OTHER_PASSWORD)
+    fresh = security.hasher.hash(PASSWORD)
+    assert not security.users.update(old.user, epoch=old.user.epoch, password_hash=fresh)
+    assert Browser(app).log_in(name, OTHER_PASSWORD).status_code == 303
+
+
+def test_a_hash_with_old_parameters_is_renewed_at_login(app, security):
+    _, name = member(app)
+
+    class Light(type(security.hasher)):
+        memory_kib = 8 * 1024
+
+    found = security.users.by_name(name)
+    light = Light().hash(PASSWORD)
+    assert security.users.update(found.user, epoch=found.user.epoch, password_hash=light)
+    browser = Browser(app)
+    assert browser.log_in(name).status_code == 303
+    renewed = security.users.by_name(name).password_hash
+    assert "m=19456,t=2,p=1" in renewed
+    assert browser.who() == name, "renewing a hash ends no session"
+    assert browser.log_in(name).status_code == 303
+
+
+def test_changes_at_the_same_time_both_count(app, security):
+    _, name = member(app)
+    one, other = security.find(name), security.find(name)
+    security.change_roles(one, grant=["moderator"])
+    security.change_roles(other, grant=["admin"])
+    assert list(security.find(name).roles) == ["admin", "moderator"]
+
+
+def test_a_session_of_ones_own_can_be_ended_from_the_list(app):
+    here, there, name = two_browsers(app)
+    page = here.get("/auth/sessions").text
+    assert "Firefox" in page and "Chrome" in page and page.count("this one") == 1
+    security = app.extensions["security"]
+    found = security.sessions.sessions_of(security.find(name).id)
+    (handle,) = (one.handle for one in found if one.user_agent == "Chrome/1")
+    assert here.send(f"/auth/sessions/{handle}/end", page="/auth/sessions").status_code == 303
+    assert (here.who(), there.who()) == (name, None)
+
+
+def test_all_others_can_be_ended_at_once(app):
+    here, there, name = two_browsers(app)
+    assert here.send("/auth/sessions/end-others", page="/auth/sessions").status_code == 303
+    assert (here.who(), there.who()) == (name, None)
+
+
+def test_nobody_can_end_a_session_of_somebody_else(app, security):
+    here, _, _ = two_browsers(app)
+    _, victim = member(app)
+    found = security.sessions.sessions_of(security.find(victim).id)
+    here.send(f"/auth/sessions/{found[0].handle}/end", page="/auth/sessions")
+    assert len(security.sessions.sessions_of(security.find(victim).id)) == 1
+
+
+def test_an_admin_ends_everybodys_sessions(app):
+    ada, _ = member(app)
+    root, _ = admin(app)
+    answer = root.send("/admin/sessions/end", page="/admin/users")
+    assert answer.status_code == 303
+    assert (ada.who(), root.who()) == (None, None)

@@ -1,0 +1,109 @@
+"""The number of hashes at once is limited over all processes, and what is too many is refused."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from app.security.hashing import HashingBusy, HashingGate
+
+CONTEXT = multiprocessing.get_context("fork")
+
+
+def gate(folder, slots=2, patience=0.2):
+    return HashingGate("test", slots=slots, patience=patience, folder=folder)
+
+
+def _hold(folder, held, let_go):
+    with gate(folder)():
+        held.set()
+        let_go.wait(30)
+
+
+def holder(folder):
+    held, let_go = CONTEXT.Event(), CONTEXT.Event()
+    process = CONTEXT.Process(target=_hold, args=(folder, held, let_go), daemon=True)
+    process.start()
+    assert held.wait(30)
+    return process, let_go
+
+
+def test_processes_share_the_slots(tmp_path):
+    holders = [holder(tmp_path) for _ in range(2)]
+    with pytest.raises(HashingBusy), gate(tmp_path)():
+        pass
+    holders[0][1].set()
+    holders[0][0].join()
+    with gate(tmp_path)():
+        pass
+    holders[1][1].set()
+    holders[1][0].join()
+
+
+def test_a_killed_process_gives_its_slot_back(tmp_path):
+    process, _ = holder(tmp_path)
+    only = gate(tmp_path, slots=1)
+    with pytest.raises(HashingBusy), only():
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with only():
+        pass
+
+
+def test_who_finds_no_room_to_wait_is_refused_at_once(tmp_path):
+    ours = gate(tmp_path, slots=1, patience=20)
+    answers = []
+
+    def ask():
+        started = time.monotonic()
+        try:
+            with ours():
+                answers.append("in")
+        except HashingBusy:
+            answers.append(time.monotonic() - started)
+
+    with ours():
+        waiting = [threading.Thread(target=ask) for _ in range(ours.room)]
+        for thread in waiting:
+            thread.start()
+        time.sleep(0.5)
+        ask()
+        assert len(answers) == 1 and answers[0] < 5, "waited although there was no room"
+    for thread in waiting:
+        thread.join()
+    assert answers[1:] == ["in"] * ours.room
+
+
+def test_threads_never_exceed_the_slots(tmp_path):
+    ours = gate(tmp_path, slots=2, patience=20)
+    ours.room = 100
+    running, most = 0, 0
+    lock = threading.Lock()
+
+    def work():
+        nonlocal running, most
+        with ours():
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.01)
+            with lock:
+                running -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"hashing-test-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="nobody else may write"), gate(tmp_path)():
+        pass

@@ -1,0 +1,64 @@
+"""Names that read alike are one name; what cannot be a name is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.security.names import MAX_LENGTH, BadName, canonical
+
+ALIKE = [
+    ("Ada", "ada"),
+    ("\uff21\uff24\uff21", "ada"),  # full-width letters
+    ("stra\u00dfe", "strasse"),
+    ("\u212aelvin", "kelvin"),  # the Kelvin sign
+    ("\ufb01nn", "finn"),  # a ligature
+    ("e\u0301mile", "\u00e9mile"),  # composed and decomposed
+    ("\u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03c2", "\u03c3\u03af\u03c3\u03c5\u03c6\u03bf\u03c3"),
+    ("x\u00b2", "x2"),
+]
+BAD = [
+    "",
+    "a",
+    " ada",
+    "ada ",
+    "a da",
+    "ada\n",
+    "ada\x00",
+    "\u202eada",
+    "a\u200bda",
+    ".ada",
+    "ada-",
+    "_ada",
+    "a/b",
+    "a@b",
+    "<b>",
+    "a" * (MAX_LENGTH + 1),
+    "\ufdfa" * 4,  # one character that becomes eighteen
+    "\U0001f600\U0001f600",
+]
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
+def test_alike(one, other):
+    assert canonical(one) == canonical(other)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_refused(name):
+    with pytest.raises(BadName, match="letters and digits"):
+        canonical(name)
+
+
+@pytest.mark.parametrize("name", ["ab", "ada.lovelace", "x_1", "\u6d3e\u751f", "a" * MAX_LENGTH])
+def test_accepted(name):
+    assert canonical(name) == name
+
+
+@given(st.text(min_size=2, max_size=MAX_LENGTH))
+def test_the_canonical_form_is_its_own(name):
+    try:
+        found = canonical(name)
+    except BadName:
+        return
+    assert canonical(found) == found
+    assert found.isprintable() and not set(found) & set(" /\\@:<>\"'\0")
