@@ -47,6 +47,7 @@ class RedisSession(SessionMixin):
         self._binding: dict[bytes, bytes] = {}
         self._user_id: str | None = None
         self._ended: str | None = None
+        self._ended_generation: bytes | None = None
         self._committed = False
 
     # What the app does with it
@@ -94,6 +95,7 @@ class RedisSession(SessionMixin):
         presented = self._request.cookies.get(self._cookie_name)
         if self._ended is None and self._store.is_id(presented):
             self._ended = presented
+            self._ended_generation = self._own.get(b"@generation")
         self._id = self._user_id = None
         self._raw, self._own, self._values, self._binding = {}, {}, {}, {}
         self._suspect = set()
@@ -230,12 +232,13 @@ class RedisSession(SessionMixin):
         return self._id if permanence in changed or permanence in removed else None
 
     def _commit_unstored(self, changed: dict[bytes, bytes]) -> str | None:
-        if self._ended is not None and not self._store.end(self._ended):
+        ended = self._ended
+        if ended is not None and not self._store.end(ended, self._ended_generation):
             # Somebody else has ended it: nothing that this request knew may outlive it.
             return FORGET
         if changed:
             return self._create(changed)
-        return FORGET if self._ended is not None else None
+        return FORGET if ended is not None else None
 
     def _create(self, fields: dict[bytes, bytes]) -> str:
         new_id = self._store.new_id(user_id=self._user_id)

@@ -94,6 +94,7 @@ class SessionStore:
         self._create = client.script(clock_ + _lua("create"))
         self._save = client.script(delta + _lua("save"))
         self._move = client.script(delta + _lua("move"))
+        self._end = client.script(clock_ + _lua("end"))
         self._list = client.script(clock_ + _lua("list"))
         self._revoke = client.script(_lua("revoke"))
 
@@ -162,7 +163,7 @@ class SessionStore:
         keys = [self._key(session_id)]
         if listed:
             keys.append(self._list_key(tag))
-        ending = self._ending(replaces) if replaces else []
+        ending = [self._ending(replaces)] if replaces else []
         while True:
             believed = self._generation
             arguments = [self._now(), self._idle, self._absolute, self.handle(session_id)]
@@ -189,15 +190,15 @@ class SessionStore:
         (done,) = self._ask(self._move(keys, arguments))
         return bool(done)
 
-    def end(self, session_id: str) -> bool:
-        """End a session; False when it had ended already."""
-        return bool(self._ask(*self._ending(session_id))[0])
+    def end(self, session_id: str, generation: bytes | None = None) -> bool:
+        """End a session; False when it had ended already, be it with everybody's `generation`."""
+        in_force, was_in_force = self._ask(self._get_generation, self._ending(session_id))
+        return bool(was_in_force) and generation in {None, in_force or b""}
 
-    def _ending(self, session_id: str) -> list[Command]:
-        return [
-            ("UNLINK", self._key(session_id)),
-            ("ZREM", self._list_key(session_id[:_TAG_LENGTH]), self.handle(session_id)),
-        ]
+    def _ending(self, session_id: str) -> Command:
+        handle = self.handle(session_id)
+        keys = (self._key(session_id), self._list_key(session_id[:_TAG_LENGTH]))
+        return self._end(keys, (self._now(), self._idle, handle))
 
     # A user's sessions, and everybody's
 

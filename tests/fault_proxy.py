@@ -1,0 +1,124 @@
+"""A TCP proxy before Redis that misbehaves on command: what a real server cannot be asked to do."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+
+
+class FaultProxy:
+    """Listens on a port of 127.0.0.1 and forwards to a unix socket.
+
+    `mode`: "pass", "stall" (accepts and never answers), "refuse" (nobody listens), "reset" (every
+    connection is reset when it speaks) or "cut" (the answer is reset halfway, once). `delay`:
+    seconds that every answer comes late.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self.upstream = upstream
+        self.mode = "pass"
+        self.delay = 0.0
+        # Reserved for the whole life of the proxy, also while it refuses.
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"redis://app@127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> FaultProxy:
+        self._thread.start()
+        self._run(self._listen())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._run(self._stop_listening())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._socket.close()
+
+    def become(self, mode: str, *, delay: float = 0.0) -> None:
+        """Misbehave from now on; connections that are open are dropped, but not by a stall."""
+        self._run(self._become(mode, delay))
+
+    def _run(self, job) -> None:
+        asyncio.run_coroutine_threadsafe(job, self._loop).result(10)
+
+    async def _become(self, mode: str, delay: float) -> None:
+        self.delay = delay
+        if (mode == "refuse") != (self.mode == "refuse"):
+            await (self._stop_listening() if mode == "refuse" else self._listen())
+        self.mode = mode
+
+    async def _listen(self) -> None:
+        listening = self._socket if self._server is None else self._bound_again()
+        self._server = await asyncio.start_server(self._serve, sock=listening)
+
+    def _bound_again(self) -> socket.socket:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", self.port))
+        return listening
+
+    async def _stop_listening(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(
+        self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        with suppress(OSError, asyncio.CancelledError):
+            from_redis, to_redis = await asyncio.open_unix_connection(self.upstream)
+            await asyncio.gather(
+                self._forward(from_client, to_redis, to_client, answers=False),
+                self._forward(from_redis, to_client, to_client, answers=True),
+            )
+        self._tasks.discard(task)
+        to_client.close()
+
+    async def _forward(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+        *,
+        answers: bool,
+    ) -> None:
+        try:
+            while chunk := await source.read(65536):
+                if self.mode == "reset" and not answers:
+                    client.transport.abort()
+                if self.mode == "cut" and answers:
+                    self.mode = "pass"
+                    sink.write(chunk[: len(chunk) // 2])
+                    await sink.drain()
+                    client.transport.abort()
+                while self.mode == "stall":  # noqa: ASYNC110 - set from another thread
+                    await asyncio.sleep(0.01)
+                if answers and self.delay:
+                    await asyncio.sleep(self.delay)
+                sink.write(chunk)
+                await sink.drain()
+        finally:
+            sink.close()
