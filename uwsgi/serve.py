@@ -1,0 +1,102 @@
+"""Loads STACK_APP for uWSGI and reads what the app leaves of a request's body.
+
+uWSGI closes the connection when a response is complete. With a part of the request's body still
+unread, the kernel turns that close into a reset, nginx loses the response with it, and a login
+that was refused early becomes a 502. Reading the rest first is all that this layer does; a request
+without a body goes straight to the app.
+
+Run as a program it loads the app and nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# nginx accepts bodies up to 1 MiB (client_max_body_size). Beyond that a reset is the right answer.
+MOST_DRAINED = 1 << 20
+
+
+class _Input(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class DrainedResponse:
+    """A response that reads the rest of the request's body when it is closed."""
+
+    __slots__ = ("_input", "_response")
+
+    def __init__(self, response: Iterable[bytes], body: _Input) -> None:
+        self._response = response
+        self._input = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        # The app's own iterator, so that a long response costs nothing per chunk.
+        return iter(self._response)
+
+    def close(self) -> None:
+        try:
+            if close := getattr(self._response, "close", None):
+                close()
+        finally:
+            _drain(self._input)
+
+
+def _drain(body: _Input) -> None:
+    left = MOST_DRAINED
+    try:
+        while left > 0 and (chunk := body.read(min(left, 65536))):
+            left -= len(chunk)
+    except OSError:
+        pass  # The client went away: nobody is left to miss the response.
+
+
+def draining(app: WSGIApplication) -> WSGIApplication:
+    """Return *app* with the rest of every request's body read before the connection is closed."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        response = app(environ, start_response)
+        # nginx passes an empty CONTENT_LENGTH for a request without a body.
+        if environ.get("CONTENT_LENGTH") in _NO_BODY:
+            return response
+        return DrainedResponse(response, environ["wsgi.input"])
+
+    return application
+
+
+_NO_BODY = frozenset({"", "0", None})
+
+
+def load(target: str) -> WSGIApplication:
+    """Import ``module:callable``, or call ``module:factory()``, and return the WSGI app.
+
+    Raises what the import raises, AttributeError for a name that is not in the module, and
+    TypeError for one that is not callable.
+    """
+    module_name, _, name = target.partition(":")
+    found: Any = importlib.import_module(module_name)
+    for part in name.removesuffix("()").split("."):
+        found = getattr(found, part)
+    if name.endswith("()"):
+        found = found()
+    if not callable(found):
+        raise TypeError(f"STACK_APP={target}: {name} is {type(found).__name__}, not a WSGI app")
+    return cast("WSGIApplication", found)
+
+
+application = draining(load(os.environ["STACK_APP"]))
+
+# Outside of uWSGI, `uwsgi` would be the folder of that name.
+if "uwsgi" in sys.modules:
+    from uwsgidecorators import postfork
+
+    # Workers forked from one loaded app would all draw the same "random" numbers. `secrets` and
+    # os.urandom() are not concerned: they ask the kernel.
+    postfork(random.seed)
