@@ -1,7 +1,7 @@
 """No request, however hostile, ends in a 5xx, kills a worker or leaves the stack silent.
 
-Every request is sent as raw bytes. What it may end in is written beside it: classes of status, where
-0 is a connection that was closed without a word.
+Every request is sent as raw bytes. What it may end in is written beside it: classes of status,
+where 0 is a connection that was closed without a word.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,254 @@
+"""nginx as its entrypoint starts it, in front of uWSGI, on free ports and in a test's own folder.
+
+`stack_behind_nginx()` is what most tests want. Nothing here is a fake: requests go through sockets,
+and `ask()` sends exactly the bytes that it is given.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from stack import toggles
+
+ROOT = Path(__file__).resolve().parent.parent
+ENTRYPOINT = ROOT / "nginx" / "entrypoint"
+PATIENCE = 30.0  # seconds: far more than anything takes, the machine may be busy
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(true: Callable[[], Any], what: str) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if answer := true():
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(f"waited {PATIENCE:.0f} s in vain: {what}")
+
+
+def listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response, or `status` 0 when the connection was closed without one."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    duplicates: frozenset[str] = frozenset()
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def ask(
+    port: int, request: bytes, *, tls: bool = False, address: str = "127.0.0.1", timeout: float = 20
+) -> Answer:
+    """Send *request* as it is, return the first response to it."""
+    with ExitStack() as opened:
+        connection: socket.socket = opened.enter_context(
+            socket.create_connection((address, port), timeout=timeout)
+        )
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = opened.enter_context(
+                context.wrap_socket(connection, server_hostname="localhost")
+            )
+        # Refused before all was sent: the answer may be there all the same.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(request)
+        response = http.client.HTTPResponse(
+            connection, method=request[:4].decode("latin-1").strip()
+        )
+        try:
+            response.begin()
+            body = response.read()
+        except (http.client.BadStatusLine, ConnectionResetError, http.client.IncompleteRead):
+            return Answer(0)
+        names = [name.lower() for name, _ in response.getheaders()]
+        return Answer(
+            response.status,
+            {name.lower(): value for name, value in response.getheaders()},
+            body,
+            frozenset(name for name in names if names.count(name) > 1 and name != "set-cookie"),
+        )
+
+
+def get(port: int, path: str = "/", *headers: str, host: str = "localhost", **how: Any) -> Answer:
+    return ask(port, request("GET", path, *headers, host=host), **how)
+
+
+def request(
+    method: str, path: str, *headers: str, host: str = "localhost", body: bytes | None = None
+) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers]
+    if body is not None:
+        lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b"")
+
+
+@dataclass
+class Nginx:
+    """A running nginx. `access()` reads its log from the start."""
+
+    port: int
+    tls_port: int
+    status_port: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def get(self, path: str = "/", *headers: str, **how: Any) -> Answer:
+        return get(self.port, path, *headers, **how)
+
+    def ask(self, request: bytes, **how: Any) -> Answer:
+        return ask(self.port, request, **how)
+
+    def access(self, marker: str) -> dict[str, Any]:
+        """The log line of the request for the path *marker*; waits, as it is written last."""
+
+        def look() -> dict[str, Any] | None:
+            lines = (self.folder / "access.log").read_text("utf-8").splitlines()
+            return next((e for e in map(json.loads, lines) if e["path"] == marker), None)
+
+        found: dict[str, Any] = wait_until(look, f"a log line of {marker}")
+        return found
+
+    def errors(self) -> str:
+        return (self.folder / "error.log").read_text("utf-8", "replace")
+
+
+def environment(folder: Path, app_port: int, **settings: str) -> dict[str, str]:
+    """What the entrypoint is started with; *settings* replace or add."""
+    static = folder / "static"
+    static.mkdir(parents=True, exist_ok=True)
+    return {
+        "PATH": os.environ["PATH"],
+        "APP_HOST": "127.0.0.1",
+        "APP_PORT": str(app_port),
+        "NGINX_LISTEN": f"127.0.0.1:{free_port()}",
+        "NGINX_LISTEN_TLS": f"127.0.0.1:{free_port()}",
+        "NGINX_STATUS_LISTEN": f"127.0.0.1:{free_port()}",
+        "NGINX_RUN": str(folder / "run"),
+        "NGINX_STATIC": str(static),
+        "NGINX_RESOLVER": "127.0.0.1:1",
+    } | settings
+
+
+@contextmanager
+def nginx(folder: Path, app_port: int, **settings: str) -> Iterator[Nginx]:
+    environ = environment(folder, app_port, **settings)
+    port, tls_port, status_port = (
+        int(environ[name].rpartition(":")[2])
+        for name in ("NGINX_LISTEN", "NGINX_LISTEN_TLS", "NGINX_STATUS_LISTEN")
+    )
+    with (folder / "access.log").open("wb") as out, (folder / "error.log").open("wb") as err:
+        process = subprocess.Popen([ENTRYPOINT], env=environ, stdout=out, stderr=err)
+    server = Nginx(port, tls_port, status_port, folder, process)
+    try:
+        wait_until(
+            lambda: process.poll() is not None or listens("127.0.0.1", port), "nginx listens"
+        )
+        assert process.poll() is None, server.errors()
+        yield server
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE)
+
+
+@dataclass
+class Uwsgi:
+    """A running uWSGI with the app of fixtures_nginx_app.py."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def processes(self) -> dict[int, str]:
+        """All below the process that was started: a worker that died would have a new pid."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return {child.pid: " ".join(child.cmdline()) for child in children}
+
+
+@contextmanager
+def uwsgi(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iterator[Uwsgi]:
+    """uWSGI with the stack's own uwsgi.ini and two workers of two threads.
+
+    Not through uwsgi/entrypoint, which has its own tests: here the worker processes are counted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port(address)
+    settings = toggles.read(
+        {
+            "STACK_APP": "tests.fixtures_nginx_app:application",
+            "STACK_PROCESSES": "2",
+            "STACK_THREADS": "2",
+            "STACK_LISTEN": "64",
+        }
+    )
+    log = folder / "uwsgi.log"
+    # A short name, as the path of a unix socket may have 107 characters.
+    with tempfile.TemporaryDirectory(prefix="uwsgi-") as run, log.open("wb") as out:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("uwsgi"), "--ini", ROOT / "uwsgi" / "uwsgi.ini"],
+            env={
+                **settings,
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                "APP_LISTEN": f"{address}:{port}",
+                "METRICS_LISTEN": f"127.0.0.1:{free_port()}",
+                "APP_RUN": run,
+            },
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+        )
+        try:
+            wait_until(
+                lambda: process.poll() is not None or listens(address, port), "uWSGI listens"
+            )
+            assert process.poll() is None, log.read_text("utf-8", "replace")
+            yield Uwsgi(port, process, log)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(PATIENCE)
+            finally:
+                process.kill()
+
+
+@contextmanager
+def stack_behind_nginx(folder: Path, **settings: str) -> Iterator[tuple[Nginx, Uwsgi]]:
+    with uwsgi(folder / "uwsgi") as app, nginx(folder, app.port, **settings) as server:
+        tls = settings.get("STACK_TLS") == "on"
+        port = server.tls_port if tls else server.port
+        wait_until(lambda: get(port, "/up", tls=tls).status == 200, "the app answers through nginx")
+        yield server, app
