@@ -65,7 +65,7 @@ class LoginState(flask_login.LoginManager):  # type: ignore[misc]
     @staticmethod
     def leave() -> None:
         """Nobody is the current user any more. The session is the caller's."""
-        user = current_user._get_current_object()
+        user = loaded_user()
         g._login_user = AnonymousUser()
         flask_login.user_logged_out.send(_app(), user=user)
 

@@ -7,7 +7,7 @@ import pytest
 import redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from tests.fixtures_redis import OwnRedis
+from tests.fixtures_redis import NO_RETRY, OwnRedis
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_script_has_no_more_rights_than_its_caller(server: OwnRedis) -> None:
 
 
 def test_the_default_user_is_off(server: OwnRedis) -> None:
-    with redis.Redis(unix_socket_path=str(server.socket)) as nobody:
+    with redis.Redis(unix_socket_path=str(server.socket), retry=NO_RETRY) as nobody:
         with pytest.raises(AuthenticationError):
             nobody.ping()
         with pytest.raises(AuthenticationError):

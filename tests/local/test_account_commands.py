@@ -1,0 +1,130 @@
+"""`flask user …` as a person would type it, with the password asked for or read from a pipe."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import OTHER_PASSWORD, PASSWORD, Browser, make_app, new_name
+
+redis = accounts.redis
+FLASK = [sys.executable, "-m", "flask", "--app", "app.wsgi", "user"]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def app(redis):
+    return make_app(redis)
+
+
+@pytest.fixture
+def flask_user(redis):
+    def run(*arguments, stdin=""):
+        return subprocess.run(
+            [*FLASK, *arguments],
+            env=os.environ | redis.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=ROOT,
+            check=False,
+        )
+
+    return run
+
+
+def create(flask_user, name, *options, password=PASSWORD):
+    return flask_user("create", name, *options, "--password-stdin", stdin=password + "\n")
+
+
+def test_the_first_admin(app, flask_user):
+    name = new_name()
+    made = create(flask_user, name, "--admin")
+    assert made.returncode == 0 and "(admin)" in made.stdout, made.stderr
+    root = Browser(app)
+    root.log_in(name)
+    assert root.get("/admin/users").status_code == 200
+
+
+def test_every_command(app, flask_user):
+    name, ada = new_name(), Browser(app)
+    assert create(flask_user, name).returncode == 0
+    assert ada.log_in(name).status_code == 303
+
+    assert flask_user("disable", name).returncode == 0
+    assert ada.who() is None and ada.log_in(name).status_code == 401
+    assert f"{name}\tdisabled\t-" in flask_user("list").stdout
+
+    assert flask_user("enable", name).returncode == 0
+    assert flask_user("grant", name, "moderator", "admin").returncode == 0
+    assert f"{name}\tactive\tadmin,moderator" in flask_user("list").stdout
+    assert flask_user("revoke", name, "admin").returncode == 0
+
+    changed = flask_user("set-password", name, "--password-stdin", stdin=OTHER_PASSWORD + "\n")
+    assert changed.returncode == 0, changed.stderr
+    assert ada.log_in(name, OTHER_PASSWORD).status_code == 303
+
+    assert flask_user("delete", name, stdin="n\n").returncode == 1
+    assert flask_user("delete", name, stdin="y\n").returncode == 0
+    assert ada.who() is None and name not in flask_user("list").stdout
+
+
+def test_what_goes_wrong_is_one_line(flask_user):
+    name = new_name()
+    assert create(flask_user, name).returncode == 0
+    for answer, says in (
+        (create(flask_user, name.upper()), "account of that name already"),
+        (create(flask_user, "no good"), "letters and digits"),
+        (create(flask_user, new_name(), password="password"), "tried first"),
+        (create(flask_user, new_name(), "--role", "emperor"), "no role 'emperor'; known are admin"),
+        (flask_user("grant", name, "emperor"), "no role 'emperor'"),
+        (flask_user("disable", "nobody-here"), "no account 'nobody-here'"),
+    ):
+        assert answer.returncode == 1
+        assert says in answer.stderr and "Traceback" not in answer.stderr, answer.stderr
+
+
+def test_redis_away_is_one_line(redis):
+    environ = os.environ | redis.environ | {"REDIS_URL": f"unix://app@{redis.folder}/none.sock"}
+    answer = subprocess.run(
+        [*FLASK, "list"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=False,
+    )
+    assert answer.returncode == 1
+    assert "does not answer" in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_the_password_is_asked_for_twice_and_not_shown(app, redis):
+    name = new_name()
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(ROOT)
+        os.execve(FLASK[0], [*FLASK, "create", name], os.environ | redis.environ)
+    shown = b""
+    for prompt in (b"Password: ", b"The same again: "):
+        deadline = time.monotonic() + 60
+        while prompt not in shown:
+            assert time.monotonic() < deadline, shown
+            shown += os.read(terminal, 4096)
+        time.sleep(0.2)
+        os.write(terminal, PASSWORD.encode() + b"\n")
+    try:
+        while piece := os.read(terminal, 4096):
+            shown += piece
+    except OSError:
+        pass  # how Linux says that the other end has closed
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
+    os.close(terminal)
+    assert PASSWORD.encode() not in shown
+    assert Browser(app).log_in(name).status_code == 303

@@ -1,0 +1,67 @@
+"""What accounts cost of Redis: nothing for strangers, two round trips for a protected page."""
+
+import pytest
+
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import Browser, admin, make_app, member
+
+redis = accounts.redis
+
+
+@pytest.fixture(scope="module")
+def app(redis):
+    return make_app(redis, STACK_WORKLOAD="on")
+
+
+@pytest.fixture
+def trips(app):
+    """How often a call goes to Redis and comes back."""
+    client = app.extensions["redis"]
+    real, made = client._trip, []
+
+    def counting(packed, *rest):
+        made.append(packed)
+        return real(packed, *rest)
+
+    def of(call):
+        made.clear()
+        call()
+        return len(made)
+
+    client._trip = counting
+    yield of
+    del client._trip
+
+
+def test_a_stranger_costs_nothing(app, trips):
+    stranger = Browser(app)
+    for path in ("/", "/livez", "/workload/bare", "/nowhere", "/posts/", "/workload/protected"):
+        assert trips(lambda path=path: stranger.get(path)) == 0, path
+        assert stranger.session_id is None, path
+
+
+def test_a_page_that_does_not_ask_who_is_there_costs_a_member_nothing(app, trips):
+    ada, _ = member(app)
+    assert trips(lambda: ada.get("/workload/bare")) == 0
+
+
+@pytest.mark.parametrize("path", ["/workload/protected", "/auth/whoami"])
+def test_a_protected_page_costs_two(app, trips, path):
+    ada, name = member(app)
+    ada.get(path)
+    assert trips(lambda: ada.get(path)) == 2
+    answer = ada.get(path)
+    assert answer.json["name"] == name and "Set-Cookie" not in answer.headers
+
+
+def test_permissions_cost_no_more(app, trips):
+    root, _ = admin(app)
+    root.get("/admin/roles")  # makes the token of its forms, once
+    assert trips(lambda: root.get("/admin/roles")) == 2
+
+
+def test_the_first_page_with_a_form_costs_a_stranger_one_write(app, trips):
+    stranger = Browser(app)
+    assert trips(lambda: stranger.get("/auth/login")) == 1
+    assert stranger.session_id is not None
+    assert trips(lambda: stranger.get("/auth/login")) == 1

@@ -1,0 +1,63 @@
+"""The demo account: only when asked for, and one, however many workers start at the same time."""
+
+import multiprocessing
+
+import pytest
+
+from app.security.manager import DEMO_NAME, DEMO_PASSWORD
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import Browser, make_app, redis_server
+
+redis = accounts.redis
+CONTEXT = multiprocessing.get_context("fork")
+
+
+def _start(redis, barrier, made):
+    barrier.wait(60)
+    app = make_app(redis, STACK_DEMO="on")
+    made.put(app.extensions["security"].find(DEMO_NAME) is not None)
+
+
+def everybody(app):
+    return [user.name for user in app.extensions["security"].users.page(0, 100)]
+
+
+def test_without_the_switch_there_is_no_account_at_all(redis):
+    app = make_app(redis)
+    assert everybody(app) == []
+    assert Browser(app).log_in(DEMO_NAME, DEMO_PASSWORD).status_code == 401
+
+
+def test_of_many_workers_one_makes_it():
+    with redis_server() as redis:
+        barrier, made = CONTEXT.Barrier(8), CONTEXT.Queue()
+        workers = [CONTEXT.Process(target=_start, args=(redis, barrier, made)) for _ in range(8)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+            assert worker.exitcode == 0
+        app = make_app(redis, STACK_DEMO="on")
+        assert everybody(app) == [DEMO_NAME]
+        browser = Browser(app)
+        assert browser.log_in(DEMO_NAME, DEMO_PASSWORD).status_code == 303
+        assert browser.get("/admin/users").status_code == 403
+
+
+def test_redis_may_come_up_later_than_the_app():
+    with redis_server() as redis:
+        socket = redis.folder / "redis.sock"
+        hidden = socket.rename(redis.folder / "hidden.sock")
+        app = make_app(redis, STACK_DEMO="on")
+        assert Browser(app).get("/").status_code == 200
+        hidden.rename(socket)
+        browser = Browser(app)
+        assert browser.log_in(DEMO_NAME, DEMO_PASSWORD).status_code == 303
+        assert everybody(app) == [DEMO_NAME]
+
+
+@pytest.mark.parametrize("name", ["Demo", "DEMO"])
+def test_nobody_else_can_take_its_name(name):
+    with redis_server() as redis:
+        app = make_app(redis, STACK_DEMO="on")
+        assert Browser(app).register(name).status_code == 400

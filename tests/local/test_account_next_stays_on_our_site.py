@@ -1,0 +1,175 @@
+"""`next=` leads to pages of ours and nowhere else, and whatever is in it is no server error."""
+
+from itertools import product
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import PASSWORD, Browser, member
+
+redis, app = accounts.redis, accounts.app
+
+HOST = "evil.example"
+SCHEMES = ["http:", "https:", "ftp:", "javascript:", "data:", "vbscript:", "HTTP:", "hTtPs:", ""]
+SLASHES = ["//", "///", "////", "/\\", "\\/", "\\\\", "\\", "//\\", "/\\/", "/", ""]
+CONTROLS = ["\t", "\n", "\r", "\r\n", "\x00", "\x0b", "\x0c", "\x1f", "\x7f", "\x85", "\xa0", " "]
+ODD = [
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)//",
+    "java\tscript:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    f"//{HOST}@localhost/",
+    f"//localhost@{HOST}/",
+    f"//localhost:80@{HOST}/",
+    f"http://localhost@{HOST}/",
+    f"http:/{HOST}",
+    f"http:{HOST}",
+    f"/%2f{HOST}",
+    f"/%2f%2f{HOST}",
+    f"/%5c{HOST}",
+    f"/%5c%5c{HOST}",
+    f"/%09/{HOST}",
+    f"/%0a/{HOST}",
+    f"/%0d%0aLocation:%20http://{HOST}",
+    "/posts/\r\nSet-Cookie: a=b",
+    "/posts/%0d%0aSet-Cookie:a=b",
+    f"/..//{HOST}",
+    f"/.//{HOST}",
+    f"/posts/..//{HOST}",
+    f"/;//{HOST}",
+    f"?//{HOST}",
+    f"#//{HOST}",
+    f".{HOST}",
+    f"@{HOST}",
+    f":80@{HOST}",
+    f"\u2215\u2215{HOST}",
+    f"\uff0f\uff0f{HOST}",
+    f"/\uff0f{HOST}",
+    f"\u3002{HOST}",
+    f"//{HOST}\u3002com",
+    "//[::1]/",
+    "//[",
+    "//[::1",
+    "http://[",
+    "http://[::1]]/",
+    "//\u2100.example/",
+    "/\ud7ff",
+    "/\u202e/",
+    "%",
+    "/%",
+    "/%zz",
+    "/%c0%af",
+    "/%ff",
+    "/%u002f",
+    "/" * 3000,
+    "/" + "a" * 10_000,
+    "/posts/?" + "q=" * 5_000,
+    "/auth/logout",
+    "/auth/login",
+    "/auth/login?next=//" + HOST,
+    "/auth/reauthenticate",
+    "/auth/register",
+    "/nowhere",
+    "/posts",
+    "/admin/users/1/disable",
+    "posts/",
+    "../posts/",
+    "*",
+    "",
+    " ",
+    "null",
+    "None",
+]
+HOSTILE = list(
+    dict.fromkeys(
+        [scheme + slashes + HOST for scheme, slashes in product(SCHEMES, SLASHES)]
+        + [f"{mark}//{HOST}" for mark in CONTROLS]
+        + [f"/{mark}/{HOST}" for mark in CONTROLS]
+        + [f"//{mark}{HOST}" for mark in CONTROLS]
+        + [f"/posts/{mark}" for mark in CONTROLS]
+        + [f"/%{ord(mark[0]):02x}/{HOST}" for mark in CONTROLS]
+        + ODD
+    )
+)
+OURS = [
+    "/",
+    f"/?next=//{HOST}",
+    "/posts/",
+    "/posts/?page=2",
+    "/auth/sessions",
+    "/posts/#a",
+    "/posts/?q=%2F%2Fx%20y",
+]
+
+
+def test_the_corpus_is_large():
+    assert len(HOSTILE) >= 200
+
+
+def stays(location):
+    """What a browser would make of it: no scheme, no host, no way out by a second slash."""
+    assert location.isascii() and location.isprintable(), location
+    assert location.startswith("/") and not location.startswith(("//", "/\\")), location
+    parts = urlsplit(location)
+    assert (parts.scheme, parts.netloc) == ("", ""), location
+    assert HOST not in parts.path, location
+    return True
+
+
+@pytest.fixture(scope="module")
+def known(app):
+    """No hash for each of the many logins: what is tried here is what comes after it."""
+    _, name = member(app)
+    security = app.extensions["security"]
+    user = security.find(name)
+    security.authenticate = lambda *_: user
+    yield name
+    del security.authenticate
+
+
+def test_no_hostile_value_leads_away(app, known):
+    browser = Browser(app)
+    token = browser.token("/auth/login")
+    for value in HOSTILE:
+        for _ in range(2):
+            answer = browser.client.post(
+                "/auth/login",
+                query_string={"next": value},
+                data={"name": known, "password": PASSWORD, "csrf_token": token},
+            )
+            if answer.status_code != 400:  # the login before this one has taken the token along
+                break
+            token = browser.token("/auth/login")
+        assert answer.status_code == 303, (value, answer.status_code)
+        assert answer.location == "/posts/", (value, answer.location)
+
+
+def test_no_hostile_page_address_leads_away(app):
+    """The address that a stranger is sent to the login from is in anybody's hands as well."""
+    browser = Browser(app)
+    for value in HOSTILE:
+        path = "/" + value.lstrip("/")
+        answer = browser.client.get("/posts/", query_string={"next": value, value: value})
+        assert answer.status_code == 302 and stays(answer.location), value
+        answer = browser.client.get("/posts/" + path.split("#")[0].split("?")[0])
+        assert answer.status_code < 500, value
+        if answer.location:
+            assert HOST not in (urlsplit(answer.location).netloc), value
+
+
+@pytest.mark.parametrize("page", OURS)
+def test_pages_of_ours_are_led_to(app, known, page):
+    browser = Browser(app)
+    token = browser.token("/auth/login")
+    answer = browser.client.post(
+        "/auth/login",
+        query_string={"next": page},
+        data={"name": known, "password": PASSWORD, "csrf_token": token},
+    )
+    assert (answer.status_code, answer.location) == (303, page)
+
+
+def test_the_way_back_keeps_the_query(app):
+    answer = Browser(app).get("/posts/?page=3&q=a%20b")
+    assert answer.location == "/auth/login?next=/posts/?page%3D3%26q%3Da%2520b"

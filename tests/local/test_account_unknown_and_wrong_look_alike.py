@@ -1,0 +1,96 @@
+"""A wrong password and a name that nobody has cannot be told apart: status, body, headers, time."""
+
+import re
+import statistics
+import time
+
+import pytest
+
+from app.security import delays
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import Browser, member, new_name
+
+redis, app = accounts.redis, accounts.app
+
+TRIES = 200
+WRONG = "not the password"
+
+
+@pytest.fixture
+def no_delays(monkeypatch):
+    """The delays are alike as well (below), but 200 tries would last for days."""
+    monkeypatch.setattr(delays, "FREE_TRIES", 10**9)
+    monkeypatch.setattr(delays, "FREE_TRIES_EVERYWHERE", 10**9)
+
+
+def refuse(app, name):
+    return Browser(app).log_in(name, WRONG)
+
+
+def normal(answer, name):
+    """What of an answer may differ: the name in its field, and the token."""
+    text = re.sub(r'value="[^"]*"', 'value=""', answer.text)
+    headers = {
+        key: value for key, value in answer.headers if key not in {"Set-Cookie", "Content-Length"}
+    }
+    return answer.status_code, text.replace(name, "NAME"), headers
+
+
+def test_status_body_and_headers(app, no_delays):
+    _, known = member(app)
+    disabled = member(app)[1]
+    security = app.extensions["security"]
+    security.set_active(security.find(disabled), False)
+    known_answer = refuse(app, known)
+    assert known_answer.status_code == 401
+    assert WRONG not in known_answer.text
+    expected = normal(known_answer, known)
+    for other in (new_name(), disabled, "not a name!", "x" * 500):
+        assert normal(refuse(app, other), other) == expected, other
+    # With its right password, a disabled account looks the same too.
+    assert normal(Browser(app).log_in(disabled), disabled) == expected
+
+
+def test_redis_is_asked_the_same(app, no_delays):
+    client = app.extensions["redis"]
+    _, known = member(app)
+    asked = []
+    real = client.pipeline
+
+    def listening(commands, **options):
+        asked[-1].append([str(command[0]) for command in commands])
+        return real(commands, **options)
+
+    client.pipeline = listening
+    try:
+        for name in (known, new_name(), known, new_name()):
+            asked.append([])
+            app.extensions["security"].authenticate(name, WRONG, "192.0.2.1")
+    finally:
+        del client.pipeline
+    assert asked[0] and asked.count(asked[0]) == 4, asked
+
+
+def test_time(app, no_delays):
+    """Medians within 5 %, of tries that take turns so that other load falls on both alike."""
+    security = app.extensions["security"]
+    _, known = member(app)
+    unknown = new_name()
+    took = {known: [], unknown: []}
+    for _ in range(TRIES):
+        for name, times in took.items():
+            started = time.perf_counter()
+            assert security.authenticate(name, WRONG, "192.0.2.1") is None
+            times.append(time.perf_counter() - started)
+    ratio = statistics.median(took[known]) / statistics.median(took[unknown])
+    assert 0.95 <= ratio <= 1.05, ratio
+
+
+def test_delays(app):
+    _, known = member(app)
+    seen = []
+    for name in (known, new_name()):
+        answers = [refuse(app, name) for _ in range(delays.FREE_TRIES + 1)]
+        seen.append([(one.status_code, one.headers.get("Retry-After")) for one in answers])
+    assert seen[0] == seen[1]
+    assert seen[0][-1][0] == 429
