@@ -5,7 +5,7 @@ PYTHON ?= python3
 stack := @$(PYTHON) -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reload dev url test lint loadtest base-image pins clean
+.PHONY: help up down status logs reload url dev test lint loadtest base-image pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -22,7 +22,7 @@ reload: ## Take new code over without refusing a request
 	$(stack) reload
 url: ## Print the address of the running stack
 	$(stack) url
-dev: ## Flask's development server with debugger and auto-reload, on the stack's Redis (PORT=)
+dev: ## Flask's development server with debugger and reload, on the stack's Redis (PORT=)
 	$(stack) dev
 test: ## Linters, then every test that this machine can run (ARGS= goes to pytest alone)
 	$(stack) test

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stack.errors import StackError
 
-_LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)\s*[=:]\s*(?P<rest>.*)")
+_LINE = re.compile(r"(?:export\s+)?(?P<name>[A-Za-z_][A-Za-z0-9_.]*)\s*[=:](?P<rest>.*)")
 _REFERENCE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<bare>[A-Za-z_]\w*)"
     r"|\{(?P<braced>[A-Za-z_]\w*)(?:(?P<operator>:?-)(?P<default>[^}]*))?\})"
@@ -44,8 +44,9 @@ def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 def _value(rest: str, known: Mapping[str, str]) -> str | None:
     """Return what *rest* of a line means; None when a quote is not closed or text follows it."""
+    rest = rest.lstrip()
     if not rest.startswith(("'", '"')):
-        return _expand(re.split(r"(?:^|\s)#", rest, maxsplit=1)[0].strip(), known)
+        return _expand(re.split(r"\s#", rest, maxsplit=1)[0].rstrip(), known)
     quote = rest[0]
     pattern = r"'([^']*)'" if quote == "'" else r'"((?:[^"\\]|\\.)*)"'
     match = re.fullmatch(pattern + r"\s*(?:#.*)?", rest)

@@ -187,11 +187,11 @@ class LocalRuntime:
     def _write_static_files(self) -> None:
         """Hashed copies for nginx; those of earlier versions stay for pages that are still open."""
         made = subprocess.run(
-            [self._venv.python, "-m", "app.assets", self.run_dir / "static"],
+            [self._venv.python, "-P", "app/assets.py", self.run_dir / "static"],
             cwd=self._checkout, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if made.returncode != 0:
-            raise StackError("`python -m app.assets` failed", log=made.stderr.strip())
+            raise StackError("app/assets.py failed", log=made.stderr.strip())
 
     def _wait_for(self, service: str, supervisor: Supervisor) -> None:
         state = self._require_state()
@@ -292,8 +292,8 @@ class LocalRuntime:
             return
         supervisor = Supervisor(Path(state.run), self._checkout, self._venv.bin)
         if state.supervisor() and supervisor.answers():
-            for service in SERVICES:
-                if service in state.services:
+            for service, info in ((s, supervisor.programs()[s]) for s in SERVICES):
+                if info["pid"]:
                     self._progress.step(f"stopping {service}")
                 supervisor.stop_program(service)
             supervisor.shutdown()

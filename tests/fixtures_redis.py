@@ -8,8 +8,12 @@ import time
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 ROOT = Path(__file__).resolve().parents[1]
+# A refusal is what several tests are about; redis-py would ask again and again.
+NO_RETRY = Retry(NoBackoff(), 0)
 
 
 class OwnRedis:
@@ -58,6 +62,7 @@ class OwnRedis:
             username=user,
             password=self.password,
             socket_timeout=10,
+            retry=NO_RETRY,
         )
 
     def kill(self) -> None:

@@ -63,7 +63,12 @@ def test_a_bad_value_is_named_and_nothing_starts(
         name: value,
     }
     done = subprocess.run(
-        [ROOT / "redis" / "entrypoint"], check=False, env=environ, capture_output=True, text=True, timeout=10
+        [ROOT / "redis" / "entrypoint"],
+        check=False,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=10,
     )
     assert done.returncode == 2
     assert name in done.stderr

@@ -1,0 +1,123 @@
+"""Copies of the stack for tests: as a library, or through the command line of a copied checkout."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from stack import ports
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE_S = 60
+
+# Answers without Redis, slowly on request, and says which process and which version of it answers.
+TINY_APP = """
+import os, time
+VERSION = "one"
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
+    if environ["PATH_INFO"] == "/burn":
+        end = time.process_time() + 0.5
+        while time.process_time() < end:
+            pass
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{VERSION} {os.getpid()}".encode()]
+"""
+
+
+def own_name() -> str:
+    return f"test-{secrets.token_hex(4)}"
+
+
+def get(url: str) -> tuple[int, str]:
+    """Return status and body; an error answer is an answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def answers(url: str) -> bool:
+    try:
+        return get(url)[0] == 200
+    except OSError:
+        return False
+
+
+def wait_for(what: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
+    """Return the seconds until *what* holds."""
+    begin = time.monotonic()
+    while not what():
+        assert time.monotonic() - begin < patience_s, f"not within {patience_s} s"
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+def copy_checkout(to: Path, *, venv: bool = True) -> Path:
+    """Copy what git would publish, with the .venv of this checkout unless told otherwise."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    if venv:
+        (to / ".venv").symlink_to(ROOT / ".venv")
+    return to
+
+
+class Commands:
+    """``make`` targets in a checkout, with a name and a port of the test's own."""
+
+    def __init__(self, checkout: Path, **environ: str) -> None:
+        self.checkout = checkout
+        self.port = ports.free()
+        self.name = own_name()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.run_dir = checkout / "run" / self.name
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("STACK_", "MAKE"))}
+        self.environ = {
+            **inherited,
+            "RUNTIME": "local",
+            "STACK_NAME": self.name,
+            "STACK_PORT": str(self.port),
+            "PYTHON": sys.executable,
+            **environ,
+        }
+
+    def make(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", *arguments],
+            cwd=self.checkout,
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    def processes(self) -> list[str]:
+        """Command lines of everything that runs out of this checkout or its run directory."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                where = str((entry / "cwd").readlink())
+            except OSError:
+                continue
+            if int(entry.name) != os.getpid() and str(self.checkout) in f"{line} {where}":
+                found.append(line)
+        return found

@@ -1,0 +1,70 @@
+"""`make reload` brings new code and new static files into force while every request is answered."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_stack import TINY_APP, Commands, copy_checkout, get
+
+
+@pytest.fixture(params=["off", "on"], ids=["preforked", "lazy-apps"])
+def commands(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Commands]:
+    commands = Commands(
+        copy_checkout(tmp_path), STACK_APP="tiny:app", STACK_LAZY_APPS=request.param
+    )
+    (commands.checkout / "tiny.py").write_text(TINY_APP)
+    done = commands.make("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield commands
+    commands.make("down")
+
+
+def test_new_code_is_served_and_no_request_lost(commands: Commands) -> None:
+    assert get(commands.url)[1].startswith("one ")
+    seen: list[tuple[int, str]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                status, body = get(commands.url)
+                seen.append((status, body.split()[0]))
+            except OSError as error:
+                seen.append((0, repr(error)))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    (commands.checkout / "tiny.py").write_text(TINY_APP.replace('"one"', '"two"'))
+    style = commands.checkout / "app" / "static" / "style.css"
+    static = commands.run_dir / "static"
+    before = set(static.iterdir())
+    style.write_text(style.read_text() + "\n/* newer */\n")
+    done = commands.make("reload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = get(commands.url)
+    stop.set()
+    asking.join()
+    assert after[1].startswith("two ")
+    assert [answer for answer in seen if answer[0] != 200] == []
+    assert set(static.iterdir()) > before, "old static files are gone, or new ones did not come"
+    name = next(p.name for p in set(static.iterdir()) - before if p.suffix == ".css")
+    assert "newer" in get(f"{commands.url}/static/{name}")[1]
+
+
+def test_broken_nginx_configuration_is_refused_and_the_old_one_serves(commands: Commands) -> None:
+    snippet = commands.checkout / "nginx" / "snippets" / "basics.conf"
+    snippet.write_text(snippet.read_text() + "\nno_such_directive on;\n")
+    done = commands.make("reload")
+    assert done.returncode != 0
+    assert "make reload: nginx's new configuration is not valid" in done.stderr
+    assert "no_such_directive" in done.stderr
+    assert get(commands.url)[0] == 200
+
+
+def test_reload_of_nothing_says_so(tmp_path: Path) -> None:
+    commands = Commands(copy_checkout(tmp_path))
+    done = commands.make("reload")
+    assert done.returncode != 0
+    assert f"the stack {commands.name} is not up: make up" in done.stderr

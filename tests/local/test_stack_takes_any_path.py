@@ -1,0 +1,30 @@
+"""A checkout may lie deep or have blanks in its path, although unix sockets and nginx mind both."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_stack import TINY_APP, Commands, copy_checkout, get
+
+
+@pytest.mark.parametrize("where", ["x" * 150, "my projects (50% done)"])
+def test_up_reload_and_down(tmp_path: Path, where: str) -> None:
+    commands = Commands(copy_checkout(tmp_path / where), STACK_APP="tiny:app")
+    (commands.checkout / "tiny.py").write_text(TINY_APP)
+    links = set(Path("/tmp").glob("stack-*"))
+    done = commands.make("up")
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert get(commands.url)[0] == 200
+        assert commands.make("status").returncode == 0
+        reloaded = commands.make("reload")
+        assert reloaded.returncode == 0, reloaded.stdout + reloaded.stderr
+    finally:
+        assert commands.make("down").returncode == 0
+    assert commands.processes() == []
+    left = {
+        link
+        for link in set(Path("/tmp").glob("stack-*")) - links
+        if (link / "run").is_symlink() and commands.name in str((link / "run").readlink())
+    }
+    assert left == set()

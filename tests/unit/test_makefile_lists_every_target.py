@@ -1,0 +1,34 @@
+"""`make` alone lists every target with its meaning, and every target is a command of the stack."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from stack.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def test_every_target_is_listed_with_its_meaning() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    names = re.findall(r"^make (\S+) +\S.{10,}$", listed, re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
+    phony = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()
+    assert names == targets == phony
+    assert max(map(len, listed.splitlines())) <= 100
+
+
+def test_every_target_is_one_line_that_calls_its_command() -> None:
+    for name in COMMANDS:
+        assert f"\t$(stack) {name}\n" in MAKEFILE
+    recipes = re.findall(r"^\t.*$", MAKEFILE, re.MULTILINE)
+    assert len(recipes) == len(COMMANDS) + 1  # and the list itself
+
+
+def test_the_stack_and_make_know_the_same_jobs() -> None:
+    said = subprocess.run(
+        ["python3", "-m", "stack", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in COMMANDS:
+        assert name in said.stdout
