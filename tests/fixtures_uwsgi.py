@@ -1,4 +1,4 @@
-"""uWSGI as the stack starts it, through uwsgi/entrypoint, with a small app that a test can command."""
+"""uWSGI as the stack starts it, with a small app that a test can command."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def ask(port: int, path: str = "/", *, body: bytes = b"", timeout: float = 30) -
 class Server:
     """One uWSGI under its entrypoint."""
 
-    def __init__(self, directory: Path, **environ: str) -> None:
+    def __init__(self, directory: Path, entrypoint: Path = ENTRYPOINT, **environ: str) -> None:
         self.directory = directory
         self.port, self.metrics_port = free_port(), free_port()
         self.run = directory / "run"
@@ -101,7 +101,7 @@ class Server:
         }
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [ENTRYPOINT], env=self.environ, cwd=directory, stdout=log, stderr=log
+                [entrypoint], env=self.environ, cwd=directory, stdout=log, stderr=log
             )
 
     @property
@@ -125,7 +125,7 @@ class Server:
         ) as answer:
             return str(answer.read().decode())
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         """The value of one series; NaN when it is not there."""
         wanted = ",".join(f'{key}="{value}"' for key, value in labels.items())
         series = re.escape(f"{name}{{{wanted}}}" if wanted else name)
@@ -139,6 +139,12 @@ class Server:
         """Pid by worker."""
         found = re.findall(r'^uwsgi_worker_pid\{worker="(\d+)"\} (\S+)$', self.metrics(), re.M)
         return {int(worker): int(float(pid)) for worker, pid in found}
+
+    def busy_threads(self) -> dict[int, int]:
+        """Threads that answer a request, by worker."""
+        pattern = r'^uwsgi_worker_busy_threads\{worker="(\d+)"\} (\S+)$'
+        found = re.findall(pattern, self.metrics(), re.M)
+        return {int(worker): int(float(busy)) for worker, busy in found}
 
     def stop(self, timeout: float = 90) -> int:
         """SIGTERM; return the exit code."""

@@ -26,7 +26,7 @@ from prometheus_client.metrics_core import Metric
 # uWSGI runs this file by its path, without putting its folder on sys.path.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
 
-from master import statistics  # noqa: E402
+from master import statistics
 
 RUN = Path(os.environ["APP_RUN"])
 ANSWER_SECONDS = 5
@@ -64,19 +64,20 @@ def _queue(document: dict[str, Any]) -> Iterator[Metric]:
 def _states(workers: list[dict[str, Any]]) -> Iterator[Metric]:
     """A worker is busy while any of its threads answers a request."""
     states = dict.fromkeys(("busy", "idle", "starting"), 0)
-    threads = 0
     for worker in workers:
-        answering = sum(core["in_request"] for core in worker["cores"])
-        threads += answering
         if not worker["pid"] or not worker["accepting"]:
             states["starting"] += 1
         else:
-            states["busy" if answering else "idle"] += 1
+            states["busy" if _answering(worker) else "idle"] += 1
     family = GaugeMetricFamily("uwsgi_workers", "Workers by what they do", labels=["state"])
     for state, count in states.items():
         family.add_metric([state], count)
     yield family
-    yield GaugeMetricFamily("uwsgi_busy_threads", "Threads that answer a request", value=threads)
+
+
+def _answering(worker: dict[str, Any]) -> int:
+    """How many of its threads answer a request."""
+    return sum(core["in_request"] for core in worker["cores"])
 
 
 def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
@@ -91,6 +92,7 @@ def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
     harakiri = counter("uwsgi_harakiri", "Kills because a request took too long")
     respawns = counter("uwsgi_respawns", "Times that this worker was started again")
     pid = gauge("uwsgi_worker_pid", "Its process now")
+    busy = gauge("uwsgi_worker_busy_threads", "Its threads that answer a request")
     cpu = counter("uwsgi_worker_cpu_seconds", "CPU time of its process")
     pss = gauge("uwsgi_worker_pss_bytes", "Memory; a page shared by n processes counts 1/n")
     uss = gauge("uwsgi_worker_uss_bytes", "Memory that only this process has")
@@ -104,13 +106,14 @@ def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
         # The first start is not a respawn, and uWSGI counts it.
         respawns.add_metric(label, max(0, worker["respawn_count"] - 1))
         pid.add_metric(label, worker["pid"])
+        busy.add_metric(label, _answering(worker))
         try:
             used = _process(worker["pid"])
         except (OSError, ValueError):
             continue  # it has ended between the two questions
         for family, value in zip((cpu, pss, uss, voluntary, involuntary), used, strict=True):
             family.add_metric(label, value)
-    yield from (requests, exceptions, harakiri, respawns, pid)
+    yield from (requests, exceptions, harakiri, respawns, pid, busy)
     yield from (cpu, pss, uss, voluntary, involuntary)
 
 
@@ -184,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base class
+    def log_message(self, format: str, *args: Any) -> None:
         """A line a scrape would be most of the log."""
 
 

@@ -1,0 +1,74 @@
+"""/metrics, with lazy-apps on and off: counts, memory, wake-ups, and an idle stack that rests."""
+
+import http.client
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_uwsgi import ask, serving, wait_for
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+def test_it_counts_what_happened(tmp_path: Path, lazy: str) -> None:
+    with serving(tmp_path, STACK_LAZY_APPS=lazy) as server:
+
+        def total(name: str) -> float:
+            return sum(server.metric(name, worker=str(worker)) for worker in server.workers())
+
+        requests = total("uwsgi_requests_total")
+        cpu = total("uwsgi_worker_cpu_seconds_total")
+        switches = total("uwsgi_worker_voluntary_switches_total")
+        for _ in range(100):
+            ask(server.port)
+        assert total("uwsgi_requests_total") - requests == 100
+        assert 0 < total("uwsgi_worker_cpu_seconds_total") - cpu < 5
+        assert total("uwsgi_worker_voluntary_switches_total") - switches >= 50
+        for worker, pid in server.workers().items():
+            pss = server.metric("uwsgi_worker_pss_bytes", worker=str(worker))
+            uss = server.metric("uwsgi_worker_uss_bytes", worker=str(worker))
+            assert 0 < uss <= pss < 200e6
+            assert Path(f"/proc/{pid}").exists()
+
+
+def test_the_listen_queue_is_seen(tmp_path: Path) -> None:
+    import threading
+
+    settings = {"STACK_PROCESSES": "1", "STACK_THREADS": "1"}
+    with serving(tmp_path, **settings) as server:
+        clients = [threading.Thread(target=ask, args=(server.port, "/sleep/1.5")) for _ in range(3)]
+        for client in clients:
+            client.start()
+        wait_for(lambda: server.metric("uwsgi_listen_queue") == 2, 3)
+        assert server.metric("uwsgi_workers", state="busy") == 1
+        for client in clients:
+            client.join()
+
+
+def test_an_idle_worker_is_left_alone(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        names = [str(worker) for worker in server.workers()]
+
+        def switches() -> float:
+            return sum(
+                server.metric("uwsgi_worker_voluntary_switches_total", worker=name)
+                for name in names
+            )
+
+        time.sleep(0.5)
+        before = switches()
+        time.sleep(2)
+        assert switches() - before == 0
+
+
+def test_only_get_metrics_is_answered(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        for method, path, status in (
+            ("GET", "/metrics", 200),
+            ("GET", "/", 404),
+            ("POST", "/metrics", 501),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", server.metrics_port, timeout=10)
+            connection.request(method, path)
+            assert connection.getresponse().status == status
+            connection.close()

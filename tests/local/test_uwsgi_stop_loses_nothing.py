@@ -1,0 +1,113 @@
+"""SIGTERM lets requests finish and ends in time with 0, at whatever moment it comes."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_uwsgi import RELOAD, Server, ask, serving, wait_for
+
+LOADING = "1.5"  # seconds that the app takes to import
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_requests_in_flight_are_answered(tmp_path: Path, threads: str) -> None:
+    with serving(tmp_path, STACK_THREADS=threads) as server, ThreadPoolExecutor(16) as clients:
+        answers = [clients.submit(ask, server.port, "/sleep/2") for _ in range(2 * int(threads))]
+        wait_for(lambda: sum(server.busy_threads().values()) == 2 * int(threads), 5)
+        assert server.stop() == 0
+        assert all(answer.result().startswith(b"1 ") for answer in answers)
+    assert "nothing lost" in server.log
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+def test_a_worker_that_is_being_started_does_not_hold_it_up(tmp_path: Path, lazy: str) -> None:
+    settings = {"STACK_LAZY_APPS": lazy, "LOAD_SECONDS": LOADING}
+    with serving(tmp_path, **settings) as server, ThreadPoolExecutor(16) as clients:
+        answer = clients.submit(ask, server.port, "/sleep/3")
+        wait_for(lambda: sum(server.busy_threads().values()) == 1, 5)
+        idle = next(worker for worker, busy in server.busy_threads().items() if not busy)
+        os.kill(server.workers()[idle], signal.SIGKILL)
+        time.sleep(1)
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 15
+        assert answer.result().startswith(b"1 ")
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+@pytest.mark.parametrize("after", [0.3, 2.2])
+def test_a_reload_does_not_hold_it_up(tmp_path: Path, lazy: str, after: float) -> None:
+    """`after` the reload began: while the code is tried, and while workers are replaced."""
+    with serving(tmp_path, STACK_LAZY_APPS=lazy, LOAD_SECONDS=LOADING) as server:
+        reload = subprocess.Popen(
+            [RELOAD], env=server.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            time.sleep(after)
+            begun = time.monotonic()
+            assert server.stop() == 0
+            assert time.monotonic() - begun < 15
+        finally:
+            reload.kill()
+            reload.wait()
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+def test_it_ends_while_starting(tmp_path: Path, lazy: str) -> None:
+    random.seed(20261121)
+    for number in range(3):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        server = Server(directory, STACK_LAZY_APPS=lazy, LOAD_SECONDS=LOADING)
+        try:
+            wait_for(lambda: "Starting uWSGI" in server.log, 10)  # noqa: B023
+            time.sleep(random.uniform(0, 2))
+            begun = time.monotonic()
+            assert server.stop() == 0, server.log
+            assert time.monotonic() - begun < 15
+        finally:
+            server.end()
+
+
+def test_what_outlasts_the_grace_is_cut_off_and_said(tmp_path: Path) -> None:
+    """With the grace of the real entrypoint shortened to 3 s, in a copy."""
+    shortened = tmp_path / "copy"
+    subprocess.run(["cp", "-r", "uwsgi", "stack", f"{_made(shortened)}/"], check=True)
+    entrypoint = shortened / "uwsgi" / "entrypoint"
+    text = entrypoint.read_text()
+    assert "STOP_GRACE_SECONDS = 75\n" in text
+    entrypoint.write_text(text.replace("STOP_GRACE_SECONDS = 75\n", "STOP_GRACE_SECONDS = 3\n"))
+
+    server = Server(tmp_path, entrypoint=entrypoint)
+    try:
+        server.wait_until_it_serves()
+        with ThreadPoolExecutor(16) as clients:
+            answer = clients.submit(ask, server.port, "/sleep/20")
+            wait_for(lambda: sum(server.busy_threads().values()) == 1, 5)
+            begun = time.monotonic()
+            assert server.stop() == 1
+            assert 3 <= time.monotonic() - begun < 8
+            with pytest.raises(ConnectionError):
+                answer.result()
+        assert "grace of 3 s is over" in server.log
+    finally:
+        server.end()
+
+
+def test_no_process_stays_when_the_entrypoint_is_killed(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        workers = server.workers().values()
+        server.process.kill()
+        server.process.wait()
+        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 5)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir()
+    return directory

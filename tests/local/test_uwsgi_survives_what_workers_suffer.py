@@ -1,0 +1,75 @@
+"""A killed worker, a stuck one, unread bodies, a client that leaves: service goes on."""
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_uwsgi import ask, serving, wait_for
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+def test_a_killed_worker_is_replaced_within_a_second(tmp_path: Path, lazy: str) -> None:
+    with serving(tmp_path, STACK_LAZY_APPS=lazy) as server:
+        old = server.workers()[1]
+        os.kill(old, signal.SIGKILL)
+        took = wait_for(lambda: server.workers().get(1, old) not in (0, old), 5)
+        assert took < 1
+        assert server.metric("uwsgi_respawns_total", worker="1") == 1
+        assert all(ask(server.port).startswith(b"1 ") for _ in range(20))
+
+
+def test_all_workers_killed_at_once_while_they_queue_for_the_lock(tmp_path: Path) -> None:
+    with serving(tmp_path, STACK_PROCESSES="4", STACK_THREADS="2") as server:
+        for pid in server.workers().values():
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(1)
+        assert all(ask(server.port, timeout=10).startswith(b"1 ") for _ in range(20))
+
+
+def test_harakiri_frees_a_stuck_worker(tmp_path: Path) -> None:
+    settings = {"STACK_HARAKIRI": "2", "STACK_THREADS": "1", "STACK_PROCESSES": "1"}
+    with serving(tmp_path, **settings) as server:
+        begun = time.monotonic()
+        with pytest.raises(ConnectionError):
+            ask(server.port, "/sleep/20")
+        assert time.monotonic() - begun < 6
+        assert ask(server.port).startswith(b"1 ")
+        assert server.metric("uwsgi_harakiri_total", worker="1") == 1
+
+
+@pytest.mark.parametrize("size", [50_000, 1_000_000])
+def test_a_body_that_the_app_leaves_unread(tmp_path: Path, size: int) -> None:
+    with serving(tmp_path) as server:
+        assert all(ask(server.port, body=b"x" * size).startswith(b"1 ") for _ in range(10))
+        assert ask(server.port, "/read", body=b"x" * size) == str(size).encode()
+
+
+def test_a_client_that_leaves_is_no_error_of_the_app(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        for _ in range(5):
+            leaving = socket.create_connection(("127.0.0.1", server.port))
+            leaving.sendall(b"\0\x40\0\0" + b"half of a header")
+            leaving.close()
+        assert ask(server.port).startswith(b"1 ")
+        assert "Traceback" not in server.log
+
+
+def test_workers_of_one_loaded_app_draw_different_random_numbers(tmp_path: Path) -> None:
+    with serving(tmp_path, STACK_PROCESSES="4", STACK_LAZY_APPS="off") as server:
+        first: dict[bytes, bytes] = {}
+        for _ in range(40):
+            _, pid, number = ask(server.port).split()
+            first.setdefault(pid, number)
+        assert len(first) >= 3
+        assert len(set(first.values())) == len(first)
+
+
+def test_what_the_app_says_goes_through_and_requests_are_not_logged(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        ask(server.port, "/say")
+        wait_for(lambda: "a line of the app's own" in server.log, 5)
+        assert "/say" not in server.log
