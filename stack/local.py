@@ -371,7 +371,7 @@ class LocalRuntime:
         """By service, for a measurement: see processes.cpu_seconds for what is counted."""
         infos = self._supervisor(self._require_state()).programs()
         families = {
-            service: processes.family(info["pid"]) if info["pid"] else []
+            service: processes.family(info["pid"], zombies=True) if info["pid"] else []
             for service, info in infos.items()
         }
         return {

@@ -36,8 +36,8 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def find(pid: int) -> Process | None:
-    """Return the process, or None when there is none or only its zombie."""
+def find(pid: int, *, zombie: bool = False) -> Process | None:
+    """Return the process, or None when there is none, or only a zombie that was not asked for."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
@@ -53,13 +53,13 @@ def find(pid: int) -> Process | None:
         waited_for_ticks=int(fields[13]) + int(fields[14]),
         started_ticks=int(fields[19]),
     )
-    return None if process.state in "ZX" else process
+    return None if process.state in "ZX" and not zombie else process
 
 
-def everything() -> list[Process]:
-    """Return every living process that this machine shows."""
+def everything(*, zombies: bool = False) -> list[Process]:
+    """Return every process that this machine shows."""
     pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
-    return [process for pid in pids if (process := find(pid)) is not None]
+    return [process for pid in pids if (process := find(pid, zombie=zombies)) is not None]
 
 
 def in_session(leader: int, started_ticks: int) -> list[Process]:
@@ -75,9 +75,13 @@ def in_session(leader: int, started_ticks: int) -> list[Process]:
     return [p for p in everything() if p.session == leader and p.started_ticks >= started_ticks]
 
 
-def family(root: int) -> list[Process]:
-    """Return process *root* and all its descendants, with whoever else is in its process group."""
-    known = everything()
+def family(root: int, *, zombies: bool = False) -> list[Process]:
+    """Return process *root* and all its descendants, with whoever else is in its process group.
+
+    What a zombie has used is in its parent's account only once the parent has waited for it: who
+    adds up CPU time wants *zombies*, too.
+    """
+    known = everything(zombies=zombies)
     members = {p.pid for p in known if root in (p.pid, p.group)}
     grew = True
     while grew:

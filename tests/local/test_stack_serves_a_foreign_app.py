@@ -1,4 +1,4 @@
-"""STACK_APP runs an app that knows nothing of this stack, as module:callable or module:factory()."""
+"""STACK_APP runs an app that knows nothing of this stack."""
 
 from pathlib import Path
 
