@@ -24,8 +24,6 @@ from typing import Any
 
 import psutil
 
-from stack import toggles
-
 ROOT = Path(__file__).resolve().parent.parent
 ENTRYPOINT = ROOT / "nginx" / "entrypoint"
 PATIENCE = 30.0  # seconds: far more than anything takes, the machine may be busy
@@ -199,32 +197,25 @@ class Uwsgi:
 
 @contextmanager
 def uwsgi(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iterator[Uwsgi]:
-    """uWSGI with the stack's own uwsgi.ini and two workers of two threads.
-
-    Not through uwsgi/entrypoint, which has its own tests: here the worker processes are counted.
-    """
+    """uWSGI as its entrypoint starts it, with two workers of two threads."""
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port(address)
-    settings = toggles.read(
-        {
-            "STACK_APP": "tests.fixtures_nginx_app:application",
-            "STACK_PROCESSES": "2",
-            "STACK_THREADS": "2",
-            "STACK_LISTEN": "64",
-        }
-    )
     log = folder / "uwsgi.log"
     # A short name, as the path of a unix socket may have 107 characters.
     with tempfile.TemporaryDirectory(prefix="uwsgi-") as run, log.open("wb") as out:
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("uwsgi"), "--ini", ROOT / "uwsgi" / "uwsgi.ini"],
+            [ROOT / "uwsgi" / "entrypoint"],
             env={
-                **settings,
-                "PATH": os.environ["PATH"],
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
                 "PYTHONPATH": str(ROOT),
                 "APP_LISTEN": f"{address}:{port}",
                 "METRICS_LISTEN": f"127.0.0.1:{free_port()}",
-                "APP_RUN": run,
+                "UWSGI_RUN": run,
+                "SECRET_KEY_FILE": str(folder / "secret-key"),
+                "STACK_APP": "tests.fixtures_nginx_app:application",
+                "STACK_PROCESSES": "2",
+                "STACK_THREADS": "2",
+                "STACK_LISTEN": "64",
             },
             cwd=ROOT,
             stdout=out,
@@ -239,10 +230,7 @@ def uwsgi(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iterator[U
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(PATIENCE)
-            finally:
-                process.kill()
+            process.wait(3 * PATIENCE)  # it ends by itself, after 75 s at the latest
 
 
 @contextmanager

@@ -62,8 +62,13 @@ def test_the_app_moves(tmp_path: Path) -> None:
             for address in ("127.0.0.2", "127.0.0.3"):
                 with uwsgi(tmp_path / address, address, port):
                     names.address = address
-                    # The record says 600 s: only `valid=` can make nginx ask again in time.
-                    wait_until(lambda: front.get("/up").status == 200, f"served by {address}")
-                    assert front.get("/here").status == 200
+                    # The record says 600 s: only `valid=` can make nginx ask again in time, and
+                    # each of its workers has to.
+                    wait_until(
+                        lambda: all(front.get("/up").status == 200 for _ in range(20)),
+                        f"served by {address}",
+                    )
+                    assert front.get(f"/at-{address}").status == 200
                 assert front.get("/gone").status == 502
-            assert front.access("/here")["upstream"] == f"127.0.0.2:{port}"
+            for address in ("127.0.0.2", "127.0.0.3"):
+                assert front.access(f"/at-{address}")["upstream"] == f"{address}:{port}"
