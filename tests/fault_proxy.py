@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from collections.abc import Coroutine
 from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 
 class FaultProxy:
@@ -55,7 +57,7 @@ class FaultProxy:
         """Misbehave from now on; connections that are open are dropped, but not by a stall."""
         self._run(self._become(mode, delay))
 
-    def _run(self, job) -> None:
+    def _run(self, job: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(job, self._loop).result(10)
 
     async def _become(self, mode: str, delay: float) -> None:
@@ -114,7 +116,7 @@ class FaultProxy:
                     sink.write(chunk[: len(chunk) // 2])
                     await sink.drain()
                     client.transport.abort()
-                while self.mode == "stall":  # noqa: ASYNC110 - set from another thread
+                while self.mode == "stall":
                     await asyncio.sleep(0.01)
                 if answers and self.delay:
                     await asyncio.sleep(self.delay)

@@ -70,12 +70,12 @@ class RedisSessionInterface(SessionInterface):
 
     def revoke(self, user_id: str, handle: str) -> bool:
         """End one session of the user, by its handle; False when it is not one of theirs."""
-        return self._store.revoke(user_id, only=handle) > 0
+        return self._store.revoke_one(user_id, handle)
 
     def revoke_user(self, user_id: str, except_session: RedisSession | None = None) -> int:
         """End all sessions of the user, but perhaps one; return how many were ended."""
         keep = except_session.handle if except_session is not None else None
-        return self._store.revoke(user_id, but=keep or "")
+        return self._store.revoke_all(user_id, but=keep or "")
 
     def revoke_everybody(self) -> None:
         """End every session there is, this request's own and those without a user included."""

@@ -226,10 +226,15 @@ class SessionStore:
         ]
         return sorted(found, key=lambda line: line.last_seen, reverse=True)
 
-    def revoke(self, user_id: str, *, only: str = "", but: str = "") -> int:
-        """End the session with the handle `only`, or all `but` one; return how many there were."""
-        if only and not _HANDLE.fullmatch(only):
-            return 0
+    def revoke_one(self, user_id: str, handle: str) -> bool:
+        """End one session of a user; False when there is none of that handle."""
+        return _HANDLE.fullmatch(handle) is not None and self._revoked(user_id, only=handle) == 1
+
+    def revoke_all(self, user_id: str, *, but: str = "") -> int:
+        """End a user's sessions, all or all `but` the one of a handle; return how many."""
+        return self._revoked(user_id, but=but)
+
+    def _revoked(self, user_id: str, *, only: str = "", but: str = "") -> int:
         tag = self._tag(user_id)
         arguments = (f"{self._prefix}{{{tag}}}:", only, but)
         (ended,) = self._ask(self._revoke((self._list_key(tag),), arguments))

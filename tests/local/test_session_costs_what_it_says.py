@@ -49,7 +49,8 @@ def meter(any_redis):
 
 @pytest.fixture
 def browser(app):
-    """Logged in, with the scripts loaded and a key to read."""
+    """Logged in, with a key to read, in a Redis that has every script."""
+    logged_in(app).post("/logout")
     browser = logged_in(app)
     browser.post("/set/a", json=1)
     browser.post("/rotate")

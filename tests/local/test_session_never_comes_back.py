@@ -77,9 +77,11 @@ def test_a_request_in_flight_does_not_revive_what_ended(redis_client, end, chang
         loaded.clear()
         ended.clear()
         answers = []
-        request = threading.Thread(
-            target=lambda browser=browser: answers.append(browser.post(f"/overlap/{change}"))
-        )
+
+        def request(browser=browser, answers=answers):
+            answers.append(browser.post(f"/overlap/{change}"))
+
+        request = threading.Thread(target=request)
         request.start()
         assert loaded.wait(10)
         end(app, browser, cookie)

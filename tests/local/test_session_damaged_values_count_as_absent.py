@@ -1,0 +1,153 @@
+"""Whatever stands in Redis, no exception gets above the interface: the session is absent, and the
+log says where, not what.
+"""
+
+import logging
+import random
+
+import pytest
+
+from app.sessions import codec
+from tests.fixtures_sessions import client_of, cookie_of, logged_in, make_app, redis
+
+__all__ = ["redis"]
+
+VALUES = 100_000
+BATCH = 500
+SECRET = b"fuzzed-content-that-no-log-may-show"
+
+
+@pytest.fixture(scope="module")
+def redis_client(redis):
+    return client_of(redis)
+
+
+@pytest.fixture(scope="module")
+def app(redis_client):
+    return make_app(redis_client)
+
+
+def fuzzed(random_, seeds):
+    """Noise, or a real value with bits flipped, cut short, or something appended."""
+    kind = random_.randrange(5)
+    if kind == 0:
+        return random_.randbytes(random_.randrange(40))
+    value = bytearray(random_.choice(seeds))
+    if kind == 1:
+        return bytes(value[: random_.randrange(len(value) + 1)])
+    if kind == 2:
+        return bytes(value) + random_.randbytes(random_.randrange(1, 9))
+    for _ in range(random_.randrange(1, 4)):
+        value[random_.randrange(len(value))] = random_.randrange(256)
+    return bytes(value)
+
+
+def seeds():
+    from datetime import UTC, date, datetime
+    from uuid import uuid4
+
+    from markupsafe import Markup
+
+    values = [
+        1,
+        -1,
+        2**70,
+        1.5,
+        None,
+        True,
+        "text",
+        "\0",
+        b"bytes",
+        (1, ("a",)),
+        [1, [2]],
+        {"a": 1},
+    ]
+    values += [datetime.now(UTC), date(2026, 1, 2), uuid4(), Markup("<b>"), {"d": [(1, None)] * 9}]
+    values += [SECRET.decode(), [("message", Markup("<i>"))]]
+    return [codec.encode(value) for value in values]
+
+
+class Incidents(logging.Handler):
+    """The log, without keeping 60,000 lines of it."""
+
+    count = 0
+    leaks = 0
+
+    def emit(self, record):
+        line = record.getMessage()
+        self.count += "is damaged" in line
+        self.leaks += SECRET.decode() in line
+
+
+def test_a_hundred_thousand_values(redis_client, app):
+    """Stored for real, read through the interface."""
+    random_ = random.Random(20261121)
+    interface, originals = app.session_interface, seeds()
+    cookies = [cookie_of(logged_in(app)) for _ in range(BATCH)]
+    keys = [interface._store._key(cookie) for cookie in cookies]
+    absent = 0
+    logger = logging.getLogger("app.sessions")
+    logger.addHandler(log := Incidents())
+    logger.propagate = False
+    try:
+        for _ in range(VALUES // BATCH):
+            redis_client.pipeline([("HSET", key, "a", fuzzed(random_, originals)) for key in keys])
+            for cookie in cookies:
+                environ = {"REQUEST_METHOD": "GET", "HTTP_COOKIE": f"session={cookie}"}
+                opened = interface.open_session(app, app.request_class(environ))
+                absent += dict(opened) == {}
+    finally:
+        logger.propagate = True
+        logger.removeHandler(log)
+    # Some of the noise means something, so neither side is empty.
+    assert VALUES / 3 < absent < VALUES
+    assert (log.count, log.leaks) == (absent, 0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("SET", "text"),
+        ("RPUSH", "a", "b"),
+        ("SADD", "a"),
+        ("ZADD", "1", "a"),
+        ("HSET", "a", "b"),
+        ("HSET", "@seen", "x", "@end", "y"),
+        ("HSET", "@seen", "nan", "@end", "nan"),
+        ("HSET", "@seen", "1e308", "@end", "1e309", "a", "\xff"),
+        ("HSET", "@seen", "1e18", "@end", "1e18", "@@", b"\xc1"),
+        ("HSET", "@seen", "1e18", "@end", "1e18", b"\xff\xfe", b"\xc0"),
+        ("HSET", "@seen", "1e18", "@end", "1e18", "a", b"\x91" * 50_000),
+        ("HSET", "@seen", "1e18", "@end", "1e18", "a", b"\xdd\xff\xff\xff\xff"),
+        ("HSET", "@seen", "1e18", "@end", "1e18", "a", b"\xc6\xff\xff\xff\xff"),
+    ],
+)
+def test_another_thing_in_its_place(redis_client, app, command):
+    browser = logged_in(app)
+    key = app.session_interface._store._key(cookie_of(browser))
+    redis_client.execute("UNLINK", key)
+    redis_client.execute(command[0], key, *command[1:])
+    assert browser.get("/all").json == {}
+    assert browser.post("/set/b", json=1).status_code == 200
+    assert browser.get("/all").json == {"b": 1}
+
+
+def test_a_value_in_the_users_list_breaks_no_list(redis_client, app):
+    browser = logged_in(app, "listed")
+    store = app.session_interface._store
+    redis_client.execute("ZADD", store._list_key(store._tag("listed")), 9e15, b"\xff not a handle")
+    assert len(app.session_interface.sessions_of("listed")) == 1
+    assert browser.get("/whoami").status_code == 200
+
+
+def test_nothing_is_ever_unpickled(redis_client, app):
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return (pytest.fail, ("a pickle was loaded",))
+
+    browser = logged_in(app)
+    key = app.session_interface._store._key(cookie_of(browser))
+    redis_client.execute("HSET", key, "a", pickle.dumps(Bomb()))
+    assert browser.get("/all").json == {}
