@@ -278,7 +278,7 @@ class ComposeRuntime:
 
     def _require_base_image(self) -> None:
         image = self.environ.get("BASE_IMAGE") or DEFAULT_BASE_IMAGE
-        if self._docker("image", "inspect", "--format", "{{.Id}}", image, check=False):
+        if self._docker("images", "--quiet", image).strip():
             return
         self._progress.step(f"pulling {image}")
         pulled = subprocess.run(
@@ -355,11 +355,12 @@ class ComposeRuntime:
     def _raise_if_failed(self, container: Container) -> None:
         if container.failed:
             log = self.log(container.service, lines=60).rstrip()
-            # An entrypoint that refuses a value says so in one line; anything else needs the log.
-            refusals = re.findall(r"^\w+/entrypoint: .+$", log, re.MULTILINE)
+            # An entrypoint that refuses values says so, a line each; anything else needs the log.
+            # It may have been started anew meanwhile, and have said everything twice.
+            refused = dict.fromkeys(re.findall(r"^\w+/entrypoint: .+: must .+$", log, re.MULTILINE))
             raise StackError(
-                f"{container.service} ended with exit code {container.exit_code}",
-                refusals[-1] if refusals else "the lines above are the end of its log",
+                f"{container.service} does not start",
+                "\n".join(refused) or "the lines above are the end of its log",
                 log=log,
             )
 

@@ -48,7 +48,7 @@ def test_a_base_image_that_cannot_be_pulled(another: Callable[..., ComposeRuntim
 
 def test_an_app_that_cannot_be_imported(another: Callable[..., ComposeRuntime]) -> None:
     stack = another(STACK_APP="no_such_module:application")
-    with pytest.raises(StackError, match="app ended with exit code") as error:
+    with pytest.raises(StackError, match=r"^app does not start: the lines above") as error:
         stack.up()
     assert "No module named 'no_such_module'" in error.value.log
     assert nothing_is_left(stack)

@@ -1,9 +1,11 @@
 """The kernel confirms what the Compose file asks for, in every process of every container."""
 
+import json
+
 import pytest
 
 from stack.compose import ComposeRuntime
-from tests.containers.engine import execute, inspect
+from tests.containers.engine import docker, execute, inspect
 
 pytestmark = pytest.mark.containers
 
@@ -86,6 +88,13 @@ def test_nginx_does_not_reach_redis(stack: ComposeRuntime) -> None:
 
 @pytest.mark.parametrize("service", ["app", "redis"])
 def test_there_is_no_way_out(stack: ComposeRuntime, service: str) -> None:
-    routes = execute(stack, service, "cat /proc/net/route").splitlines()[1:]
-    assert routes, "it has networks"
-    assert not [line for line in routes if line.split()[1] == "00000000"], "a default route"
+    """The engine drops what leaves an internal network; nginx alone is on one that is not."""
+    networks = inspect(stack, service)["NetworkSettings"]["Networks"]
+    told = json.loads(docker("network", "inspect", *networks))
+    assert {network["Internal"] for network in told} == {True}
+
+    edge = inspect(stack, "nginx")["NetworkSettings"]["Networks"][f"{stack.name}_edge"]
+    connect = f"exec 3<>/dev/tcp/{edge['IPAddress']}/8080"
+    attempt = f"timeout 3 bash -c '{connect}' 2>/dev/null && echo open || echo shut"
+    assert execute(stack, service, attempt).strip() == "shut"
+    assert execute(stack, "nginx", attempt).strip() == "open"
