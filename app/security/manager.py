@@ -250,13 +250,14 @@ class SecurityManager:
         except names.BadName:
             # Takes the same way as a name that nobody has; no name can begin with a dot.
             canonical_name = "." + self.delays.label(name[: names.MAX_LENGTH])
-        wait = self.delays.remaining(canonical_name, address)
-        if wait:
-            events.warn("authn_login_delayed", account=self.delays.label(canonical_name), wait=wait)
-            raise TooManyTries(wait)
-        found = self.users.by_name(canonical_name)
-        password_hash = self._nobodys_hash if found is None else found.password_hash
-        with self.gate():
+        with self.gate():  # first of all: in a flood, each of the lookups would cost as well
+            wait = self.delays.remaining(canonical_name, address)
+            if wait:
+                account = self.delays.label(canonical_name)
+                events.warn("authn_login_delayed", account=account, wait=wait)
+                raise TooManyTries(wait)
+            found = self.users.by_name(canonical_name)
+            password_hash = self._nobodys_hash if found is None else found.password_hash
             right = self.hasher.verify(password_hash, password)
         if found is None or not right or not found.user.is_active:
             self.delays.failed(canonical_name, address)
