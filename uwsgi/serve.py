@@ -14,7 +14,8 @@ import importlib
 import os
 import random
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -91,12 +92,42 @@ def load(target: str) -> WSGIApplication:
     return cast("WSGIApplication", found)
 
 
-application = draining(load(os.environ["STACK_APP"]))
+def remember_fork_handlers() -> list[Callable[[], object]]:
+    """Return a list that grows by what modules register from now on to run in a forked process."""
+    in_child: list[Callable[[], object]] = []
+    register = os.register_at_fork
 
+    def remembering(**handlers: Callable[[], object]) -> None:
+        register(**handlers)
+        if handler := handlers.get("after_in_child"):
+            in_child.append(handler)
+
+    os.register_at_fork = remembering  # type: ignore[assignment]
+    return in_child
+
+
+def prepare_workers(in_child: list[Callable[[], object]]) -> None:
+    """Have each worker run the fork handlers that uWSGI, which forks by itself, does not run.
+
+    Without them workers that share one loaded app draw the same "random" numbers, and a lock of
+    logging's that was held at the moment of the fork stays locked (#1369). Raises RuntimeError when
+    the app has threads by now: one that holds the interpreter's lock at the moment of the fork
+    leaves it locked in the worker, which then never answers (#1149).
+    """
+    server = sys.modules["uwsgi"]
+    threads = [thread.name for thread in threading.enumerate()[1:]]
+    if threads and not server.worker_id():
+        raise RuntimeError(
+            f"loading {os.environ['STACK_APP']} started threads ({', '.join(threads)}), which no "
+            "worker would have: start them at the first request, or set STACK_LAZY_APPS=on"
+        )
+    postfork = importlib.import_module("uwsgidecorators").postfork
+    for handler in (random.seed, *in_child):
+        postfork(handler)
+
+
+_in_child = remember_fork_handlers()
+application = draining(load(os.environ["STACK_APP"]))
 # Outside of uWSGI, `uwsgi` would be the folder of that name.
 if "uwsgi" in sys.modules:
-    from uwsgidecorators import postfork
-
-    # Workers forked from one loaded app would all draw the same "random" numbers. `secrets` and
-    # os.urandom() are not concerned: they ask the kernel.
-    postfork(random.seed)
+    prepare_workers(_in_child)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import fixtures_uwsgi
 from tests.fixtures_uwsgi import RELOAD, Server, ask, serving, wait_for
 
 LOADING = "1.5"  # seconds that the app takes to import
@@ -95,7 +96,34 @@ def test_what_outlasts_the_grace_is_cut_off_and_said(tmp_path: Path) -> None:
             assert 3 <= time.monotonic() - begun < 8
             with pytest.raises(ConnectionError):
                 answer.result()
-        assert "grace of 3 s is over" in server.log
+        assert "grace of 3 s is over: 1 requests are cut off" in server.log
+    finally:
+        server.end()
+
+
+def test_a_worker_that_hangs_without_a_request_does_not_cost_the_whole_grace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = "\nimport atexit\natexit.register(time.sleep, 1000)\n"
+    monkeypatch.setattr(fixtures_uwsgi, "APP", fixtures_uwsgi.APP + hangs)
+    with serving(tmp_path) as server:
+        begun = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - begun < 25
+    assert "processes without a request do not end" in server.log
+
+
+def test_a_sigterm_is_heard_while_the_entrypoint_still_imports(tmp_path: Path) -> None:
+    """As PID 1 it would otherwise be thrown away, and the container sit out its grace period."""
+    begun = tmp_path / "begun"
+    # A module of the standard library that it imports, made slow.
+    (tmp_path / "secrets.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(1)\n"
+    )
+    server = Server(tmp_path)
+    try:
+        wait_for(begun.exists, 10)
+        assert server.stop(timeout=30) == 0, server.log
     finally:
         server.end()
 

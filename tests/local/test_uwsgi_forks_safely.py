@@ -1,0 +1,61 @@
+"""Workers forked from one loaded app are not copies of a moment that they never leave."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import fixtures_uwsgi
+from tests.fixtures_uwsgi import APP, Server, ask, serving, wait_for
+
+HANDLER = """
+os.register_at_fork(after_in_child=lambda: print("forked", os.getpid(), file=sys.stderr))
+"""
+THREAD = """
+import threading
+
+def spin():
+    while True:
+        sum(range(1000))
+
+threading.Thread(target=spin, name="spinner", daemon=True).start()
+"""
+
+
+def test_each_worker_runs_the_fork_handlers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixtures_uwsgi, "APP", APP + HANDLER)
+    with serving(tmp_path, STACK_PROCESSES="3") as server:
+        forked = {int(pid) for pid in re.findall(r"^forked (\d+)$", server.log, re.M)}
+        assert set(server.workers().values()) <= forked
+
+
+def test_workers_draw_different_random_numbers(tmp_path: Path) -> None:
+    with serving(tmp_path, STACK_PROCESSES="3") as server:
+        answers = [ask(server.port).split() for _ in range(30)]
+        firsts = {pid: number for _, pid, number in reversed(answers)}
+        assert len(firsts) == 3
+        assert len(set(firsts.values())) == 3
+
+
+def test_threads_before_the_fork_are_refused_not_left_to_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixtures_uwsgi, "APP", APP + THREAD)
+    server = Server(tmp_path)
+    try:
+        wait_for(lambda: server.process.poll() is not None, 30)
+        assert server.process.returncode == 22
+        assert "started threads (spinner)" in server.log
+        assert "STACK_LAZY_APPS=on" in server.log
+    finally:
+        server.end()
+
+
+def test_threads_of_each_workers_own_are_welcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fixtures_uwsgi, "APP", APP + THREAD)
+    with serving(tmp_path, STACK_LAZY_APPS="on") as server:
+        assert ask(server.port).startswith(b"1 ")
