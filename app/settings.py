@@ -81,6 +81,8 @@ class Settings:
         return {
             "SECRET_KEY": self.secret_key,
             "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
+            # Werkzeug's default for forms is half of that, and its 413 would name the wrong limit.
+            "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
             # Browsers refuse a __Host- cookie without TLS; plain http is for development only.
             "SESSION_COOKIE_NAME": "__Host-session" if self.tls else "session",
             "SESSION_COOKIE_SECURE": self.tls,

@@ -97,3 +97,8 @@ def test_the_cookie_is_as_strict_as_the_scheme_allows(environ, tls, name):
     config = Settings.from_environ(environ | {"STACK_TLS": tls}).flask_config()
     assert config["SESSION_COOKIE_NAME"] == name
     assert config["SESSION_COOKIE_SECURE"] is (tls == "on")
+
+
+def test_forms_and_other_bodies_have_one_size_limit(environ):
+    config = Settings.from_environ(environ).flask_config()
+    assert config["MAX_CONTENT_LENGTH"] == config["MAX_FORM_MEMORY_SIZE"] == 1024 * 1024
