@@ -184,7 +184,7 @@ TOGGLES: Mapping[str, Toggle] = {
         Toggle(
             "STACK_BUFFER_SIZE",
             "32768",
-            Whole(4096, 65535, "bytes"),
+            Whole(8192, 65535, "bytes"),
             "largest request line and headers that uWSGI takes",
         ),
         Toggle("STACK_MAX_FD", "4096", Whole(256, 1_048_576), "open files per process"),

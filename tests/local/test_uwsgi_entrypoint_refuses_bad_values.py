@@ -38,7 +38,7 @@ def run(tmp_path: Path, *arguments: str, **environ: str) -> subprocess.Completed
         ("STACK_THREADS", "65", "from 1 to 64"),
         ("STACK_THREADS", "two", "from 1 to 64"),
         ("STACK_HARAKIRI", "61", "from 1 to 60"),
-        ("STACK_BUFFER_SIZE", "65536", "from 4096 to 65535"),
+        ("STACK_BUFFER_SIZE", "65536", "from 8192 to 65535"),
         ("STACK_APP", "app.wsgi", "module:callable"),
         ("STACK_THUNDERLOCK", "on", "did you mean STACK_THUNDER_LOCK?"),
         ("APP_LISTEN", "3031", "an address and a port"),
