@@ -102,7 +102,7 @@ def test_an_unknown_argument(tmp_path: Path) -> None:
         ("STACK_TLS", "Yes"),
         ("STACK_HARAKIRI", "08"),
         ("STACK_LOGIN_RATE", "0"),
-        ("STACK_BUFFER_SIZE", "4096"),
+        ("STACK_BUFFER_SIZE", "8192"),
     ],
 )
 def test_takes_what_is_unusual_but_right(tmp_path: Path, name: str, value: str) -> None:
