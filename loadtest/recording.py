@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -97,7 +98,9 @@ def begin(environment: Any, **_: Any) -> None:
     if not environment.parsed_options.headless:
         return
     shape = shapes.choose(environment, os.environ.get("LOADTEST_PROFILE", "smoke"))
-    progress = gevent.spawn(_show_progress, recorder, environment.runner, shape.profile)
+    # Python's own KeyboardInterrupt would come up in whichever user is running, and end it there.
+    gevent.signal_handler(signal.SIGINT, shape.stop)
+    progress = gevent.spawn(_show_progress, recorder, environment.runner, shape)
 
     def finish(**_: Any) -> None:
         progress.kill()
@@ -210,7 +213,7 @@ def _finish(recorder: Recorder, environment: Any, shape: shapes.ProfileShape) ->
     Path(folder, "summary.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
-def _show_progress(recorder: Recorder, runner: Any, profile: profiles.Profile) -> None:
+def _show_progress(recorder: Recorder, runner: Any, shape: shapes.ProfileShape) -> None:
     parent = os.getppid()
     rewrite = sys.stdout.isatty()
     requests, answered, shown = 0, Counter[float](), 0.0
@@ -218,7 +221,7 @@ def _show_progress(recorder: Recorder, runner: Any, profile: profiles.Profile) -
         gevent.sleep(1)
         if os.getppid() != parent:
             log.error("the process that started this run is gone: stopping")
-            runner.quit()
+            shape.stop()
             return
         recorder.peak_users = max(recorder.peak_users, runner.user_count)
         interval = recorder.seconds - shown
@@ -226,7 +229,7 @@ def _show_progress(recorder: Recorder, runner: Any, profile: profiles.Profile) -
             continue
         line = progress_line(
             recorder,
-            profile,
+            shape.profile,
             (recorder.requests - requests) / interval,
             recorder.answered - answered,
             runner.user_count,

@@ -28,12 +28,15 @@ class ProfileShape(LoadTestShape):
         super().__init__()
         self.profile = profiles.read(type(self).__name__.lower(), os.environ)
         self.completed = False
+        self.stopped = False  # by hand
 
     def crowd(self, progress: float) -> int:  # noqa: ARG002, for the subclasses
         """The number of users when that share (0 to 1) of the time is over."""
         return self.profile.users
 
     def tick(self) -> tuple[int, float, list[type[User]]] | None:
+        if self.stopped:
+            return None
         elapsed, made = self.get_run_time(), self.requests()
         enough = self.profile.requests and made >= self.profile.requests
         if elapsed >= self.profile.seconds or enough:
@@ -41,6 +44,10 @@ class ProfileShape(LoadTestShape):
             return None
         crowd = max(1, self.crowd(elapsed / self.profile.seconds))
         return crowd, self.profile.rate, list(self.users)
+
+    def stop(self) -> None:
+        """End the run at the next tick, as if its time were over."""
+        self.stopped = True
 
     def requests(self) -> int:
         return int(self.runner.stats.num_requests) if self.runner else 0

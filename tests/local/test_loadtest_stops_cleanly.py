@@ -27,6 +27,7 @@ def test_a_signal_ends_the_run_with_its_report(tmp_path: Path, number: signal.Si
     assert process.returncode == 130, err
     assert "stopping; once more to end it at once" in err
     assert "steady: stopped by hand after" in out
+    assert "KeyboardInterrupt" not in err
     assert "Traceback" not in err
     folder = tmp_path / "steady" / "latest"
     assert "identity leak" not in (folder / "locust_failures.csv").read_text()
