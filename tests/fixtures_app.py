@@ -42,10 +42,15 @@ class RedisServer:
             ["redis-server", *socket, *kept, "--save", ""], stdout=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 20
-        while not (self.folder / "redis.sock").exists():
+        while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("redis-server did not start")
             time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        """Whether it has read its file: the socket is there before."""
+        ping = ["redis-cli", "-s", f"{self.folder}/redis.sock", "ping"]
+        return subprocess.run(ping, capture_output=True, check=False).stdout == b"PONG\n"
 
     def stop(self) -> None:
         if self.process is not None:
