@@ -87,7 +87,7 @@ class Person:
             if typed.keys() <= form.fields.keys() and action in {None, form.action}:
                 target = urljoin(page.url, form.action or page.url)
                 assert form.method == "post", f"the form of {path} is sent by {form.method}"
-                # As every browser does; over https Flask-WTF takes a form from nowhere for a forgery.
+                # As every browser does: over https Flask-WTF refuses a form from nowhere.
                 return self.post(target, {**form.fields, **typed}, Referer=page.url)
         raise AssertionError(
             f"{path} ({page.status}) has no form with {list(typed)} {action or ''}"

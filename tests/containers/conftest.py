@@ -16,7 +16,7 @@ NAME = f"stack-test-{os.getpid()}"
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[ComposeRuntime]:
-    """The stack as it ships, with the demo account and the workload pages. Leave it as it is."""
+    """The stack as it ships, with demo account and workload pages. Leave it as you find it."""
     runtime = ComposeRuntime(
         {
             "STACK_NAME": NAME,
