@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_uwsgi import Server, ask, serving
+from tests.fixtures_uwsgi import Server, ask, serving, wait_for
 
 
 class Clients:
@@ -72,6 +72,8 @@ def test_under_load(tmp_path: Path, lazy: str) -> None:
         assert clients.answered > 20
         if lazy == "on":
             assert clients.longest < 2, "somebody always answers during a chain reload"
+        # After a full reload the exporter is the last to come.
+        wait_for(lambda: server.metric("uwsgi_workers", state="starting") == 0, 10)
         assert not set(before.values()) & set(server.workers().values())
         assert versions(server) == {b"2"}
 
