@@ -234,8 +234,6 @@ class LocalRuntime:
         return f"all that it said is in {self.run_dir / 'logs' / service}.log"
 
     def _tail(self, service: str, lines: int = 12) -> str:
-        # supervisord writes what it has read; a program's last words may still be in the pipe.
-        time.sleep(0.3)
         with contextlib.suppress(OSError):
             text = (self.run_dir / "logs" / f"{service}.log").read_text(errors="replace")
             return "\n".join(text.splitlines()[-lines:])

@@ -71,13 +71,15 @@ class _Tail:
         return lines
 
     def _was_rotated(self) -> bool:
+        """Whether it was cut (stack.rotate), or is another file after a new start."""
         if self._stream is None:
             return False
         try:
-            here = self._file.stat()
+            now = self._file.stat()
         except FileNotFoundError:
             return False
-        return here.st_ino != os.fstat(self._stream.fileno()).st_ino
+        cut = now.st_size < self._stream.tell()
+        return cut or now.st_ino != os.fstat(self._stream.fileno()).st_ino
 
     def _print(self, lines: list[bytes]) -> None:
         for line in lines:

@@ -1,4 +1,4 @@
-"""A copy lives on without its terminal, and what is left in its directory is not believed blindly."""
+"""A copy lives on without its terminal; what is left in its directory is not believed blindly."""
 
 import json
 import os
