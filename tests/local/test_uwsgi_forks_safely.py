@@ -31,14 +31,6 @@ def test_each_worker_runs_the_fork_handlers(
         assert set(server.workers().values()) <= forked
 
 
-def test_workers_draw_different_random_numbers(tmp_path: Path) -> None:
-    with serving(tmp_path, STACK_PROCESSES="3") as server:
-        answers = [ask(server.port).split() for _ in range(30)]
-        firsts = {pid: number for _, pid, number in reversed(answers)}
-        assert len(firsts) == 3
-        assert len(set(firsts.values())) == 3
-
-
 def test_threads_before_the_fork_are_refused_not_left_to_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
