@@ -14,13 +14,21 @@ import fcntl
 import os
 import stat
 import tempfile
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import argon2
+
+Result = TypeVar("Result")
+
+# Against a busy page a hash gets about a tenth of a core; on an idle one all of it.
+NICENESS = 10
 
 
 class PasswordHasher(ABC):
@@ -65,6 +73,33 @@ class Argon2Hasher(PasswordHasher):
 
     def needs_rehash(self, password_hash: str) -> bool:
         return self._argon2.check_needs_rehash(password_hash)
+
+
+def at_low_priority(work: Callable[[], Result]) -> Result:
+    """Do *work* on a thread of this process that yields the processor to all others.
+
+    A hash is 50 ms without a pause, which is a long wait for a page on the same core. On Linux the
+    nice value belongs to the thread, and can be raised again by nobody but root: hence one apart.
+    """
+    return _background().submit(work).result()
+
+
+def _background() -> ThreadPoolExecutor:
+    found = _backgrounds.get(os.getpid())
+    if found is None:
+        # Threads do not survive a fork; what the parent had is of no use to a worker.
+        _backgrounds.clear()
+        found = _backgrounds[os.getpid()] = ThreadPoolExecutor(
+            thread_name_prefix="hashing", initializer=_be_nice
+        )
+    return found
+
+
+def _be_nice() -> None:
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+_backgrounds: dict[int, ThreadPoolExecutor] = {}
 
 
 class HashingBusy(Exception):

@@ -18,9 +18,9 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from flask import Flask, Response, abort, redirect, session, url_for
+from flask import Flask, Response, abort, has_request_context, redirect, session, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import wants_json
@@ -28,7 +28,13 @@ from app.security import events, names
 from app.security.cli import user_commands
 from app.security.delays import LoginDelays
 from app.security.forms import LoginForm, PasswordForm, ReauthenticationForm, RegistrationForm
-from app.security.hashing import Argon2Hasher, HashingBusy, HashingGate, PasswordHasher
+from app.security.hashing import (
+    Argon2Hasher,
+    HashingBusy,
+    HashingGate,
+    PasswordHasher,
+    at_low_priority,
+)
 from app.security.login import LoginState, loaded_user
 from app.security.next_page import this_page
 from app.security.passwords import PasswordPolicy, common_passwords
@@ -39,6 +45,8 @@ from app.sessions import RedisClient, RedisSession, RedisSessionInterface, Store
 
 if TYPE_CHECKING:
     from app.settings import Settings
+
+Result = TypeVar("Result")
 
 DEMO_NAME = "demo"
 DEMO_PASSWORD = "look-around-first"  # noqa: S105 - public: the README prints it
@@ -161,8 +169,7 @@ class SecurityManager:
             created_at=self.clock(),
             details=details or {},
         )
-        with self.gate():
-            password_hash = self.hasher.hash(password)
+        password_hash = self._hash(password)
         self.users.create(user, canonical_name, password_hash)
         events.record("user_created", user=user.id, roles=",".join(user.roles))
         return user
@@ -177,8 +184,7 @@ class SecurityManager:
         Raises WeakPassword or HashingBusy.
         """
         self.check_new_password(password, user.name)
-        with self.gate():
-            password_hash = self.hasher.hash(password)
+        password_hash = self._hash(password)
         self._update(user, lambda _user: None, password_hash)
         events.record("authn_password_change", user=user.id)
 
@@ -258,7 +264,7 @@ class SecurityManager:
                 raise TooManyTries(wait)
             found = self.users.by_name(canonical_name)
             password_hash = self._nobodys_hash if found is None else found.password_hash
-            right = self.hasher.verify(password_hash, password)
+            right = _behind(lambda: self.hasher.verify(password_hash, password))
         if found is None or not right or not found.user.is_active:
             self.delays.failed(canonical_name, address)
             events.warn("authn_login_fail", account=self.delays.label(canonical_name))
@@ -344,13 +350,16 @@ class SecurityManager:
             abort(401)
         return redirect(url_for("auth.login", next=this_page()))
 
+    def _hash(self, password: str) -> str:
+        with self.gate():
+            return _behind(lambda: self.hasher.hash(password))
+
     def _rehash(self, found: Credentials, password: str) -> None:
         """Bring a hash up to today's parameters, now that the password is at hand."""
         if not self.hasher.needs_rehash(found.password_hash):
             return
         try:
-            with self.gate():
-                fresh = self.hasher.hash(password)
+            fresh = self._hash(password)
         except HashingBusy:
             return  # the next login will do
         # The epoch stays: it is the same password. If that has changed, nothing is written.
@@ -378,6 +387,14 @@ class SecurityManager:
             return
         with suppress(NameTaken):  # another worker may be faster
             self.register(DEMO_NAME, DEMO_PASSWORD)
+
+
+def _behind(work: Callable[[], Result]) -> Result:
+    """Hash behind the requests for pages; while starting, where there are none, here and now.
+
+    The thread for it must not be there before uWSGI forks.
+    """
+    return at_low_priority(work) if has_request_context() else work()
 
 
 def current_session() -> RedisSession:

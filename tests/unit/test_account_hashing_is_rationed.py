@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from app.security.hashing import HashingBusy, HashingGate
+from app.security.hashing import NICENESS, HashingBusy, HashingGate, at_low_priority
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -107,3 +107,24 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path):
     (tmp_path / f"hashing-test-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError, match="nobody else may write"), gate(tmp_path)():
         pass
+
+
+def test_a_hash_yields_to_everything_else():
+    def where():
+        return threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    thread, nice = at_low_priority(where)
+    assert nice == NICENESS
+    assert thread != threading.get_native_id()
+
+
+def test_a_forked_worker_has_a_thread_of_its_own():
+    at_low_priority(os.getpid)
+    child = CONTEXT.Process(target=_hash_in_the_child)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+
+
+def _hash_in_the_child():
+    assert at_low_priority(os.getpid) == os.getpid()
