@@ -1,0 +1,28 @@
+"""A script's writes, which the append-only file holds as a transaction, are there after a restart.
+
+Redis 7.0 reads that file back as its user `default` and silently drops every transaction which that
+user may not run, so a strict access list can cost all sessions at the next start.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures_redis import OwnRedis
+
+SCRIPT = "redis.call('HSET', KEYS[1], 'a', '1'); redis.call('HSET', KEYS[1], 'b', '2')"
+
+
+@pytest.mark.parametrize("ended_by", ["stop", "kill"])
+def test_after_a(tmp_path: Path, ended_by: str) -> None:
+    server = OwnRedis(tmp_path)
+    server.start()
+    try:
+        with server.connect() as app:
+            app.eval(SCRIPT, 1, "session:one")
+        getattr(server, ended_by)()
+        server.start()
+        with server.connect() as app:
+            assert app.hgetall("session:one") == {b"a": b"1", b"b": b"2"}
+    finally:
+        server.stop()
