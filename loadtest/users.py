@@ -71,7 +71,6 @@ class Walker(Belonging, Visiting):
             self.front_page,
             self.look_at_login,
             self.version,
-            self.come_in,
             self.who_am_i,
             self.write_post,
             self.read_posts,
