@@ -126,6 +126,7 @@ class SecurityManager:
         self.policy = self.password_policy()
         self.delays = LoginDelays(redis, settings.secret_key)
         self.sessions = self._create_sessions(redis)
+        self.sessions.bring_along(self.users.lookup)
 
         app.extensions["security"] = self
         app.session_interface = self.sessions
@@ -306,7 +307,8 @@ class SecurityManager:
 
     def load_user(self, user_id: str) -> User | None:
         """The user of this request's session, unless disabled, deleted or revoked meanwhile."""
-        user = self.users.get(user_id)
+        reply = current_session().along
+        user = self.users.get(user_id) if reply is None else self.users.found(user_id, reply)
         if user is None or not user.is_active or str(user.epoch) != current_session().epoch:
             return None
         user.permissions = self.permissions.permissions_of(user)

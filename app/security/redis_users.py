@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.security.users import Credentials, NameTaken, User, UserStore
-from app.sessions import RedisClient
+from app.sessions import Command, RedisClient
 
 _FIELDS = ("name", "active", "roles", "created", "epoch", "details")
 _NOBODY = "-"  # an id that create() never gives
@@ -62,7 +62,13 @@ class RedisUserStore(UserStore):
             raise NameTaken(canonical_name)
 
     def get(self, user_id: str) -> User | None:
-        return self._user(user_id, self._redis.execute("HMGET", _user_key(user_id), *_FIELDS))
+        return self.found(user_id, self._redis.execute(*self.lookup(user_id)))
+
+    def lookup(self, user_id: str) -> Command:
+        return ("HMGET", _user_key(user_id), *_FIELDS)
+
+    def found(self, user_id: str, reply: list[Any]) -> User | None:
+        return self._user(user_id, reply)
 
     def by_name(self, canonical_name: str) -> Credentials | None:
         # A name that nobody has costs the same two trips: time must not tell who has an account.

@@ -9,7 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from app.sessions import Command
 
 
 @dataclass(slots=True, eq=False)
@@ -92,6 +94,19 @@ class UserStore(ABC):
     @abstractmethod
     def get(self, user_id: str) -> User | None:
         """The user with this id, or None."""
+
+    def lookup(self, user_id: str) -> Command | None:  # noqa: ARG002 - for stores that have one
+        """The Redis command that `get` would send; None where users are kept elsewhere.
+
+        Its reply comes with the session, in the same round trip, and is given to `found`.
+        """
+        return None
+
+    def found(self, user_id: str, reply: Any) -> User | None:
+        """The user of a reply to `lookup`, or None."""
+        raise TypeError(
+            f"{type(self).__name__} has lookup() but not found(): {user_id}, {type(reply).__name__}"
+        )
 
     @abstractmethod
     def by_name(self, canonical_name: str) -> Credentials | None:

@@ -1,6 +1,7 @@
 """Server-side sessions in Redis as a Flask SessionInterface. See README.md beside this file."""
 
 from .client import Client, RedisClient, connect
+from .connection import Command
 from .errors import ReplyError, SessionTooLarge, StoreUnavailable
 from .interface import RedisSessionInterface
 from .session import RedisSession
@@ -8,6 +9,7 @@ from .store import SessionInfo
 
 __all__ = [
     "Client",
+    "Command",
     "RedisClient",
     "RedisSession",
     "RedisSessionInterface",

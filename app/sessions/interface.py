@@ -9,6 +9,7 @@ from flask import session as session_of_request
 from flask.sessions import SessionInterface, SessionMixin
 
 from .client import Client
+from .connection import Command
 from .errors import StoreUnavailable
 from .session import FORGET, RedisSession
 from .store import SessionInfo, SessionStore
@@ -60,6 +61,15 @@ class RedisSessionInterface(SessionInterface):
         )
 
     # Sessions of users
+
+    def bring_along(self, command: Callable[[str], Command | None]) -> None:
+        """Fetch something of the session's user in the trip that reads the session.
+
+        `command` makes a Redis command of a user id, or None where it has none; its reply is
+        `RedisSession.along`. A process has to have seen one session of a user before it
+        knows what to ask for, so be ready for None and ask yourself then.
+        """
+        self._store.along = command
 
     def sessions_of(self, user_id: str) -> list[SessionInfo]:
         """The user's sessions in force, last used first; the one of this request is `current`."""

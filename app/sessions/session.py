@@ -46,6 +46,7 @@ class RedisSession(SessionMixin):
         self._rotating = False
         self._binding: dict[bytes, bytes] = {}
         self._user_id: str | None = None
+        self._along: tuple[str, Any] | None = None
         self._ended: str | None = None
         self._ended_generation: bytes | None = None
         self._committed = False
@@ -98,6 +99,7 @@ class RedisSession(SessionMixin):
             self._ended_generation = self._own.get(b"@generation")
         self._id = self._user_id = None
         self._raw, self._own, self._values, self._binding = {}, {}, {}, {}
+        self._along = None
         self._suspect = set()
         self._rotating = False
 
@@ -116,6 +118,16 @@ class RedisSession(SessionMixin):
         """What `bind` was given; see there."""
         self._load()
         return (self._binding or self._own).get(b"@epoch", b"").decode(errors="replace")
+
+    @property
+    def along(self) -> Any:
+        """What `RedisSessionInterface.bring_along` asked for; None if it did not come.
+
+        It came for a guess at whose session this is, and is given out only if that was right.
+        """
+        self._load()
+        owner, reply = self._along or (None, None)
+        return reply if owner == self._user_id else None
 
     @property
     def created_at(self) -> datetime | None:
@@ -201,6 +213,7 @@ class RedisSession(SessionMixin):
             else:
                 values = self._values = record.values
                 self._id, self._raw, self._own = presented, record.raw, record.own
+                self._along = record.along
                 user = record.own.get(b"@user")
                 self._user_id = None if user is None else user.decode(errors="replace")
         return values

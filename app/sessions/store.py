@@ -22,7 +22,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -41,6 +41,8 @@ SECRET_BYTES = 32
 _TAG_LENGTH = 12
 _ID = re.compile(r"[A-Za-z0-9_-]{55}", re.ASCII)
 _HANDLE = re.compile(r"[0-9a-f]{64}", re.ASCII)
+# Of so many users a process remembers by which tag their sessions go.
+_OWNERS = 10_000
 _SCRIPTS = Path(__file__).parent / "scripts"
 
 
@@ -51,6 +53,8 @@ class Record:
     raw: dict[bytes, bytes]
     values: dict[str, Any]
     own: dict[bytes, bytes]
+    # What came in the same trip (RedisSessionInterface.bring_along): for whom, and the reply.
+    along: tuple[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class SessionStore:
         self._prefix = prefix
         self._clock = clock
         self._get_generation: Command = ("GET", f"{prefix}generation")
+        self.along: Callable[[str], Command | None] | None = None
+        self._owners: dict[str, str] = {}
         # Right until somebody has ended everybody's sessions; then the first reply corrects it.
         self._generation = b""
         clock_, delta = _lua("clock"), _lua("delta")
@@ -136,24 +142,43 @@ class SessionStore:
     def load(self, session_id: str) -> Record | None:
         """Read a session and slide its idle timeout, in one round trip; None when there is none."""
         key = self._key(session_id)
+        # Whose session it is, Redis is about to tell. Who had the tag before is only guessed to be
+        # the same, to bring along in this trip what would cost another.
+        owner = self._owners.get(session_id[:_TAG_LENGTH]) if self.along is not None else None
+        wanted = self.along(owner) if self.along is not None and owner is not None else None
         try:
-            generation, fields = self._ask(
+            generation, fields, *replies = self._ask(
                 self._get_generation,
                 self._load((key,), (self._now(), self._idle, self._slide)),
+                *((wanted,) if wanted is not None else ()),
             )
         except ReplyError as error:
+            if wanted is not None:
+                # Which of the two keys is damaged? Once more, without the other.
+                self._owners.pop(session_id[:_TAG_LENGTH], None)
+                return self.load(session_id)
             if error.code != "WRONGTYPE":
                 raise StoreUnavailable(f"redis: {error}") from error
             _report_damage(key)
             return None
-        in_force = self._generation = generation or b""
-        if fields is None:
-            return None
-        record = _read(fields)
+        self._generation = generation or b""
+        record = None if fields is None else _read(fields)
         if record is None:
-            _report_damage(key)
+            if fields is not None:
+                _report_damage(key)
             return None
-        return record if record.own.get(b"@generation", b"") == in_force else None
+        if record.own.get(b"@generation", b"") != self._generation:
+            return None
+        if self.along is not None and (user := record.own.get(b"@user")) is not None:
+            self._remember(session_id[:_TAG_LENGTH], user.decode(errors="replace"))
+        if owner is not None and replies:
+            record = replace(record, along=(owner, replies[0]))
+        return record
+
+    def _remember(self, tag: str, owner: str) -> None:
+        if tag not in self._owners and len(self._owners) >= _OWNERS:
+            self._owners.clear()
+        self._owners[tag] = owner
 
     def create(
         self, session_id: str, fields: Fields, *, listed: bool, replaces: str | None = None

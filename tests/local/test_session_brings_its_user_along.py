@@ -1,0 +1,87 @@
+"""What belongs to a session's user comes in the trip that reads the session, and only to them."""
+
+from typing import Any
+
+import pytest
+from flask import Flask, jsonify, session
+
+from app.sessions import Client
+from tests.fixtures_redis import OwnRedis
+from tests.fixtures_sessions import client_of, logged_in, make_app, redis
+
+__all__ = ["redis"]
+
+
+class Counting:
+    """A client that counts its round trips."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.trips = 0
+
+    def pipeline(self, commands: Any, **options: Any) -> Any:
+        self.trips += 1
+        return self._client.pipeline(commands, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+@pytest.fixture
+def client(redis: OwnRedis) -> Counting:
+    return Counting(client_of(redis))
+
+
+@pytest.fixture
+def app(client: Counting) -> Flask:
+    app = make_app(client)
+    app.session_interface.bring_along(lambda user: ("GET", f"account:name:{user}"))
+
+    @app.get("/along")
+    def along() -> Any:
+        reply = session.along
+        return jsonify(reply and reply.decode())
+
+    return app
+
+
+def test_from_the_second_request_on_in_the_same_trip(app: Flask, client: Counting) -> None:
+    client.execute("SET", "account:name:ann", "Ann B.")
+    browser = logged_in(app)
+    assert browser.get("/along").json is None, "nobody knew yet whose session it is"
+    before = client.trips
+    assert browser.get("/along").json == "Ann B."
+    assert client.trips - before == 1
+    client.execute("SET", "account:name:ann", "Ann C.")
+    assert browser.get("/along").json == "Ann C."
+
+
+def test_a_wrong_guess_is_not_given_out(app: Flask, client: Counting) -> None:
+    client.execute("SET", "account:name:eve", "Eve")
+    browser = logged_in(app)
+    browser.get("/whoami")
+    guesses = app.session_interface._store._owners
+    assert list(guesses.values()) == ["ann"]
+    for tag in guesses:
+        guesses[tag] = "eve"
+    assert browser.get("/along").json is None
+    assert list(guesses.values()) == ["ann"], "and the guess is right from then on"
+
+
+def test_what_cannot_be_fetched_does_not_harm_the_session(app: Flask, client: Counting) -> None:
+    browser = logged_in(app)
+    browser.get("/whoami")
+    client.execute("DEL", "account:name:ann")
+    client.execute("LPUSH", "account:name:ann", "not a string")
+    assert browser.get("/whoami").json == "ann"
+    client.execute("DEL", "account:name:ann")
+
+
+def test_the_memory_of_whose_is_whose_is_bounded(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.sessions.store._OWNERS", 3)
+    for number in range(8):
+        browser = logged_in(app, f"user{number}")
+        browser.get("/whoami")
+    assert len(app.session_interface._store._owners) <= 3
