@@ -133,11 +133,11 @@ class LocalRuntime:
             ports.require(bind, int(self.toggles["STACK_PORT"]), "STACK_PORT")
             if self.toggles["STACK_TLS"] == "on":
                 ports.require(bind, int(self.toggles["STACK_TLS_PORT"]), "STACK_TLS_PORT")
-        if "nginx" in services:
-            programs.ensure(programs.SERVERS, self._progress)
-        else:
-            programs.ensure(programs.REDIS, self._progress)
-        self._venv.ensure(SERVE if "app" in services else DEVELOP)
+        servers, groups = (
+            (programs.SERVERS, SERVE) if "nginx" in services else (programs.REDIS, DEVELOP)
+        )
+        programs.ensure((*servers, *self._venv.needs(groups)), self._progress)
+        self._venv.ensure(groups)
         for directory in ("logs", "secrets", "data", "redis", "uwsgi", "static"):
             (self.run_dir / directory).mkdir(parents=True, exist_ok=True)
         (self.run_dir / "secrets").chmod(0o700)

@@ -38,9 +38,18 @@ class VirtualEnvironment:
         self.bin = self._directory / "bin"
         self.python = self.bin / "python"
 
+    def needs(self, groups: Sequence[str]) -> tuple[programs.Need, ...]:
+        """What the machine must have for ensure(), to be asked for together with other things."""
+        works = self._works()
+        compiles = "server" in groups and (
+            not works or self._read_stamp().get("server") != self._fingerprint("server")
+        )
+        return (() if works else programs.VENV) + (programs.COMPILER if compiles else ())
+
     def ensure(self, groups: Sequence[str]) -> None:
         """Return with every package of *groups* installed. Raises StackError if that fails."""
         with self._alone():
+            programs.ensure(self.needs(groups), self._progress)
             stamp = self._read_stamp()
             wanted = {group: self._fingerprint(group) for group in groups}
             outdated = [group for group in groups if stamp.get(group) != wanted[group]]
@@ -49,9 +58,7 @@ class VirtualEnvironment:
             if not self._works():
                 stamp = {}
                 outdated = list(groups)
-                self._create("server" in groups)
-            elif "server" in outdated:
-                programs.ensure(programs.COMPILER, self._progress)
+                self._create()
             self._stamp.unlink(missing_ok=True)
             plain = [group for group in outdated if group != "server"]
             if plain:
@@ -95,9 +102,7 @@ class VirtualEnvironment:
         whole = self.python.exists() and (self.bin / "pip").exists()
         return whole and version is not None and version[1] == ours
 
-    def _create(self, compile_uwsgi: bool) -> None:
-        needs = (*programs.VENV, *(programs.COMPILER if compile_uwsgi else ()))
-        programs.ensure(needs, self._progress)
+    def _create(self) -> None:
         version = ".".join(map(str, sys.version_info[:3]))
         self._progress.step(f"creating .venv (Python {version})")
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -164,7 +169,7 @@ def _what_pip_is_at(line: str) -> str | None:
 
 
 def _what_the_compiler_is_at(line: str) -> str | None:
-    match = re.search(r"\[gcc[^\]]*\] (\S+)|linking (\S+)", line) or re.search(
+    match = re.search(r"\[gcc[^\]]*\] (\w\S+)|linking (\w\S+)", line) or re.search(
         r"-o (\S+\.o)\b", line
     )
     return f"compiling {next(filter(None, match.groups()))}" if match else _what_pip_is_at(line)
