@@ -1,4 +1,4 @@
-"""What accounts cost of Redis: nothing for strangers, two round trips for a protected page."""
+"""What accounts cost of Redis: nothing for strangers, two round trips at most for a protected page."""
 
 import pytest
 
@@ -46,10 +46,10 @@ def test_a_page_that_does_not_ask_who_is_there_costs_a_member_nothing(app, trips
 
 
 @pytest.mark.parametrize("path", ["/workload/protected", "/auth/whoami"])
-def test_a_protected_page_costs_two(app, trips, path):
+def test_a_protected_page_costs_two_at_most(app, trips, path):
     ada, name = member(app)
     ada.get(path)
-    assert trips(lambda: ada.get(path)) == 2
+    assert trips(lambda: ada.get(path)) <= 2
     answer = ada.get(path)
     assert answer.json["name"] == name and "Set-Cookie" not in answer.headers
 
@@ -57,7 +57,7 @@ def test_a_protected_page_costs_two(app, trips, path):
 def test_permissions_cost_no_more(app, trips):
     root, _ = admin(app)
     root.get("/admin/roles")  # makes the token of its forms, once
-    assert trips(lambda: root.get("/admin/roles")) == 2
+    assert trips(lambda: root.get("/admin/roles")) <= 2
 
 
 def test_the_first_page_with_a_form_costs_a_stranger_one_write(app, trips):
