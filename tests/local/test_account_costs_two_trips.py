@@ -1,4 +1,4 @@
-"""What accounts cost of Redis: nothing for strangers, two round trips at most for a protected page."""
+"""Strangers cost Redis nothing, and a protected page costs it two round trips at most."""
 
 import pytest
 

