@@ -5,7 +5,7 @@ PYTHON ?= python3
 stack := @$(PYTHON) -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reload url dev test lint loadtest base-image pins clean
+.PHONY: help up down status logs reload url dev test lint loadtest bench base-image pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,8 @@ lint: ## Linters and type checks alone
 	$(stack) lint
 loadtest: ## Locust's page aimed at the running stack; PROFILE=smoke runs one headless (HOST=)
 	$(stack) loadtest
+bench: ## Measure what sessions and logins cost, against their budgets (ARGS=--blocks 6)
+	$(stack) bench
 base-image: ## Make the containers' base image from Debian's packages, where none can be pulled
 	$(stack) base-image
 pins: ## Resolve pyproject.toml's dependency groups into requirements/*.txt, hash by hash

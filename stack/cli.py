@@ -161,6 +161,7 @@ COMMANDS: dict[str, Command] = {
     "test": jobs.test,
     "lint": jobs.lint,
     "loadtest": jobs.loadtest,
+    "bench": jobs.bench,
     "base-image": jobs.base_image,
     "pins": jobs.pins,
     "clean": jobs.clean,

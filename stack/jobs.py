@@ -91,6 +91,11 @@ def loadtest(environ: Mapping[str, str]) -> int:
     return _python("-m", "loadtest", "--host", host, *(["--profile", profile] if profile else []))
 
 
+def bench(environ: Mapping[str, str]) -> int:
+    """Start stacks of its own, and compare; it minds neither the running one nor its load."""
+    return _python("-m", "loadtest.bench", *shlex.split(environ.get("ARGS", "")))
+
+
 def _address_of_running_stack(environ: Mapping[str, str]) -> str:
     runtime = choose(environ).runtime
     if not runtime.is_up():

@@ -1,0 +1,1 @@
+"""What single pieces of the stack cost, as ratios within one run: `make bench`."""
