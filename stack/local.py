@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from stack import logs, ports, probes, processes, programs, toggles, wiring
 from stack.errors import StackError
@@ -80,7 +81,7 @@ class LocalRuntime:
         self._venv = VirtualEnvironment(checkout, self._progress)
         self._child: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> LocalRuntime:
+    def __enter__(self) -> Self:
         self.up()
         return self
 
@@ -96,6 +97,14 @@ class LocalRuntime:
 
     def up(self, services: Sequence[str] = SERVICES) -> None:
         """Start *services* and return once they answer; what failed leaves no process behind."""
+        try:
+            self._up(services)
+        except BaseException:
+            if self._throwaway:
+                shutil.rmtree(self.run_dir, ignore_errors=True)
+            raise
+
+    def _up(self, services: Sequence[str]) -> None:
         with self._alone():
             if self.is_up() or self._runs_alone(services):
                 return

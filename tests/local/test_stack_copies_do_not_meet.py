@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stack.errors import StackError
 from stack.local import LocalRuntime
 from tests.fixtures_stack import TINY_APP, answers, get, own_name
 
@@ -47,6 +48,14 @@ def test_the_throwaway_directory_goes_with_the_copy(pair: list[LocalRuntime]) ->
     assert directory.stat().st_mode & 0o077 == 0
     pair[0].down()
     assert not directory.exists()
+
+
+def test_the_throwaway_directory_goes_with_a_failed_start() -> None:
+    stack = LocalRuntime({"STACK_PORT": "0", "STACK_APP": "nosuch:app", "STACK_NAME": own_name()})
+    with pytest.raises(StackError, match="app does not start") as caught, stack:
+        pass
+    assert "No module named 'nosuch'" in caught.value.log
+    assert not stack.run_dir.exists()
 
 
 def test_a_copy_does_not_hear_of_settings_meant_for_others(
