@@ -6,8 +6,7 @@ results/screenshots/ to be looked at.
 
 import pytest
 
-from stack.local import LocalRuntime
-from tests.fixtures_browser import DESKTOP, PASSWORD, PHONE, SMALL_PHONE, Surfer, chromium
+from tests.fixtures_browser import DESKTOP, PASSWORD, PHONE, SMALL_PHONE, Surfer
 
 pytestmark = pytest.mark.browser
 
@@ -19,21 +18,6 @@ WINDOWS = {
     "desktop-dark": {"viewport": DESKTOP, "color_scheme": "dark"},
 }
 LONG_WORD = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
-
-
-@pytest.fixture(scope="module")
-def address():
-    # Every window comes from one address, so the limit on logins would be in the way.
-    with LocalRuntime(
-        {"STACK_PORT": "0", "STACK_NAME": "browser", "STACK_LOGIN_RATE": "0"}
-    ) as stack:
-        yield stack.address()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(params=WINDOWS)
