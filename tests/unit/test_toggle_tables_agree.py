@@ -1,4 +1,4 @@
-"""README.md, .env.example and docker-compose.yml show every toggle with the default of stack/toggles.py."""
+"""README.md, .env.example and docker-compose.yml show every toggle with its default."""
 
 import re
 from pathlib import Path
