@@ -24,7 +24,9 @@ def missing_engine() -> str | None:
         return "there is no docker command"
     for command in (["docker", "compose", "version"], ["docker", "info"]):
         try:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=20)
+            answer = subprocess.run(
+                command, capture_output=True, text=True, timeout=20, check=False
+            )
         except subprocess.TimeoutExpired:
             return f"`{' '.join(command)}` does not answer"
         if answer.returncode != 0:
