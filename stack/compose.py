@@ -156,8 +156,9 @@ class ComposeRuntime:
             raise
 
     def down(self, *, volumes: bool = False) -> None:
-        arguments = ["down", "--remove-orphans", *(["--volumes"] if volumes else [])]
-        self._compose(*arguments, timeout_s=300)
+        # Every profile: else the load test's container stays, and with it the network it is on.
+        arguments = ["--profile", "*", "down", "--remove-orphans"]
+        self._compose(*arguments, *(["--volumes"] if volumes else []), timeout_s=300)
 
     def address(self) -> str:
         return wiring.public_address(self.running_toggles())

@@ -41,3 +41,14 @@ def configuration(stack: ComposeRuntime) -> dict[str, Any]:
 @cache
 def image_of(service: str) -> str:
     return configuration(ComposeRuntime({}))["services"][service]["image"]
+
+
+def left_of(stack: ComposeRuntime) -> list[str]:
+    """The containers, networks and volumes that carry this copy's name."""
+    mine = f"label=com.docker.compose.project={stack.name}"
+    kinds = {"container": ["--all"], "network": [], "volume": []}
+    return [
+        f"{kind} {found}"
+        for kind, more in kinds.items()
+        for found in docker(kind, "ls", "--quiet", *more, "--filter", mine).split()
+    ]

@@ -1,11 +1,12 @@
 """The profile `loadtest` loads the stack from a container; its exit code is the verdict."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from stack.compose import ComposeRuntime
+from tests.containers.engine import left_of
 
 pytestmark = pytest.mark.containers
 
@@ -38,3 +39,11 @@ def test_an_unknown_profile_is_refused(stack: ComposeRuntime, loadtest: list[str
     )  # fmt: skip
     assert done.returncode == 2
     assert "did you mean smoke?" in done.stderr
+
+
+def test_down_takes_it_along(another: Callable[..., ComposeRuntime], loadtest: list[str]) -> None:
+    copy = another()
+    copy.compose("--profile", "loadtest", "create", "--no-build")
+    assert "loadtest" in copy.containers()
+    copy.down(volumes=True)
+    assert left_of(copy) == []
