@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from stack.cli import DEMO_NAME, DEMO_PASSWORD
 from stack.compose import ComposeRuntime
 from tests.drive import Person, walk_through
 
@@ -13,6 +14,12 @@ pytestmark = pytest.mark.containers
 
 def test_register_write_log_out_and_be_refused(stack: ComposeRuntime) -> None:
     walk_through(stack.address())
+
+
+def test_the_demo_account_opens(stack: ComposeRuntime) -> None:
+    person = Person(stack.address())
+    assert person.fill_in("/auth/login", name=DEMO_NAME, password=DEMO_PASSWORD).status == 200
+    assert person.get("/auth/whoami").json["name"] == DEMO_NAME
 
 
 def test_static_files_come_from_nginx_under_the_names_that_pages_use(
