@@ -1,0 +1,24 @@
+"""A password stays good until its owner changes it; no date makes anybody choose a new one."""
+
+import time
+
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import Browser, member
+
+redis, app = accounts.redis, accounts.app
+
+TEN_YEARS = 10 * 365 * 24 * 3600
+
+
+def test_after_ten_years(app):
+    _, name = member(app)
+    security = app.extensions["security"]
+    security.clock = lambda: time.time() + TEN_YEARS
+    try:
+        ada = Browser(app)
+        entered = ada.log_in(name)
+        assert (entered.status_code, entered.location) == (303, "/posts/")
+        for page in ("/posts/", "/auth/sessions", "/auth/password"):
+            assert ada.get(page).status_code == 200, "nobody is sent anywhere else first"
+    finally:
+        security.clock = time.time

@@ -1,0 +1,78 @@
+"""GET and HEAD write nothing to Redis but when a session was last seen."""
+
+import re
+
+import pytest
+import redis as redis_py
+
+from tests import fixtures_accounts as accounts
+from tests.fixtures_accounts import admin, make_app, member
+
+redis = accounts.redis
+
+WRITES = {
+    "append", "copy", "decr", "del", "expire", "getdel", "getex", "getset", "hdel", "hincrby",
+    "hmset", "hset", "hsetnx", "incr", "incrby", "lpush", "mset", "persist", "pexpire", "psetex",
+    "rename", "renamenx", "rpush", "sadd", "set", "setex", "setnx", "srem", "unlink", "xadd",
+    "zadd", "zincrby", "zrem", "zremrangebyscore",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def app(redis):
+    return make_app(redis)
+
+
+@pytest.fixture
+def written(redis):
+    """Redis's own count of writing commands since the last time that it was asked."""
+    password = (redis.folder / "password").read_text()
+    monitor = redis_py.Redis(
+        unix_socket_path=f"{redis.folder}/redis.sock", username="monitor", password=password
+    )
+    before = {}
+
+    def since():
+        stats = monitor.info("commandstats")
+        counts = {
+            name: entry["calls"] - before.get(name, 0)
+            for name, entry in stats.items()
+            if name.removeprefix("cmdstat_").partition("|")[0] in WRITES
+        }
+        before.update({name: entry["calls"] for name, entry in stats.items()})
+        return {name.removeprefix("cmdstat_"): n for name, n in counts.items() if n}
+
+    since()
+    yield since
+    monitor.close()
+
+
+def addresses(app, user_id, post_id, style):
+    for rule in app.url_map.iter_rules():
+        if "GET" in rule.methods:
+            path = rule.rule.replace("<user_id>", user_id).replace("<name>", style)
+            yield re.sub(r"<[^>]*post_id>", post_id, path)
+
+
+def test_every_address(app, written):
+    root, _ = admin(app)
+    _, name = member(app)
+    user_id = app.extensions["security"].find(name).id
+    post = root.send("/posts/", title="Tea", text="Milk first.").location
+    style = re.search(r'href="/static/([^"]+\.css)"', root.get("/").text)[1]
+    paths = list(addresses(app, user_id, post.rpartition("/")[2], style))
+    assert len(paths) >= 18
+    assert not [path for path in paths if "<" in path]
+    for path in paths:
+        root.get(path)  # what a message of before shows once is taken out of the session here
+    assert written(), "the account and the post were written, and seen to be"
+    for path in paths:
+        for method, ask in (("GET", root.client.get), ("HEAD", root.client.head)):
+            answer = ask(path, environ_overrides=root.environ)
+            assert answer.status_code in {200, 302, 303} or method == "HEAD", path
+            assert answer.status_code < 500, path
+            counted = written()
+            # The idle timeout slides at most once a second: one PEXPIRE and one HSET.
+            assert counted in ({}, {"pexpire": 1, "hset": 1}), (method, path, counted)
+    root.send(f"{post}/delete")
+    assert {"del", "unlink"} & written().keys(), "deleting is seen as well"
