@@ -1,1 +1,10 @@
-"""What single pieces of the stack cost, as ratios within one run: `make bench`."""
+"""What a session and a login cost: ratios of CPU time, measured so that they can be believed.
+
+    rivals.py      the same protected view as most people would build it, with Flask-Session
+    sessions.py    in one process: our sessions against the signed cookie
+    views.py       behind nginx and uWSGI: protected against bare, ours against the rival
+    slices.py      moves the load from arm to arm and reads the CPU clocks in between
+    ratio.py       from slices to a ratio with its interval
+
+`python -m loadtest.bench` runs them all and writes results/bench/latest/bench.json.
+"""
