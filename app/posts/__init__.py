@@ -80,7 +80,7 @@ def edit(post_id: str) -> str | BaseResponse | tuple[str, int]:
     if not _may_edit(post):
         abort(403, "Only its author can edit a post.")
     form = PostForm(obj=post)
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("posts/edit.html", post=post, form=form)
     if not form.validate():
         return render_template("posts/edit.html", post=post, form=form), 400

@@ -42,7 +42,8 @@ def _current_password_field(label: str = "Password") -> PasswordField:
             InputRequired("Please enter your password."),
             Length(max=passwords.MAX_LENGTH, message="No password here is that long."),
         ],
-        render_kw={"autocomplete": "current-password"},
+        # Browsers count UTF-16 units, two for an emoji, where the rule above counts characters.
+        render_kw={"autocomplete": "current-password", "maxlength": 2 * passwords.MAX_LENGTH},
     )
 
 

@@ -30,7 +30,12 @@ def check(answer: Answer, status: int) -> None:
     assert answer.status == status
     assert ALWAYS.items() <= answer.headers.items(), answer.headers
     policy = answer.headers["content-security-policy"]
-    for part in ("default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"):
+    for part in (
+        "default-src 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+        "object-src 'none'",
+    ):
         assert part in policy
     assert "unsafe" not in policy
     assert "camera=()" in answer.headers["permissions-policy"]
