@@ -12,6 +12,7 @@ LIMITED = [
     "/auth/login",
     "/auth/register",
     "/auth/reauthenticate",
+    "/auth/password",
     "//auth/./login?next=/",  # the app would read it as /auth/login
 ]
 
