@@ -177,6 +177,9 @@ def _supervise(command: list[str], **environment: str) -> tuple[int, bool]:
     Locust gets a session of its own: a terminal's Ctrl-C would reach it a second time, in the
     middle of its report. The first signal becomes one SIGINT, the second ends it at once.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts `… &` so, and what is ignored is inherited: Locust would not hear us.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
     child = subprocess.Popen(
         command,
