@@ -1,0 +1,1 @@
+"""Configurations compared so that the answer can be believed."""
