@@ -99,10 +99,18 @@ def cpu_seconds(members: Iterable[Process]) -> float:
     """
     total = 0.0
     for process in members:
-        clock = (~process.pid << 3) | 2  # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of the kernel
         with suppress(OSError):  # it ended just now
-            total += time.clock_gettime_ns(clock) / 1e9 + process.waited_for_ticks / TICKS
+            total += cpu_ns(process.pid) / 1e9 + process.waited_for_ticks / TICKS
     return total
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the processor time of all of a process's threads, ended ones too, in nanoseconds.
+
+    Raises OSError for a process that is not there.
+    """
+    # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of the kernel
+    return time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def pss_bytes(members: Iterable[Process]) -> int:
@@ -110,9 +118,18 @@ def pss_bytes(members: Iterable[Process]) -> int:
     total = 0
     for process in members:
         with suppress(OSError):
-            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-            total += sum(int(line.split()[1]) for line in text.splitlines() if line[:4] == "Pss:")
-    return total * 1024
+            total += memory_bytes(process.pid)["Pss"]
+    return total
+
+
+def memory_bytes(pid: int) -> dict[str, int]:
+    """Return /proc/PID/smaps_rollup: field (Rss, Pss, Private_Clean, …) → bytes.
+
+    Raises OSError for a process that is not there or whose memory is not ours to look at.
+    """
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
+    fields = (line.split() for line in lines)
+    return {name.rstrip(":"): int(value) * 1024 for name, value, *_ in fields}
 
 
 def end(members: Iterable[Process], *, grace_s: float = 5.0) -> None:

@@ -1,0 +1,177 @@
+"""What processes have used, read from outside: CPU time, context switches, memory.
+
+The same probe for every arm, whichever server it is, and for containers as well: root on the host
+sees their processes by pid. It is cheap, because a rotation reads it at every slice's end: about
+20 µs a thread, 2.5 ms for 40 processes with 3 threads each on a core of 2.5 GHz (measured).
+
+CPU time comes from each process's clock (see stack.processes): nanoseconds, all threads, those that
+have ended too, without the time that the host took away. Context switches are only kept by thread:
+/proc/PID/status counts the main thread's alone, so every /proc/PID/task/TID/status is read, and a
+thread that ends takes its switches along. A server that makes a thread for each request (Flask's
+development server) therefore shows fewer wake-ups than it has.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, pstdev
+
+from stack import processes
+
+_SWITCHES = re.compile(rb"\nvoluntary_ctxt_switches:\s*(\d+)\nnonvoluntary_ctxt_switches:\s*(\d+)")
+
+
+@dataclass(frozen=True)
+class Count:
+    """One process, since it began. switches: thread id → (voluntary, involuntary)."""
+
+    cpu_ns: int
+    switches: Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Counts by service at one moment, or, from used(), over an interval.
+
+    clock: monotonic seconds; over an interval, its length. lost: the pids that had no counts to
+    give, because they had ended; over an interval, those that ended in it. What a lost process used
+    is in none of the figures. processes: service → pid → counts, for used(); empty over an
+    interval.
+    """
+
+    clock: float
+    cpu_ns: dict[str, int]
+    voluntary: dict[str, int]
+    involuntary: dict[str, int]
+    lost: tuple[int, ...] = ()
+    processes: Mapping[str, Mapping[int, Count]] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """pss_bytes: a page shared by n processes counts 1/n for each. uss_bytes: unshared pages."""
+
+    pss_bytes: int
+    uss_bytes: int
+
+
+def read(pids: Mapping[str, Sequence[int]]) -> Reading:
+    """Read the counts of *pids* (service → pids) since each process began.
+
+    Raises PermissionError where /proc hides other users' processes (hidepid): be root.
+    """
+    lost: list[int] = []
+    known: dict[str, dict[int, Count]] = {}
+    clock = time.monotonic()
+    for service, members in pids.items():
+        counts = known[service] = {}
+        for pid in members:
+            try:
+                counts[pid] = Count(processes.cpu_ns(pid), _switches(pid))
+            except PermissionError:
+                raise
+            except OSError:  # it has ended; the clock of nobody is EINVAL
+                lost.append(pid)
+    return _sum(clock, known, lost)
+
+
+def used(before: Reading, after: Reading) -> Reading:
+    """Return what was used between two readings of read().
+
+    A process or thread that only *after* knows began in between and counts from zero. One that only
+    *before* knows has ended and counts nothing: look at `lost`.
+    """
+    lost: list[int] = []
+    grown: dict[str, dict[int, Count]] = {}
+    for service, then in before.processes.items():
+        now = after.processes.get(service, {})
+        lost += then.keys() - now.keys()
+    for service, now in after.processes.items():
+        then = before.processes.get(service, {})
+        counts = grown[service] = {}
+        for pid, count in now.items():
+            old = then.get(pid)
+            if old is not None and old.cpu_ns > count.cpu_ns:  # another process with its pid
+                lost.append(pid)
+                old = None
+            counts[pid] = count if old is None else _grown(old, count)
+    return _sum(after.clock - before.clock, grown, sorted(lost), keep=False)
+
+
+def memory(pids: Iterable[int]) -> Memory:
+    """Return the memory of *pids* together; those that have ended have none.
+
+    Raises PermissionError for processes of somebody else, unless root asks.
+    """
+    pss = uss = 0
+    for pid in pids:
+        try:
+            rollup = processes.memory_bytes(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        pss += rollup.get("Pss", 0)
+        uss += sum(rollup.get(f"Private_{kind}", 0) for kind in ("Clean", "Dirty", "Hugetlb"))
+    return Memory(pss, uss)
+
+
+def balance(before: Mapping[int, int], after: Mapping[int, int]) -> float:
+    """Return how unevenly requests went to the workers: their coefficient of variation.
+
+    The mappings are worker → requests so far. 0 is even; with n workers √(n-1) is one doing all.
+    Chance alone gives about 1/√(requests a worker). A worker that was restarted counts from zero.
+    Raises ValueError when there was no request.
+    """
+    served = [
+        now - (before.get(worker, 0) if before.get(worker, 0) <= now else 0)
+        for worker, now in after.items()
+    ]
+    if not sum(served):
+        raise ValueError("no worker has served a request: there is nothing to balance")
+    return pstdev(served) / fmean(served)
+
+
+def _switches(pid: int) -> dict[int, tuple[int, int]]:
+    folder = f"/proc/{pid}/task"
+    switches = {}
+    for thread in os.listdir(folder):  # noqa: PTH208 - a slice's end has no time for Path objects
+        try:
+            handle = os.open(f"{folder}/{thread}/status", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                text = os.read(handle, 8192)
+            finally:
+                os.close(handle)
+        except (FileNotFoundError, ProcessLookupError):  # it ended just now
+            continue
+        found = _SWITCHES.search(text)
+        if found is None:
+            raise RuntimeError(f"{folder}/{thread}/status has no context switches: not Linux?")
+        switches[int(thread)] = int(found[1]), int(found[2])
+    return switches
+
+
+def _grown(old: Count, new: Count) -> Count:
+    switches = {}
+    for thread, (voluntary, involuntary) in new.switches.items():
+        was = old.switches.get(thread, (0, 0))
+        switches[thread] = voluntary - was[0], involuntary - was[1]
+    return Count(new.cpu_ns - old.cpu_ns, switches)
+
+
+def _sum(
+    clock: float,
+    known: Mapping[str, Mapping[int, Count]],
+    lost: Sequence[int],
+    *,
+    keep: bool = True,
+) -> Reading:
+    cpu_ns, voluntary, involuntary = {}, {}, {}
+    for service, counts in known.items():
+        threads = [pair for count in counts.values() for pair in count.switches.values()]
+        cpu_ns[service] = sum(count.cpu_ns for count in counts.values())
+        voluntary[service] = sum(pair[0] for pair in threads)
+        involuntary[service] = sum(pair[1] for pair in threads)
+    return Reading(clock, cpu_ns, voluntary, involuntary, tuple(lost), known if keep else {})
