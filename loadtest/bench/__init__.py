@@ -4,7 +4,8 @@
     sessions.py    in one process: our sessions against the signed cookie
     views.py       behind nginx and uWSGI: protected against bare, ours against the rival
     slices.py      moves the load from arm to arm and reads the CPU clocks in between
-    ratio.py       from slices to a ratio with its interval
+
+Ratios and their intervals are those of the lab (loadtest/lab/estimate.py).
 
 `python -m loadtest.bench` runs them all and writes results/bench/latest/bench.json.
 """

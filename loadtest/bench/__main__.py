@@ -17,8 +17,8 @@ from pathlib import Path
 from statistics import median
 
 from loadtest.bench import sessions, views
-from loadtest.bench.ratio import Ratio, over_blocks
 from loadtest.bench.slices import WrongAnswer
+from loadtest.lab.estimate import Ratio, over_blocks
 from stack.errors import StackError
 
 RESULTS = Path("results/bench")

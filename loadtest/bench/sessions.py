@@ -32,8 +32,8 @@ from flask_session.redis import RedisSessionInterface as FlaskSessionInterface
 from werkzeug.test import EnvironBuilder
 
 from app.sessions import RedisSessionInterface, connect
-from loadtest.bench.ratio import Ratio, of_block, over_blocks
 from loadtest.bench.slices import SLICE
+from loadtest.lab.estimate import Ratio, of_block, over_blocks
 
 ARMS = ("bare", "signed cookie", "ours", "ours again", "flask-session", "flask-session, lean")
 

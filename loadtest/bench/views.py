@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import http.client
 import random
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
-from urllib.parse import urlencode, urlsplit
 
 from app.security.manager import DEMO_NAME, DEMO_PASSWORD
-from loadtest.bench import ratio, rivals
+from loadtest.bench import rivals
 from loadtest.bench.slices import SLICE, Arm, rotate
-from loadtest.pages import csrf_token
+from loadtest.lab.estimate import of_block
 from stack import processes
 from stack.local import LocalRuntime
 
@@ -44,8 +42,8 @@ def block(rounds: int, order: random.Random, progress: Callable[[int], None]) ->
         rival = cleanup.enter_context(
             LocalRuntime({**SHAPE, "STACK_APP": f"{rivals.__name__}:create_app()"})
         )
-        member = _log_in(ours.address())
-        guest = _enter(rival.address())
+        member = cookies.of_demo_account(ours.address())
+        guest = cookies.of_page(rival.address(), "/enter")
         path, mine = "/workload/protected", f'"name":"{DEMO_NAME}"'.encode()
         arms = [
             Arm(BARE, ours.address(), "/workload/bare", b'"name":null', _services(ours)),
@@ -71,9 +69,9 @@ def block(rounds: int, order: random.Random, progress: Callable[[int], None]) ->
 
     return Views(
         log_ratios={
-            "protected-vs-bare-view": ratio.of_block(app(PROTECTED), app(BARE)),
-            "ours-vs-flask-session": ratio.of_block(app(PROTECTED), app(RIVAL)),
-            "twin": ratio.of_block(app(TWIN), app(PROTECTED)),
+            "protected-vs-bare-view": of_block(app(PROTECTED), app(BARE)),
+            "ours-vs-flask-session": of_block(app(PROTECTED), app(RIVAL)),
+            "twin": of_block(app(TWIN), app(PROTECTED)),
         },
         cpu_us={
             name: {service: median(values) * 1e6 for service, values in by_service.items()}
@@ -84,29 +82,3 @@ def block(rounds: int, order: random.Random, progress: Callable[[int], None]) ->
 
 def _services(stack: LocalRuntime) -> dict[str, list[processes.Process]]:
     return {status.service: processes.family(int(status.id)) for status in stack.status()}
-
-
-def _log_in(address: str) -> str:
-    connection = _connection(address)
-    connection.request("GET", "/auth/login")
-    page = connection.getresponse()
-    token, cookie = csrf_token(page.read().decode()), _cookie(page)
-    form = urlencode({"csrf_token": token, "name": DEMO_NAME, "password": DEMO_PASSWORD})
-    kind = "application/x-www-form-urlencoded"
-    connection.request("POST", "/auth/login", form, {"Cookie": cookie, "Content-Type": kind})
-    return _cookie(connection.getresponse())
-
-
-def _enter(address: str) -> str:
-    connection = _connection(address)
-    connection.request("GET", "/enter")
-    return _cookie(connection.getresponse())
-
-
-def _connection(address: str) -> http.client.HTTPConnection:
-    where = urlsplit(address)
-    return http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
-
-
-def _cookie(answer: http.client.HTTPResponse) -> str:
-    return (answer.getheader("Set-Cookie") or "").partition(";")[0]

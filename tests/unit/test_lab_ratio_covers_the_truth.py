@@ -1,11 +1,11 @@
-"""The bench's interval holds the true ratio about as often as it says, noise of starts included."""
+"""The interval over blocks holds the true ratio as often as it says, noise of starts included."""
 
 import math
 
 import numpy as np
 import pytest
 
-from loadtest.bench.ratio import of_block, over_blocks
+from loadtest.lab.estimate import of_block, over_blocks
 
 BLOCKS, ROUNDS, TRUE = 6, 40, 1.05
 
