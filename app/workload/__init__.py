@@ -1,6 +1,6 @@
 """Views with a known cost, for load tests and experiments. Served only with STACK_WORKLOAD=on.
 
-Each burns CPU, waits, or sends bytes, as much as its one parameter says and within bounds. `bare`
+Each burns CPU, waits, or sends bytes, as much as its parameters say and within bounds. `bare`
 and `protected` send alike bodies, so that the difference between them is what a session costs.
 """
 
@@ -25,11 +25,7 @@ BLOCK = b"0123456789abcde\n" * 64  # 1 KiB of text that is easy to check and gzi
 def cpu() -> Response:
     """Burn CPU time of this thread: waiting for the GIL or for a core does not count as work."""
     ms = amount("ms", MAX_MS)
-    until = time.thread_time() + ms / 1000
-    rounds = 0
-    while time.thread_time() < until:
-        rounds += 1
-    return jsonify(ms=ms, rounds=rounds)
+    return jsonify(ms=ms, rounds=burn(ms))
 
 
 @blueprint.get("/io")
@@ -38,6 +34,16 @@ def io() -> Response:
     ms = amount("ms", MAX_MS)
     time.sleep(ms / 1000)
     return jsonify(ms=ms)
+
+
+@blueprint.get("/mixed")
+def mixed() -> Response:
+    """Work, wait, work: as a view does that asks a database in its middle."""
+    cpu_ms, io_ms = amount("cpu", MAX_MS), amount("io", MAX_MS)
+    burn(cpu_ms / 2)
+    time.sleep(io_ms / 1000)
+    burn(cpu_ms / 2)
+    return jsonify(cpu=cpu_ms, io=io_ms)
 
 
 @blueprint.get("/payload")
@@ -57,6 +63,15 @@ def bare() -> Response:
 @login_required
 def protected() -> Response:
     return jsonify(user=current_user.id, name=current_user.name)
+
+
+def burn(ms: float) -> int:
+    """Use *ms* of this thread's CPU time; the number of rounds that fitted in."""
+    until = time.thread_time() + ms / 1000
+    rounds = 0
+    while time.thread_time() < until:
+        rounds += 1
+    return rounds
 
 
 def amount(name: str, limit: int) -> float:

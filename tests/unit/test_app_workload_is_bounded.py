@@ -1,5 +1,6 @@
 """The views for load tests cost what they are told to, within bounds, or say why not."""
 
+import re
 import time
 
 import pytest
@@ -18,7 +19,7 @@ def client():
     return app.test_client()
 
 
-@pytest.mark.parametrize("path", ["cpu?ms", "io?ms", "payload?kib"])
+@pytest.mark.parametrize("path", ["cpu?ms", "io?ms", "payload?kib", "mixed?io=1&cpu", "mixed?cpu=1&io"])
 @pytest.mark.parametrize(
     "value",
     [
@@ -29,11 +30,11 @@ def client():
 def test_bad_input_is_answered_with_a_sentence(client, path, value):
     answer = client.get(f"/workload/{path}={value}", headers={"Accept": "application/json"})
     assert answer.status_code == 400
-    assert path.partition("?")[2] in answer.json["message"]
+    assert re.split("[?&]", path)[-1] in answer.json["message"]
     assert "from 0 to" in answer.json["message"]
 
 
-@pytest.mark.parametrize("path", ["cpu", "io", "payload"])
+@pytest.mark.parametrize("path", ["cpu", "io", "payload", "mixed?cpu=1", "mixed?io=1"])
 def test_a_missing_amount_is_asked_for(client, path):
     assert client.get(f"/workload/{path}").status_code == 400
 
@@ -56,6 +57,14 @@ def test_io_waits_without_burning(client):
     assert client.get("/workload/io?ms=200").status_code == 200
     assert time.monotonic() - wall >= 0.2
     assert time.thread_time() - burnt < 0.1
+
+
+def test_mixed_burns_and_waits(client):
+    wall, burnt = time.monotonic(), time.thread_time()
+    assert client.get("/workload/mixed?cpu=60&io=200").json == {"cpu": 60, "io": 200}
+    burnt = time.thread_time() - burnt
+    assert 0.06 <= burnt < 0.16
+    assert time.monotonic() - wall >= 0.2 + 0.06
 
 
 @pytest.mark.parametrize("kib", [0, 1, 1024])
