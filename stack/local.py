@@ -16,9 +16,10 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from stack import logs, ports, probes, processes, programs, toggles, wiring
 from stack.errors import StackError
@@ -45,12 +46,27 @@ _TMP = "/tmp"  # noqa: S108 - mkdtemp; TMPDIR may be as long as what we are gett
 _PLAIN = re.compile(r"/[A-Za-z0-9/._-]*")
 
 
+@dataclass(frozen=True)
+class AppServer:
+    """What hosts the app, and the nginx that speaks to it: programs by their path in the checkout.
+
+    Both get the environment of stack.wiring. The app's server listens on APP_LISTEN.
+    """
+
+    entrypoint: str
+    nginx: str
+    speaks: Literal["uwsgi", "http"]
+
+
+UWSGI = AppServer("uwsgi/entrypoint", "nginx/entrypoint", "uwsgi")
+
+
 class LocalRuntime:
     """One copy. As a library: ``with LocalRuntime({"STACK_PORT": "0"}) as stack: stack.address()``.
 
     *environ* holds the ``STACK_*`` values; what is left out has its default. ``STACK_PORT=0`` means
     a free port, and without a *run_dir* also a directory that is gone after ``down``: a copy for
-    one measurement or test.
+    one measurement or test. *server* is another server than ours for the app, to compare it with.
     """
 
     def __init__(
@@ -60,8 +76,10 @@ class LocalRuntime:
         *,
         run_dir: Path | None = None,
         progress: Progress | None = None,
+        server: AppServer = UWSGI,
     ) -> None:
         self._environ = dict(environ)
+        self._server = server
         self._checkout = checkout
         self._progress = progress or Progress()
         self._any_port = self._environ.get("STACK_PORT") == "0"
@@ -159,10 +177,15 @@ class LocalRuntime:
             self._ports[purpose] = ports.free(avoid=frozenset(taken))
             taken.add(self._ports[purpose])
         supervisor = Supervisor(run, self._checkout, self._venv.bin)
+        entrypoints = {
+            "nginx": self._server.nginx,
+            "app": self._server.entrypoint,
+            "redis": "redis/entrypoint",
+        }
         descriptions = [
             Program(
                 service,
-                self._checkout / {"app": "uwsgi"}.get(service, service) / "entrypoint",
+                self._checkout / entrypoints[service],
                 STOP_SIGNAL[service],
                 STOP_WAIT_S[service],
             )
@@ -260,7 +283,7 @@ class LocalRuntime:
                 file.rename(previous / file.name)
 
     def _environment(self, run: Path) -> dict[str, str]:
-        return wiring.environment(
+        environ = wiring.environment(
             run,
             self._checkout,
             self._venv.bin,
@@ -268,6 +291,12 @@ class LocalRuntime:
             ports=self._ports,
             settings=self._environ,
         )
+        if self._throwaway:
+            # What the services keep in the temporary directory goes with the copy.
+            temporary = run / "tmp"
+            temporary.mkdir(exist_ok=True)
+            environ["TMPDIR"] = str(temporary)
+        return environ
 
     def _short_run_directory(self) -> Path:
         """The run directory by a name that every program can take, through a link where needed."""
@@ -289,6 +318,17 @@ class LocalRuntime:
             self._end()
         if volumes or self._throwaway:
             shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End everything at once and forget the data: for a copy that has nothing to lose."""
+        if not self.run_dir.is_dir():
+            return
+        with self._alone():
+            state = State.load(self._state_file)
+            if state is not None:
+                processes.kill(state.processes)
+            self._end()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
 
     def _end(self) -> None:
         state = State.load(self._state_file)
@@ -353,7 +393,7 @@ class LocalRuntime:
         infos = self._supervisor(state).programs() if alive else {}
         where = {
             "nginx": state.address,
-            "app": f"uwsgi://127.0.0.1:{state.ports['app']}",
+            "app": f"{self._server.speaks}://127.0.0.1:{state.ports['app']}",
             "redis": f"unix:{state.run}/redis.sock",
         }
         result = []
@@ -376,21 +416,36 @@ class LocalRuntime:
 
     def usage(self) -> dict[str, Usage]:
         """By service, for a measurement: see processes.cpu_seconds for what is counted."""
-        infos = self._supervisor(self._require_state()).programs()
         families = {
-            service: processes.family(info["pid"], zombies=True) if info["pid"] else []
-            for service, info in infos.items()
+            service: processes.family(pid, zombies=True) if pid else []
+            for service, pid in self.main_pids().items()
         }
         return {
             service: Usage(processes.cpu_seconds(members), processes.pss_bytes(members))
             for service, members in families.items()
         }
 
+    def main_pids(self) -> dict[str, int]:
+        """By service: the process that supervisord started; 0 for one that does not run."""
+        infos = self._supervisor(self._require_state()).programs()
+        return {service: info["pid"] for service, info in infos.items()}
+
+    def ports(self) -> dict[str, int]:
+        """The internal ports by purpose: ``app``, ``metrics`` and ``status`` (nginx's counters)."""
+        return dict(self._require_state().ports)
+
+    def redis_socket(self) -> Path:
+        return Path(self._require_state().run) / "redis.sock"
+
     def _answers(self, service: str, state: State) -> bool:
         run = Path(state.run)
         if service == "redis":
             return probes.redis_answers(run / "redis.sock", run / "secrets" / "redis-password")
         if service == "app":
+            if self._server.speaks == "http":
+                url = f"http://127.0.0.1:{state.ports['app']}/livez"
+                status = probes.http_status(url, host=state.host)
+                return status is not None and status < 500
             return probes.uwsgi_answers(state.ports["app"], host=state.host)
         plain = f"http://{state.address.partition('://')[2].rpartition(':')[0]}"
         port = state.toggles["STACK_PORT"]

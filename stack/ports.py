@@ -6,6 +6,7 @@ import errno
 import random
 import re
 import socket
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from stack.errors import StackError
 # Below the range from which Linux gives ports to outgoing connections (32768 and up): a service
 # that is restarted an hour later must not find its port in use by somebody's client.
 _INTERNAL = range(20000, 32000)
+
+# Copies may be started side by side: what one was given and does not listen on yet is not free.
+_given: deque[int] = deque(maxlen=1000)
 
 
 def try_bind(address: str, port: int) -> OSError | None:
@@ -31,10 +35,11 @@ def try_bind(address: str, port: int) -> OSError | None:
 
 
 def free(address: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> int:
-    """Return a port on which nobody listens."""
+    """Return a port on which nobody listens, and which was not returned lately."""
     for _ in range(1000):
         port = random.choice(_INTERNAL)  # noqa: S311 - two copies must differ, nobody guesses
-        if port not in avoid and try_bind(address, port) is None:
+        if port not in avoid and port not in _given and try_bind(address, port) is None:
+            _given.append(port)
             return port
     raise StackError(f"no free port found on {address}", "end something that listens")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,3 +147,14 @@ def end(members: Iterable[Process], *, grace_s: float = 5.0) -> None:
             time.sleep(0.02)
         if not living:
             return
+
+
+def kill(members: Callable[[], list[Process]], *, patience_s: float = 5.0) -> None:
+    """Kill what *members* returns, and what it returns next, until it returns nobody."""
+    deadline = time.monotonic() + patience_s
+    while (living := members()) and time.monotonic() < deadline:
+        # The eldest first: a master would start a worker again.
+        for process in sorted(living, key=lambda p: (p.started_ticks, p.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        time.sleep(0.005)

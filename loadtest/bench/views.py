@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
 
-from app.security.manager import DEMO_NAME, DEMO_PASSWORD
+from app.security.manager import DEMO_NAME
+from loadtest import cookies
 from loadtest.bench import rivals
 from loadtest.bench.slices import SLICE, Arm, rotate
 from loadtest.lab.estimate import of_block
