@@ -5,7 +5,7 @@ PYTHON ?= python3
 stack := @$(PYTHON) -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reload url dev test lint loadtest bench base-image pins clean
+.PHONY: help up down status logs reload url dev test lint loadtest bench compare report base-image pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,10 @@ loadtest: ## Locust's page aimed at the running stack; PROFILE=smoke runs one he
 	$(stack) loadtest
 bench: ## Measure what sessions and logins cost, against their budgets (ARGS=--blocks 6)
 	$(stack) bench
+compare: ## Which setting is better, by how much, how surely (EXPERIMENT=, BLOCKS=, QUICK=1)
+	$(stack) compare
+report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PUBLISH=1)
+	$(stack) report
 base-image: ## Make the containers' base image from Debian's packages, where none can be pulled
 	$(stack) base-image
 pins: ## Resolve pyproject.toml's dependency groups into requirements/*.txt, hash by hash

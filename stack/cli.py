@@ -162,6 +162,8 @@ COMMANDS: dict[str, Command] = {
     "lint": jobs.lint,
     "loadtest": jobs.loadtest,
     "bench": jobs.bench,
+    "compare": jobs.compare,
+    "report": jobs.report,
     "base-image": jobs.base_image,
     "pins": jobs.pins,
     "clean": jobs.clean,

@@ -96,6 +96,27 @@ def bench(environ: Mapping[str, str]) -> int:
     return _python("-m", "loadtest.bench", *shlex.split(environ.get("ARGS", "")))
 
 
+def compare(environ: Mapping[str, str]) -> int:
+    """Start arms of its own; EXPERIMENT, BLOCKS, RUNTIME, QUICK, FRESH. Exit codes: DESIGN's."""
+    options = [f"--{name}={environ[name.upper()]}" for name in ("blocks", "runtime")
+               if environ.get(name.upper())]  # fmt: skip
+    switches = [f"--{name}" for name in ("quick", "fresh") if _is_on(environ, name.upper())]
+    experiment = environ.get("EXPERIMENT", "")
+    return _python("-m", "loadtest.lab", "compare", *options, *switches, "--", experiment)
+
+
+def report(environ: Mapping[str, str]) -> int:
+    """Render a run again: EXPERIMENT's newest, or the newest of all. OPEN serves it."""
+    switches = [f"--{name}" for name in ("open", "publish") if _is_on(environ, name.upper())]
+    experiment = environ.get("EXPERIMENT")
+    which = ["--", experiment] if experiment else []
+    return _python("-m", "loadtest.lab", "report", *switches, *which)
+
+
+def _is_on(environ: Mapping[str, str], name: str) -> bool:
+    return environ.get(name, "").lower() not in {"", "0", "no", "off", "false"}
+
+
 def _address_of_running_stack(environ: Mapping[str, str]) -> str:
     runtime = choose(environ).runtime
     if not runtime.is_up():

@@ -19,7 +19,9 @@ def client():
     return app.test_client()
 
 
-@pytest.mark.parametrize("path", ["cpu?ms", "io?ms", "payload?kib", "mixed?io=1&cpu", "mixed?cpu=1&io"])
+@pytest.mark.parametrize(
+    "path", ["cpu?ms", "io?ms", "payload?kib", "mixed?io=1&cpu", "mixed?cpu=1&io"]
+)
 @pytest.mark.parametrize(
     "value",
     [
