@@ -1,4 +1,5 @@
-"""The protected view as most people would build it: Flask-Login, Flask-Session 0.8, redis-py.
+"""The protected view as most people would build it: Flask-Login, redis-py, and for the sessions
+Flask-Session 0.8 or Flask's own signed cookie.
 
 Served by the same nginx, uWSGI and Redis through STACK_APP, with the same answer, so that what
 differs is the sessions and the loading of the user. Defaults are left alone, as most people would.
@@ -24,17 +25,26 @@ class Account(UserMixin):  # type: ignore[misc]
 
 
 def create_app() -> Flask:
-    """An app with `/workload/protected`, and `/enter` to be somebody."""
+    """Sessions by Flask-Session: an app with `/workload/protected`, and `/enter` to be somebody."""
     app = Flask(__name__)
-    redis = Redis.from_url(
-        os.environ["REDIS_URL"], password=Path(os.environ["REDIS_PASSWORD_FILE"]).read_text()
-    )
-    app.config.update(
-        SECRET_KEY=Path(os.environ["SECRET_KEY_FILE"]).read_bytes(),
-        SESSION_TYPE="redis",
-        SESSION_REDIS=redis,
-    )
+    redis = _redis()
+    app.config.update(SESSION_TYPE="redis", SESSION_REDIS=redis)
     Session(app)
+    return _with_views(app, redis)
+
+
+def create_cookie_app() -> Flask:
+    """The same with nothing but Flask: the session travels in a signed cookie."""
+    return _with_views(Flask(__name__), _redis())
+
+
+def _redis() -> Redis:
+    password = Path(os.environ["REDIS_PASSWORD_FILE"]).read_text()
+    return Redis.from_url(os.environ["REDIS_URL"], password=password)
+
+
+def _with_views(app: Flask, redis: Redis) -> Flask:
+    app.config["SECRET_KEY"] = Path(os.environ["SECRET_KEY_FILE"]).read_bytes()
     manager = LoginManager(app)
 
     @manager.user_loader  # type: ignore[untyped-decorator]
