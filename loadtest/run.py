@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -22,10 +21,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from loadtest import profiles, target
+from loadtest import child, profiles, target
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-LOCUSTFILE = CHECKOUT / "loadtest" / "locustfile.py"
+LOCUSTFILE = Path(__file__).with_name("locustfile.py").resolve()
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED = 1, 2, 3, 130
 # A user finishes the task it is in and logs out; what takes longer than this is cut off.
@@ -63,8 +61,8 @@ def run_profile(profile: profiles.Profile, host: str, results: Path) -> int:
     if profile.requests:
         bound = f"{profile.requests:,} requests or {bound}"
     print(f"{profile.name}: {profile.users} users against {host} for {bound}", flush=True)
-    command = [
-        *_locust(host),
+    arguments = [
+        f"--host={host}",
         "--headless",
         "--only-summary",
         f"--stop-timeout={STOP_TIMEOUT_SECONDS}",
@@ -73,7 +71,7 @@ def run_profile(profile: profiles.Profile, host: str, results: Path) -> int:
         f"--html={folder / 'report.html'}",
         f"--logfile={folder / 'locust.log'}",
     ]
-    code, stopped = _supervise(command, LOADTEST_PROFILE=profile.name, LOADTEST_OUT=str(folder))
+    code, stopped = _supervise(arguments, LOADTEST_PROFILE=profile.name, LOADTEST_OUT=str(folder))
     if sys.stdout.isatty():
         print()
     _point_latest(folder)
@@ -104,15 +102,15 @@ def serve_page(host: str, web_host: str, port: int) -> int:
                 "give another port with --web-port"
             ) from error
     print(f"Locust's page: {address}  (aimed at {host}; Ctrl-C ends it)", flush=True)
-    command = [
-        *_locust(host),
+    arguments = [
+        f"--host={host}",
         "--class-picker",
         f"--stop-timeout={STOP_TIMEOUT_SECONDS}",
         f"--web-host={web_host}",
         f"--web-port={port}",
         "--loglevel=WARNING",
     ]
-    code, stopped = _supervise(command)
+    code, stopped = _supervise(arguments)
     return 0 if stopped else code
 
 
@@ -171,47 +169,29 @@ def _verdict(summary: dict[str, Any]) -> str:
     return f"{summary['profile']}: every threshold kept"
 
 
-def _supervise(command: list[str], **environment: str) -> tuple[int, bool]:
-    """Run *command*; return its exit code and whether it was stopped by a signal to us.
+def _supervise(arguments: list[str], **environment: str) -> tuple[int, bool]:
+    """Run Locust with *arguments*; return its exit code and whether a signal to us stopped it.
 
-    Locust gets a session of its own: a terminal's Ctrl-C would reach it a second time, in the
-    middle of its report. The first signal becomes one SIGINT, the second ends it at once.
+    The first signal becomes one SIGINT, the second ends it at once.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell starts `… &` so, and what is ignored is inherited: Locust would not hear us.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            **environment,
-        },
-    )
+    locust = child.start(LOCUSTFILE, arguments, environment)
     stopped = False
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         nonlocal stopped
         if stopped:
-            child.kill()
+            locust.kill()
         else:
-            child.send_signal(signal.SIGINT)
+            locust.send_signal(signal.SIGINT)
             print("\nstopping; once more to end it at once", file=sys.stderr, flush=True)
         stopped = True
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return child.wait(), stopped
+        return locust.wait(), stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _locust(host: str) -> list[str]:
-    return [sys.executable, "-m", "locust", f"--locustfile={LOCUSTFILE}", f"--host={host}"]
 
 
 def _new_folder(parent: Path) -> Path:
