@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from loadtest.lab import claims
 from loadtest.lab.trial import METRICS
 from stack import toggles
 
@@ -244,7 +245,7 @@ class _Checker:
             loads=tuple(loads),
             arms=self._with_controls(arms, baseline, canary),
             expect=self._expect(document, [arm.name for arm in arms]),
-            claims=self._claims(document),
+            claims=self._claims(document, arms, loads),
             seed=self._whole(document, ("seed",), 0, least=0),
         )
         if self._faults:
@@ -425,11 +426,12 @@ class _Checker:
             self._name(table, ("expect", arm), VERDICTS, "verdict")
         return dict(table)
 
-    def _claims(self, document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    def _claims(
+        self, document: Mapping[str, Any], arms: list[ArmSpec], loads: list[Load]
+    ) -> dict[str, Mapping[str, Any]]:
         table = self._table(document, ("claims",), {})
-        for name, claim in table.items():
-            if not isinstance(claim, dict):
-                self._fault(("claims", name), "must be a table, such as { says = …, source = … }")
+        for keys, text in claims.faults(table, arms, loads):
+            self._fault(("claims", *keys), text)
         return dict(table)
 
     # ── Values ──────────────────────────────────────────────────────────────────────────────────

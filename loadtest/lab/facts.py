@@ -9,6 +9,7 @@ Each is tried TRIES times, side by side; a claim that comes out differently is n
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from uwsgi import protocol
@@ -469,6 +470,23 @@ def gather(
         PROBES[name]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return dict(zip(names, pool.map(one, names), strict=True))
+
+
+def kept(
+    names: Collection[str], file: Path, progress: Callable[[str], None] | None = None
+) -> dict[str, Fact | FactError]:
+    """As gather(), but what *file* holds already is not tried again, and what is found is added.
+
+    A report that is made anew so says what the run has seen. Failed probes are not kept.
+    """
+    known: dict[str, Fact] = {}
+    if file.exists():
+        known = {row["name"]: Fact(**row) for row in json.loads(file.read_text(encoding="utf-8"))}
+    found = gather([name for name in names if name not in known], progress)
+    known |= {name: result for name, result in found.items() if isinstance(result, Fact)}
+    text = json.dumps([asdict(fact) for fact in known.values()], ensure_ascii=False, indent=1)
+    file.write_text(text + "\n", encoding="utf-8")
+    return {name: known.get(name) or found[name] for name in names}
 
 
 def _word(result: Fact | FactError) -> str:

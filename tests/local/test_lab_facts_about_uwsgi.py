@@ -76,3 +76,29 @@ def test_a_claim_that_comes_out_differently_is_no_fact(monkeypatch: pytest.Monke
     assert isinstance(result, FactError)
     assert "came out differently" in str(result)
     assert "it did not" in str(result)
+
+
+def test_what_was_found_is_kept_and_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def sees() -> tuple[bool, str]:
+        seen.append("try")
+        return True, "“it did”"
+
+    def fails() -> tuple[bool, str]:
+        seen.append("try")
+        raise FactError("uWSGI ended")
+
+    probes = {"good": facts.Probe("it does", sees), "bad": facts.Probe("it fails", fails)}
+    monkeypatch.setattr(facts, "PROBES", probes)
+    file = tmp_path / "facts.json"
+    first = facts.kept(["good", "bad"], file)
+    assert first["good"] == Fact("good", "it does", "“it did” (2 of 2 tries)", True)
+    assert isinstance(first["bad"], FactError)
+    seen.clear()
+    assert facts.kept(["good"], file)["good"] == first["good"]
+    assert seen == []
+    facts.kept(["bad", "good"], file)
+    assert len(seen) == facts.TRIES, "what failed before is tried again"
