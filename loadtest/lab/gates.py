@@ -31,9 +31,9 @@ UNCOUNTED = 0.001
 # Little's law is exact over a run for users who do not pause: users = rate times response. What may
 # be missing is the generator's own time between an answer and the next request.
 LITTLE = 0.05
-# A generator needs a fraction of a response for itself. Off by more than a factor of two, and
+# A generator needs a fraction of a response for itself. Off by more than half as much again, and
 # requests were lost, hung, or counted twice.
-LITTLE_BROKEN = 2.0
+LITTLE_BROKEN = 1.5
 
 # A slot that is held for S seconds serves 1/S requests a second. The rest is for the clocks at both
 # ends of the run.
@@ -124,7 +124,11 @@ def littles_law(evidence: Evidence) -> Void | None:
         "Little's law",
         f"{rate:.4g} requests/s of {evidence.mean_response_s * 1000:.4g} ms keep {busy:.3g} users "
         f"waiting, and there were {evidence.users}: "
-        + ("requests hung, or were counted wrongly" if broken else "the generator held them up"),
+        + (
+            "requests hung, or were counted wrongly"
+            if broken
+            else "the generator kept them from asking, or some hung"
+        ),
         "everything" if broken else "time",
     )
 
