@@ -84,6 +84,7 @@ class Conductor:
             "arms": [
                 {
                     **arm.tally.to_json(),
+                    "earlier": arm.earlier,
                     "requests": arm.requests,
                     "used": [_plain(reading) for reading in arm.used],
                 }
@@ -266,6 +267,7 @@ class Conductor:
     def _begin_measuring(self) -> None:
         """Forget the warm-up, and keep Python's garbage collector out of what follows."""
         for arm in self.arms:
+            arm.earlier += arm.tally.sent
             arm.tally = Tally()
             arm.warm_up = False
         self.environment.stats.reset_all()

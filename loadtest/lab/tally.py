@@ -72,6 +72,7 @@ class Arm:
         self.right = b""
         self.tally = Tally()
         self.warm_up = True
+        self.earlier = 1  # requests before the measured part: the first one, and the warm-up
         self.tickets = 0.0  # requests that may still be sent
         self.used: list[counters.Reading] = []  # a slice an entry
         self.requests: list[int] = []  # sent in each slice
