@@ -97,8 +97,11 @@ def bench(environ: Mapping[str, str]) -> int:
 
 
 def compare(environ: Mapping[str, str]) -> int:
-    """Start arms of its own; EXPERIMENT, BLOCKS, RUNTIME, QUICK, FRESH. Exit codes: DESIGN's."""
-    options = [f"--{name}={environ[name.upper()]}" for name in ("blocks", "runtime")
+    """Start arms of its own. EXPERIMENT, BLOCKS, RUNTIME, SEED, QUICK and FRESH say how.
+
+    0: as declared; 1: a declared expectation failed; 2: usage; 3: untrustworthy or not decided.
+    """
+    options = [f"--{name}={environ[name.upper()]}" for name in ("blocks", "runtime", "seed")
                if environ.get(name.upper())]  # fmt: skip
     switches = [f"--{name}" for name in ("quick", "fresh") if _is_on(environ, name.upper())]
     experiment = environ.get("EXPERIMENT", "")

@@ -23,8 +23,6 @@ from loadtest.lab.results import Run
 from loadtest.lab.trial import METRICS, Metric, Trial, Void
 from stack.progress import Progress
 
-AS_DECLARED, NOT_AS_DECLARED, USAGE, NOT_TO_BE_TRUSTED, INTERRUPTED = 0, 1, 2, 3, 130
-
 # The rule that voids a trial which did not come to its figures at all.
 DID_NOT_RUN = "did not run"
 
@@ -337,28 +335,11 @@ def show(verdict: Mapping[str, Any], console: Console) -> None:
         )
     console.print(table(verdict))
     console.print(f"\n{verdict['answer']}", markup=False, soft_wrap=True)
+    for arm, one in verdict["expectations"].items():
+        word = "as declared" if one["met"] else f"NOT as declared, which was {one['declared']}"
+        console.print(f"{arm}: {one['found']}, {word}", markup=False)
     if verdict["voided"]:
         console.print(f"{verdict['voided']} trials were void.", markup=False)
-
-
-def exit_code(verdict: Mapping[str, Any], experiment: Experiment) -> tuple[int, str]:
-    """The process's exit code, and why in a sentence ("" when all is as declared)."""
-    if not verdict["trustworthy"]:
-        return NOT_TO_BE_TRUSTED, f"untrustworthy: {verdict['why']}"
-    rows = [row for row in verdict["comparisons"] if row["primary"] and row["role"] == "arm"]
-    found = {row["arm"]: row["verdict"] for row in rows}
-    wrong = [
-        f"{arm} is {found[arm]}, declared was {word}"
-        for arm, word in experiment.expect.items()
-        if found.get(arm) in {"faster", "slower", "equivalent"} and found[arm] != word
-    ]
-    if wrong:
-        return NOT_AS_DECLARED, "; ".join(wrong)
-    asked = experiment.expect or found
-    open_ = [arm for arm in asked if found.get(arm) not in {"faster", "slower", "equivalent"}]
-    if open_ or not rows:
-        return NOT_TO_BE_TRUSTED, f"not decided: {', '.join(open_) or 'everything'}"
-    return AS_DECLARED, ""
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,6 @@ and with what would be allowed. Nothing is started before the file is right.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import difflib
 import importlib
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from loadtest.lab import canary as canaries
 from loadtest.lab import claims
 from loadtest.lab.trial import METRICS
 from stack import toggles
@@ -49,18 +49,18 @@ OURS = (
 _COSTS = ("cpu_us", "cpu_us_nginx", "cpu_us_app", "cpu_us_redis", "wakeups", "preemptions")
 _SERVICE = ("service_p50_ms", "service_p95_ms", "service_p99_ms")
 _SHARED = (*_COSTS, *_SERVICE, "balance", "redis_commands", "pss_mb", "uss_mb", "failed")
-_ALONE = ("rps", "p50_ms", "p95_ms", "p99_ms", "start_s", "start_pss_mb", "start_uss_mb", "eagain")
+_ALONE = ("rps", "p50_ms", "p95_ms", "p99_ms", "start_s", "start_pss_mb", "start_uss_mb")
 
 # The figures that a load can give: an arm in a rotation has neither a rate nor a start of its own.
 FIGURES: Mapping[LoadKind, tuple[str, ...]] = {
-    "rotation": _SHARED,
+    "rotation": (*_SHARED, "eagain"),
     "open": (*_SHARED, *_ALONE),
     "closed": (*_SHARED, *_ALONE),
     "reload": ("reload_s", "stall_ms", "failed", "p50_ms", "p95_ms", "p99_ms", *_SERVICE),
 }
 
 
-CANARIES = "loadtest.lab.canary"
+CANARY = re.compile(r"[a-z]+_[0-9]+")
 
 # More users, requests or rounds than this is a slip of the finger.
 MOST = 1_000_000
@@ -85,6 +85,7 @@ class Load:
     users: int = 1
     rounds: int = 30  # rotation: turns of every arm
     slice: int = 60  # rotation: requests a turn
+    eagain: bool = False  # rotation: count accepts that found nothing, in a short run of its own
     rate: float | str | None = None
     seconds: float = 3.0
     requests: int | None = None  # closed: that many instead of `seconds`
@@ -214,7 +215,7 @@ class _Checker:
     )  # fmt: skip
     PRIMARY = ("metric", "load")
     LOAD: Mapping[LoadKind, tuple[str, ...]] = {
-        "rotation": ("kind", "path", "expect", "users", "rounds", "slice"),
+        "rotation": ("kind", "path", "expect", "users", "rounds", "slice", "eagain"),
         "open": ("kind", "path", "expect", "rate", "seconds"),
         "closed": ("kind", "path", "expect", "users", "seconds", "requests"),
         "reload": ("kind", "path", "expect", "rate", "how"),
@@ -233,7 +234,7 @@ class _Checker:
         arms = self._arms(self._table(document, ("arms",)), document)
         metric, load = self._primary(document, loads)
         baseline = self._name(document, ("baseline",), [arm.name for arm in arms], "arm")
-        canary = self._name(document, ("canary",), canaries(), "canary")
+        canary = self._canary(document)
         experiment = Experiment(
             name=Path(self._file).stem,
             question=self._string(document, ("question",)),
@@ -272,6 +273,11 @@ class _Checker:
             for key in table:
                 self._refuse_unknown((*at, key), self.LOAD[kind], f"key of a load of kind {kind}")
             loads += self._load(name, kind, table, path)
+        shares = {load.path for load in loads if share(load.rate) is not None}
+        if len(shares) > 1:
+            self._fault(
+                ("loads",), f"shares of one capacity need one path, not {', '.join(sorted(shares))}"
+            )
         return loads
 
     def _load(
@@ -288,6 +294,7 @@ class _Checker:
             expect=self._string(table, (*at, "expect"), "") or None,
             rounds=self._whole(table, (*at, "rounds"), Load.rounds, least=2),
             slice=self._whole(table, (*at, "slice"), Load.slice, least=10),
+            eagain=self._switch(table, (*at, "eagain")),
             rate=self._rate(table, (*at, "rate")) if kind in {"open", "reload"} else None,
             seconds=self._number(table, (*at, "seconds"), Load.seconds, above=0, below=3600),
             requests=requests or None,
@@ -391,6 +398,16 @@ class _Checker:
             )
         return metric, name
 
+    def _canary(self, document: Mapping[str, Any]) -> str:
+        name = self._get(document, ("canary",), None)
+        if name is not None and not is_canary(name):
+            self._fault(
+                ("canary",),
+                f"canary = {name!r}: must be burn_<µs>, wake_<times>, hold_<MB> or wait_<ms>, "
+                "such as burn_40",
+            )
+        return str(name)
+
     def _with_controls(
         self, arms: list[ArmSpec], baseline: str, canary: str
     ) -> tuple[ArmSpec, ...]:
@@ -405,7 +422,7 @@ class _Checker:
                 f"baseline = {baseline!r}: the canary is the stack's own app with a known cost, "
                 "so the baseline must serve that app",
             )
-        costly = {**base.settings, "STACK_APP": f"{CANARIES}:{canary}()"}
+        costly = {**base.settings, "STACK_APP": f"{canaries.__name__}:{canary}()"}
         return (
             *arms,
             replace(base, name=f"{baseline} (twin)", against=baseline, role="twin"),
@@ -532,6 +549,12 @@ class _Checker:
         )
         return default
 
+    def _switch(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+        value = table.get(keys[-1], False)
+        if not isinstance(value, bool):
+            self._fault(keys, f"{keys[-1]} = {value!r}: must be true or false")
+        return value is True
+
     def _rate(self, table: Mapping[str, Any], keys: tuple[str, ...]) -> float | str | None:
         value = self._get(table, keys, None)
         if value is None:
@@ -561,14 +584,9 @@ def servers() -> Collection[str]:
     return list(importlib.import_module("loadtest.lab.arms").SERVERS)
 
 
-def canaries() -> list[str]:
-    """The factories of canary.py, read and not imported: an import would make the app."""
-    source = Path(__file__).with_name("canary.py").read_text(encoding="utf-8")
-    return [
-        node.name
-        for node in ast.parse(source).body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
-    ]
+def is_canary(name: object) -> bool:
+    """Whether canary.py makes *name*; any amount will do."""
+    return isinstance(name, str) and bool(CANARY.fullmatch(name)) and hasattr(canaries, name)
 
 
 def _near(name: str, allowed: Iterable[str]) -> str:

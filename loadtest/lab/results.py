@@ -21,7 +21,8 @@ from typing import Any
 from loadtest.lab.trial import Trial
 
 RESULTS = Path("results")
-PLAN, TRIALS, VERDICT, REPORT = "plan.json", "trials.jsonl", "verdict.json", "report.html"
+PLAN, TRIALS, VERDICT = "plan.json", "trials.jsonl", "verdict.json"
+FACTS, REPORT = "facts.json", "report.html"
 
 
 class ResultsError(Exception):
