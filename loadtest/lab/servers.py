@@ -110,6 +110,11 @@ SERVERS: Mapping[str, Server] = {
             "nginx to router yes (http-keepalive), router to workers a connection a request",
         ),
         Server(
+            "uwsgi-http-socket",
+            _http("uwsgi-http-socket"),
+            "none: uWSGI closes after each response",
+        ),
+        Server(
             "gunicorn-sync",
             _http("gunicorn-sync"),
             "none: the sync worker closes after each response",
@@ -119,14 +124,23 @@ SERVERS: Mapping[str, Server] = {
         Server(
             "gunicorn-gthread",
             _http("gunicorn-gthread"),
-            "yes, 75 s",
+            "yes, 30 s",
             threads_option="--threads",
             knows=frozenset({"STACK_LAZY_APPS", "STACK_MAX_REQUESTS"}),
         ),
         Server(
-            "granian", _http("granian"), "yes, its default", threads_option="--blocking-threads"
+            "granian",
+            _http("granian"),
+            "yes, 30 s, its default",
+            threads_option="--blocking-threads",
         ),
-        Server("waitress", _http("waitress"), "yes, 120 s, its default", shape="threads"),
+        Server(
+            "waitress",
+            _http("waitress"),
+            "yes, 120 s, its default",
+            shape="threads",
+            threads_option="--threads",
+        ),
         Server("flask-dev", _http("flask-dev"), "none: it closes after each response", shape="any"),
     )
 }
@@ -225,15 +239,13 @@ def command_line(pid: int) -> list[str]:
 def other_options(server: Server, main: int, workers: Sequence[int], log: str) -> dict[str, str]:
     """What can be seen of a server that reports nothing: its processes, its command line, its log.
 
-    Threads that are only started when there is work for them are read from the command line.
+    Threads are read from the command line: gunicorn and granian start them when there is work, and
+    /proc cannot tell them from threads that the app has started.
     """
     words = command_line(main)
     options = {"workers": str(len(workers)), "command line": " ".join(words)}
     if server.shape == "processes":
         options["threads"] = "1"
-    elif server.shape == "threads":
-        started = len(list(Path(f"/proc/{main}/task").iterdir()))
-        options["threads"] = str(started - 1)  # the first one only hands out
     elif server.threads_option in words:
         options["threads"] = words[words.index(server.threads_option) + 1]
     if line := listening(log):

@@ -1,0 +1,101 @@
+"""The stack's app with one cost that is known: what a comparison must find, or it finds nothing.
+
+STACK_APP takes these as factories. Beside the ones below any amount will do, by name:
+``burn_<µs>()``, ``wake_<times>()``, ``hold_<MB>()``, ``wait_<ms>()``.
+
+The cost is added around the WSGI call of the very app that app.wsgi serves, so that everything
+else, logging included, is the same.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
+
+MEGABYTE = 1_000_000
+
+# Long enough that the kernel does put the thread to sleep, short beside any request.
+NAP_S = 20e-6
+
+_FORMS = {
+    "burn": "burn_<µs> (CPU time a request)",
+    "wake": "wake_<times> (more voluntary context switches a request)",
+    "hold": "hold_<MB> (memory from the loading of the app on)",
+    "wait": "wait_<ms> (waiting a request)",
+}
+
+
+def burn_40() -> Flask:
+    """40 µs more CPU time a request."""
+    return _app("burn", 40)
+
+
+def wake_1() -> Flask:
+    """One voluntary context switch more a request."""
+    return _app("wake", 1)
+
+
+def hold_20() -> Flask:
+    """20 MB more memory."""
+    return _app("hold", 20)
+
+
+def wait_2() -> Flask:
+    """2 ms more waiting a request."""
+    return _app("wait", 2)
+
+
+def __getattr__(name: str) -> Callable[[], Flask]:
+    found = re.fullmatch(r"([a-z]+)_([1-9][0-9]{0,5})", name)
+    if found is None or found[1] not in _FORMS:
+        forms = ", ".join(_FORMS.values())
+        raise AttributeError(f"{__name__} has no {name!r}; its canaries are {forms}")
+    kind, amount = found[1], int(found[2])
+    return lambda: _app(kind, amount)
+
+
+def _app(kind: str, amount: int) -> Flask:
+    # Not at the top: whoever only wants to know the names does not need the app and its settings.
+    from app import create_app  # noqa: PLC0415
+
+    app = create_app()
+    if kind == "hold":
+        # Written to: the kernel gives no memory for pages that are only zero.
+        app.extensions["canary"] = b"\x01" * (amount * MEGABYTE)
+    else:
+        app.wsgi_app = _with_cost(app.wsgi_app, kind, amount)  # type: ignore[assignment, method-assign]
+    return app
+
+
+def _with_cost(app: WSGIApplication, kind: str, amount: int) -> WSGIApplication:
+    """*app*, each call of which also burns *amount* µs, sleeps *amount* times or waits that many
+    ms."""
+    spend = {"burn": _burn, "wake": _wake, "wait": _wait}[kind]
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        spend(amount)
+        return app(environ, start_response)
+
+    return application
+
+
+def _burn(microseconds: int) -> None:
+    """CPU time of this thread: neither another thread's nor what a neighbour took counts."""
+    until = time.thread_time_ns() + 1000 * microseconds
+    while time.thread_time_ns() < until:
+        pass
+
+
+def _wake(times: int) -> None:
+    for _ in range(times):
+        time.sleep(NAP_S)
+
+
+def _wait(milliseconds: int) -> None:
+    time.sleep(milliseconds / 1000)
