@@ -19,11 +19,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from scipy.special import stdtr
 from scipy.stats import nct, t, trim_mean
 
 Word = Literal["faster", "slower", "equivalent", "inconclusive", "void"]
@@ -83,8 +85,14 @@ def over_blocks(log_ratios: Sequence[float]) -> Ratio:
     """
     centre, error = _centre_and_error(log_ratios)
     n = len(log_ratios)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * error
+    half = _students_factor(n) * error
     return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), n)
+
+
+@cache
+def _students_factor(n: int) -> float:
+    """Half of the interval over *n* blocks, in standard errors."""
+    return float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
 
 
 def student_p(log_ratios: Sequence[float]) -> float:
@@ -95,7 +103,7 @@ def student_p(log_ratios: Sequence[float]) -> float:
     centre, error = _centre_and_error(log_ratios)
     if error == 0:
         return 1.0 if centre == 0 else 0.0
-    return float(2 * t.sf(abs(centre) / error, len(log_ratios) - 1))
+    return float(2 * stdtr(len(log_ratios) - 1, -abs(centre) / error))
 
 
 def sign_flip_p(log_ratios: Sequence[float]) -> float:
@@ -169,23 +177,35 @@ def blocks_needed(log_ratios: Sequence[float], margin: float, family: int = 1) -
     if not more.size:
         return n + 1
     errors = spread / np.sqrt(more)
-    to_fit = t.ppf(1 - ALPHA / 2, more - 1) * errors <= math.log1p(margin) - abs(centre)
-    to_exclude = t.ppf(1 - ALPHA / 2 / family, more - 1) * errors < abs(centre)
+    to_fit = _factors_by_blocks(1)[more] * errors <= math.log1p(margin) - abs(centre)
+    to_exclude = _factors_by_blocks(family)[more] * errors < abs(centre)
     enough = more[to_fit | to_exclude]
     return int(enough[0]) if enough.size else MOST_BLOCKS
+
+
+@cache
+def _factors_by_blocks(family: int) -> NDArray[np.float64]:
+    """Half of an interval in standard errors, at 5 % / *family*; the index is the blocks."""
+    blocks = np.arange(MOST_BLOCKS + 1)
+    return np.asarray(t.ppf(1 - ALPHA / 2 / family, np.maximum(blocks - 1, 1)))
 
 
 def detectable(log_ratios: Sequence[float]) -> float:
     """The smallest effect, as a share (0.05 is 5 %), that so many blocks with such a spread would
     have found four times in five. Raises ValueError for less than two blocks."""
     _, error = _centre_and_error(log_ratios)
-    freedom = len(log_ratios) - 1
-    limit = float(t.ppf(1 - ALPHA / 2, freedom))
+    return math.expm1(_detectable_errors(len(log_ratios) - 1) * error)
+
+
+@cache
+def _detectable_errors(freedom: int) -> float:
+    """How many standard errors an effect must be for Student's test to find it with POWER."""
+    limit = _students_factor(freedom + 1)
 
     def missing(shift: float) -> float:
         return float(nct.sf(limit, freedom, shift)) - POWER
 
-    return math.expm1(float(brentq(missing, 0.0, 20 * limit)) * error)
+    return float(brentq(missing, 0.0, 20 * limit))
 
 
 def _centre_and_error(log_ratios: Sequence[float]) -> tuple[float, float]:
