@@ -177,7 +177,11 @@ def _plan(
         capacity_rps=None,
         conditions=_conditions(experiment),
         servers={
-            name: asdict(server)
+            name: {
+                "command": server.command(),
+                "speaks": server.speaks,
+                "keep-alive": server.keep_alive,
+            }
             for name, server in arms.SERVERS.items()
             if name in {arm.server for arm in experiment.arms}
         },

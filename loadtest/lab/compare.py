@@ -7,6 +7,7 @@ what a person sees meanwhile, and which exit code the end has.
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -21,6 +22,7 @@ from loadtest.lab import schedule
 from loadtest.lab.experiment import ArmSpec, Experiment, Load, share
 from loadtest.lab.results import Run
 from loadtest.lab.trial import METRICS, Metric, Trial, Void
+from loadtest.lab.verdict import SETTLED
 from stack.progress import Progress
 
 # The rule that voids a trial which did not come to its figures at all.
@@ -79,7 +81,7 @@ class Runner:
         self._gates = gates
         self._progress = progress
         self._pace = _Pace()
-        self._place = ""
+        self._where = self._what = ""
 
     def run(self) -> None:
         """Return when every trial is there or was void three times. Raises CannotGoOn."""
@@ -99,7 +101,7 @@ class Runner:
             return experiment
         capacity = self._run.plan.capacity_rps
         if capacity is None:
-            self._place = f"capacity of {experiment.baseline}"
+            self._where, self._what = "capacity", experiment.baseline
             try:
                 capacity = self._bench.capacity(
                     experiment.arm(experiment.baseline), shares[0], self._say
@@ -198,18 +200,21 @@ class Runner:
     def _begin(self, experiment: Experiment, block: int, what: str) -> None:
         left = schedule.seconds_left(experiment, self._run.plan.blocks, self._run.trials)
         self._pace.left(left)
-        self._place = f"block {block}/{self._run.plan.blocks} · {what}"
+        self._where, self._what = f"block {block}/{self._run.plan.blocks}", what
         self._say("starting")
 
     def _say(self, text: str) -> None:
-        parts = [self._place, text]
+        parts = [self._where]
         if (left := self._pace.seconds_left()) is not None:
             parts.append(f"{duration(left)} left")
         voided = sum(not trial.good_for(self._primary.name) for trial in self._run.trials)
-        parts.append(f"{voided} void")
-        # In a narrow terminal a line that is too long would not be replaced but pile up.
-        columns = shutil.get_terminal_size().columns
-        self._progress.detail(" · ".join(parts)[: max(20, columns - 6)])
+        if voided:
+            parts.append(f"{voided} void")
+        line = " · ".join([*parts, self._what, text])
+        if sys.stdout.isatty():
+            # A line that is too long would not be replaced by the next one but pile up.
+            line = line[: max(20, shutil.get_terminal_size().columns - 6)]
+        self._progress.detail(line)
 
     def _tell(self, trial: Trial, voids: Sequence[Void]) -> None:
         for void in voids:
@@ -336,7 +341,12 @@ def show(verdict: Mapping[str, Any], console: Console) -> None:
     console.print(table(verdict))
     console.print(f"\n{verdict['answer']}", markup=False, soft_wrap=True)
     for arm, one in verdict["expectations"].items():
-        word = "as declared" if one["met"] else f"NOT as declared, which was {one['declared']}"
+        if one["met"]:
+            word = "as declared"
+        elif one["found"] in SETTLED:
+            word = f"NOT as declared, which was {one['declared']}"
+        else:
+            word = f"not decided; declared was {one['declared']}"
         console.print(f"{arm}: {one['found']}, {word}", markup=False)
     if verdict["voided"]:
         console.print(f"{verdict['voided']} trials were void.", markup=False)
