@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from scipy.stats import trim_mean
 
-from loadtest.lab import arms, counters, eagain, load
+from loadtest.lab import arms, counters, eagain, load, reloading
 from loadtest.lab.arms import RunningArm, Runtime
 from loadtest.lab.compare import Say, TrialFailed
 from loadtest.lab.estimate import TRIM
@@ -27,6 +27,7 @@ from loadtest.lab.experiment import ArmSpec, Experiment, Load
 from loadtest.lab.load import LoadError, LoadResult, Target
 from loadtest.lab.machine import Watch
 from loadtest.lab.plan import MEASURING
+from loadtest.lab.reloading import Reload
 from loadtest.lab.schedule import Visit
 from loadtest.lab.trial import Evidence, Trial
 from stack.errors import StackError
@@ -39,6 +40,8 @@ CAPACITY_USERS = 16
 CAPACITY_S = 3.0
 
 EAGAIN_REQUESTS = 300
+
+PERCENTS = (50, 95, 99)
 
 
 class Machine:
@@ -139,49 +142,52 @@ class Machine:
     def _service(self, running: RunningArm, under: Load, seed: int, say: Say) -> Trial:
         before = _Counted(running)
         watch = _Watching(say, under.name)
-        target = _target(running, under)
         with _telling():
-            if under.kind == "closed":
-                result = load.closed(
-                    target,
-                    users=under.users,
-                    seconds=None if under.requests else under.seconds,
-                    requests=under.requests,
-                    warm_s=WARM_S,
+            if under.kind == "reload":
+                reloaded = reloading.reload(
+                    running,
+                    _target(running, under),
+                    how="chain" if under.how == "chain" else "full",
+                    rate=_rate(under),
                     seed=seed,
                     folder=self._folder,
                     progress=watch,
                 )
+                seen = watch.watch.seen()
+                trial = _reload_trial(running, under, reloaded, before, _Counted(running))
             else:
-                if not isinstance(under.rate, float):
-                    raise TypeError(f"{under.name}: the rate {under.rate!r} was never worked out")
-                result = load.open_loop(
-                    target,
-                    rate=under.rate,
-                    seconds=under.seconds,
-                    warm_s=WARM_S,
-                    seed=seed,
-                    folder=self._folder,
-                    progress=watch,
-                )
-            seen = watch.watch.seen()
-            now = _Counted(running)
-        trial = _trial(running, under, result, before, now)
-        trial.figures["rps"] = result.response.count / result.seconds
-        for percent in (50, 95, 99):
-            trial.figures[f"p{percent}_ms"] = result.response.percentile(percent)
-        evidence = trial.evidence
-        evidence.stolen, evidence.pressure = seen.stolen, seen.pressure
-        evidence.slots = running.slots
-        evidence.holds_s = holds_s(under.path)
-        if under.kind == "closed":
-            evidence.mean_response_s = result.response.mean_ms / 1000
-        else:
-            evidence.intended, evidence.dropped = result.intended, result.dropped
-            evidence.lag_p50_ms = result.lag.percentile(50)
-            evidence.lag_p99_ms = result.lag.percentile(99)
-            evidence.response_p50_ms = result.response.percentile(50)
+                result = self._loaded(running, under, seed, watch)
+                seen = watch.watch.seen()
+                trial = _trial(running, under, result, before, _Counted(running))
+                trial.figures["rps"] = result.response.count / result.seconds
+                trial.evidence.slots = running.slots
+                trial.evidence.holds_s = holds_s(under.path)
+                _add_schedule(trial, under, result)
+        trial.evidence.stolen, trial.evidence.pressure = seen.stolen, seen.pressure
         return trial
+
+    def _loaded(self, running: RunningArm, under: Load, seed: int, watch: _Watching) -> LoadResult:
+        target = _target(running, under)
+        if under.kind == "closed":
+            return load.closed(
+                target,
+                users=under.users,
+                seconds=None if under.requests else under.seconds,
+                requests=under.requests,
+                warm_s=WARM_S,
+                seed=seed,
+                folder=self._folder,
+                progress=watch,
+            )
+        return load.open_loop(
+            target,
+            rate=_rate(under),
+            seconds=under.seconds,
+            warm_s=WARM_S,
+            seed=seed,
+            folder=self._folder,
+            progress=watch,
+        )
 
     # ── Arms ────────────────────────────────────────────────────────────────────────────────────
 
@@ -232,15 +238,14 @@ class _Counted:
 def _trial(
     arm: RunningArm, under: Load, result: LoadResult, before: _Counted, after: _Counted
 ) -> Trial:
-    """What every kind of load gives."""
+    """What every load gives that leaves the arm's processes as they are."""
+    trial = _answered(arm, under, result, before)
     sent = result.sent or 1
     used = result.used
     figures = {f"cpu_us_{service}": ns / 1000 / sent for service, ns in used.cpu_ns.items()}
     figures["cpu_us"] = sum(figures.values())
     figures["wakeups"] = used.voluntary["app"] / sent
     figures["preemptions"] = used.involuntary["app"] / sent
-    for percent in (50, 95, 99):
-        figures[f"service_p{percent}_ms"] = result.service.percentile(percent)
     figures["failed"] = result.errors + result.wrong
     served = after.served - before.served
     if served:
@@ -249,6 +254,35 @@ def _trial(
         figures["balance"] = counters.balance(before.by_worker, after.by_worker)
     memory = counters.memory(arm.pids()["app"])
     figures["pss_mb"], figures["uss_mb"] = memory.pss_bytes / 1e6, memory.uss_bytes / 1e6
+    trial.figures |= figures
+    trial.evidence.errors, trial.evidence.wrong = result.errors, result.wrong
+    trial.evidence.served = served - result.earlier
+    return trial
+
+
+def _reload_trial(
+    arm: RunningArm, under: Load, reloaded: Reload, before: _Counted, after: _Counted
+) -> Trial:
+    """What a reload gives. Its failures are its result, so no gate gets them as evidence."""
+    result = reloaded.load
+    trial = _answered(arm, under, result, before)
+    _add_schedule(trial, under, result)
+    trial.figures |= {
+        "reload_s": reloaded.reload_s,
+        "stall_ms": reloaded.stall_ms,
+        "failed": reloaded.failed,
+    }
+    trial.evidence.dropped = None
+    if not reloaded.failed:
+        trial.evidence.served = after.served - before.served - result.earlier
+    if reloaded.kept:
+        pids = ", ".join(map(str, reloaded.kept))
+        trial.evidence.wrong_options.append(f"{reloaded.how} reload: not replaced were {pids}")
+    return trial
+
+
+def _answered(arm: RunningArm, under: Load, result: LoadResult, before: _Counted) -> Trial:
+    """What every load gives."""
     return Trial(
         block=0,
         arm=arm.spec.name,
@@ -257,13 +291,12 @@ def _trial(
         began=before.at,
         seconds=result.seconds,
         requests=result.done,
-        figures=figures,
+        figures={
+            f"service_p{percent}_ms": result.service.percentile(percent) for percent in PERCENTS
+        },
         evidence=Evidence(
-            errors=result.errors,
-            wrong=result.wrong,
             sent=result.sent,
             done=result.done,
-            served=served - result.earlier,
             seconds=result.seconds,
             users=result.users,
             generator_cpu=result.generator_cpu,
@@ -272,6 +305,27 @@ def _trial(
         histograms={"response": result.response.encode(), "service": result.service.encode()},
         options=dict(arm.options),
     )
+
+
+def _add_schedule(trial: Trial, under: Load, result: LoadResult) -> None:
+    """When requests were to be sent, and when they were."""
+    for percent in PERCENTS:
+        trial.figures[f"p{percent}_ms"] = result.response.percentile(percent)
+    evidence = trial.evidence
+    if under.kind == "closed":
+        evidence.mean_response_s = result.response.mean_ms / 1000
+        return
+    # In the open loop this is the most that may be in flight, which Little's law is not about.
+    evidence.users = None
+    evidence.intended, evidence.dropped = result.intended, result.dropped
+    evidence.lag_p50_ms, evidence.lag_p99_ms = (result.lag.percentile(p) for p in (50, 99))
+    evidence.response_p50_ms = result.response.percentile(50)
+
+
+def _rate(under: Load) -> float:
+    if isinstance(under.rate, float):
+        return under.rate
+    raise TypeError(f"{under.name}: the rate {under.rate!r} was never worked out")
 
 
 def holds_s(path: str) -> float | None:

@@ -1,4 +1,4 @@
-"""A wrong experiment is refused before anything starts: its line, what is wrong, what is allowed."""
+"""A wrong experiment is refused before anything starts: its line, what is wrong, what is right."""
 
 from pathlib import Path
 
