@@ -145,7 +145,7 @@ def _peak(contention: Parameter, coherency: Parameter, most: float) -> tuple[flo
     if peak > most:
         return (
             peak,
-            f"beyond the {most:.0f} users that were tried: the law's word, not a measurement",
+            f"beyond the {most:.0f} users that were tried: extrapolated, not measured",
         )
     return peak, ""
 
