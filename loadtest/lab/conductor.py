@@ -24,11 +24,10 @@ from gevent.event import Event
 
 from loadtest.lab import counters
 from loadtest.lab.connection import Connection, NoAnswer
-from loadtest.lab.plan import MEASURING, Plan, arrivals, orders
+from loadtest.lab.plan import MEASURING, WARM_UP_SLICES, Plan, arrivals, orders
 from loadtest.lab.tally import Arm, Hopeless, Tally, WrongAnswer
 from loadtest.lab.timer import Timer
 
-WARM_UP_SLICES = 2
 # What a server does after its answer (its log, the way back to epoll) belongs to the slice, too.
 SETTLE_S = 0.002
 # Time for the first arrival's timer; without it the schedule would begin in the past.

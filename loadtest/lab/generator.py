@@ -21,7 +21,7 @@ from typing import Any
 
 import gevent
 from gevent.hub import Waiter
-from locust import User, events, task
+from locust import User, events, stats, task
 
 # recording: for what it does to Locust's own statistics, buckets of 0.1 ms instead of 1 ms.
 from loadtest import recording  # noqa: F401
@@ -75,9 +75,10 @@ def begin(environment: Any, **_: Any) -> None:
     events.test_start.add_listener(run.prepare)
     events.spawning_complete.add_listener(run.start)
     events.test_stopping.add_listener(run.stop)
-    # The default would raise KeyboardInterrupt in whichever user runs, and a shell that starts us
-    # in the background has SIGINT ignored.
-    gevent.signal_handler(signal.SIGINT, run.quit)
+    if environment.parsed_options.headless:
+        # The default would raise KeyboardInterrupt in whichever user runs, and a shell that starts
+        # us in the background has SIGINT ignored.
+        gevent.signal_handler(signal.SIGINT, run.quit)
     gevent.signal_handler(plans.FINISH_SIGNAL, run.finish)
     gevent.spawn(run.report, int(os.environ.get(plans.PARENT_VARIABLE, "0")))
 
@@ -125,7 +126,11 @@ class Run:
         new.replace(self.result)
         # Faults of the arms are in the result; Locust's exit code is about its own work.
         self.environment.process_exit_code = 0
-        if self.environment.parsed_options.headless:
+        options = self.environment.parsed_options
+        if options.csv_prefix:
+            # Locust writes its files at intervals and not once more at the end.
+            gevent.sleep(1.5 * stats.CSV_STATS_INTERVAL_SEC)
+        if options.headless:
             runner.quit()
         else:
             runner.stop()

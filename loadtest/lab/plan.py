@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 PLAN_FILE, RESULT_FILE, LOG_FILE = "load-plan.json", "load-result.json", "locust.log"
+# Of a rotation, for every arm: enough for its connections, its caches and its workers' first times.
+WARM_UP_SLICES = 2
 # Environment variables of the generator: its plan file, and the process that it ends with (by hand
 # there is none: a plan of an old run can be loaded again on Locust's page).
 PLAN_VARIABLE, PARENT_VARIABLE = "LAB_LOAD_PLAN", "LAB_LOAD_PARENT"
