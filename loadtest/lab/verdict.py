@@ -72,7 +72,7 @@ class Comparison:
             return "no ratio"
         ratio = self.found
         return (
-            f"ratio {_number(ratio.ratio)} [{_number(ratio.low)}, {_number(ratio.high)}], "
+            f"ratio {_ratio(ratio.ratio)} [{_ratio(ratio.low)}, {_ratio(ratio.high)}], "
             f"{ratio.n} blocks"
         )
 
@@ -351,11 +351,7 @@ def _answer(main: Sequence[Comparison], margin: float) -> str:
     pair = f'"{lead.arm.name}"', f'"{lead.arm.against}"'
     phrase, where = _phrase(lead.metric), f'under "{lead.load.name}"'
     if lead.word == "void":
-        text = (
-            f"No answer: {lead.why} to compare {pair[0]} with {pair[1]} in {phrase} {where}"
-            if len(lead.logs) < MIN_BLOCKS and lead.found is not None
-            else f"No answer about {pair[0]} and {pair[1]} in {phrase} {where}: {lead.why}"
-        )
+        text = f"No answer about {pair[0]} and {pair[1]} in {phrase} {where}: {lead.why}"
     else:
         ours, theirs = (
             _with_unit(median(values), lead.metric.unit)
@@ -413,15 +409,18 @@ def _with_unit(value: float, unit: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Three significant digits, four around 1, without an exponent."""
-    if value == 0:
-        return "0"
+    """As many digits as matter, never an exponent: 612, 41.0, 1.20, 0.082."""
     size = abs(value)
-    if size >= 100:
+    if size == 0 or size >= 100:
         return f"{value:,.0f}"
-    digits = 3 if 0.5 < size < 10 else 2
-    places = max(0, digits - 1 - math.floor(math.log10(size)))
-    return f"{value:.{max(places, 1)}f}"
+    if size >= 10:
+        return f"{value:.1f}"
+    return f"{value:.{2 if size >= 1 else 1 - math.floor(math.log10(size))}f}"
+
+
+def _ratio(value: float) -> str:
+    """Thousandths around 1, where they matter."""
+    return f"{value:.3f}" if 0.1 <= value < 10 else _number(value)
 
 
 def _and(parts: Sequence[str]) -> str:
