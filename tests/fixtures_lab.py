@@ -1,60 +1,119 @@
-"""Arms of the lab for tests: started once for a whole module, and gone afterwards."""
+"""A bench without servers: trials as a test wants them, and an account of what was started."""
 
 from __future__ import annotations
 
-import http.client
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from loadtest.lab.arms import RunningArm, start_all
-from loadtest.lab.experiment import ArmSpec
+from loadtest.lab import schedule
+from loadtest.lab.compare import Runner, Say, TrialFailed
+from loadtest.lab.experiment import ArmSpec, Experiment, Load, parse
+from loadtest.lab.results import Plan, Run
+from loadtest.lab.trial import Metric, Trial, Void
+from stack.progress import Progress
 
-SHAPE = {"STACK_PROCESSES": "2", "STACK_THREADS": "2"}
-MIRROR = {**SHAPE, "STACK_APP": "mirror:with_mirror()"}
-PROTECTED = "/workload/protected"
+TOML = """\
+question = "Does it?"
+primary  = { metric = "wakeups", load = "turns" }
+baseline = "off"
+canary   = "wake_1"
+[loads]
+turns = { kind = "rotation" }
+open  = { kind = "open", rate = "30%" }
+full  = { kind = "closed" }
+chain = { kind = "reload", how = "chain", rate = 100 }
+[arms]
+off = { STACK_THUNDER_LOCK = "off" }
+on  = { STACK_THUNDER_LOCK = "on" }
+"""
 
-
-@contextmanager
-def arms(specs: list[ArmSpec]) -> Iterator[dict[str, RunningArm]]:
-    """Start *specs* side by side; by name. Their apps may be in tests/foreign_app."""
-    with foreign_apps():
-        running = start_all(specs, path=PROTECTED)
-    try:
-        yield {arm.spec.name: arm for arm in running}
-    finally:
-        for arm in running:
-            arm.stop()
-
-
-@contextmanager
-def foreign_apps() -> Iterator[None]:
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent / "foreign_app")
-    try:
-        yield
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
+BAD = [Void("bad", "a test wants it so")]
 
 
-def ask(
-    arm: RunningArm,
-    path: str,
-    *,
-    method: str = "GET",
-    body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> tuple[http.client.HTTPResponse, bytes]:
-    """One request on a connection of its own."""
-    where = urlsplit(arm.address)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=20)
-    try:
-        connection.request(method, path, body, dict(headers or {}))
-        answer = connection.getresponse()
-        return answer, answer.read()
-    finally:
-        connection.close()
+class FakeBench:
+    """`log` has a line for everything that was started; `running` is how much of it runs still."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.running = 0
+        self.rates: set[float | str | None] = set()
+        # Called for each trial that is to be made; may void it or raise.
+        self.on_trial: Callable[[Trial], None] = lambda trial: None
+
+    def capacity(self, arm: ArmSpec, load: Load, say: Say) -> float:
+        self.log.append(f"capacity of {arm.name}")
+        return 1000.0
+
+    def rotate(
+        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
+    ) -> Generator[list[Trial], None, None]:
+        self.log.append(f"rotate {', '.join(load.name for load in loads)}")
+        self.running += 1
+        try:
+            for load in loads:
+                yield [self._trial(arm.name, load) for arm in experiment.arms_under(load)]
+        finally:
+            self.running -= 1
+
+    def visit(
+        self, visit: schedule.Visit, seeds: Mapping[str, int], say: Say
+    ) -> Generator[Trial, None, None]:
+        self.log.append(f"visit {visit.arm.name}: {', '.join(load.name for load in visit.loads)}")
+        self.running += 1
+        try:
+            for load in visit.loads:
+                if load.kind == "open":
+                    self.rates.add(load.rate)
+                yield self._trial(visit.arm.name, load)
+        finally:
+            self.running -= 1
+
+    def _trial(self, arm: str, load: Load) -> Trial:
+        trial = Trial(0, arm, load.name, 0, "2026-01-01T00:00:00+00:00", 1.0, 100)
+        trial.figures = {"wakeups": 1.0}
+        self.on_trial(trial)
+        return trial
+
+
+class NoGates:
+    """Voids nothing; a test may put voids by (arm, load) into `relatives`."""
+
+    def __init__(self) -> None:
+        self.relatives: dict[tuple[str, str], list[Void]] = {}
+
+    def judge(self, trial: Trial, *, primary: Metric) -> list[Void]:
+        return []
+
+    def relative(self, trials: Sequence[Trial]) -> list[list[Void]]:
+        return [self.relatives.get((trial.arm, trial.load), []) for trial in trials]
+
+
+def plan(toml: str = TOML, **changes: object) -> Plan:
+    fields: dict[str, object] = {
+        "experiment": "locks",
+        "toml": toml,
+        "file": "locks.toml",
+        "seed": 7,
+        "blocks": 2,
+        "quick": False,
+        "runtime": "local",
+        "capacity_rps": None,
+        "conditions": {},
+        "servers": {},
+        "started": "2026-01-01T00:00:00+00:00",
+        "arms": [],
+        "loads": [],
+    }
+    return Plan(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def runner(run: Run, bench: FakeBench, gates: NoGates | None = None) -> Runner:
+    experiment = parse(run.plan.toml, "locks.toml")
+    return Runner(experiment, run, bench, gates or NoGates(), Progress())
+
+
+def new_run(folder: Path, **changes: object) -> Run:
+    return Run.create(plan(**changes), folder)
+
+
+__all__ = ["BAD", "TOML", "FakeBench", "NoGates", "TrialFailed", "new_run", "plan", "runner"]

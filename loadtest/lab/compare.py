@@ -158,7 +158,9 @@ class Runner:
                     del left[0]
         except TrialFailed as error:
             self._keep(block, [_failed(name, load.name, error) for load in left])
-            self._give_up_on(name, [t for t in self._run.trials if t.arm == name])
+            alone = {load.name for load in experiment.loads if load.alone}
+            tried = [t for t in self._run.trials if t.arm == name and t.load in alone]
+            self._give_up_on(name, tried)
         expected = schedule.seconds_of_visit(visit)
         self._pace.took(time.monotonic() - began, expected, left)
 

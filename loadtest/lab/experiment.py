@@ -56,7 +56,7 @@ FIGURES: Mapping[LoadKind, tuple[str, ...]] = {
     "rotation": (*_SHARED, "eagain"),
     "open": (*_SHARED, *_ALONE),
     "closed": (*_SHARED, *_ALONE),
-    "reload": ("reload_s", "stall_ms", "failed", "p50_ms", "p95_ms", "p99_ms", *_SERVICE),
+    "reload": ("reload_s", "stall_ms", "failed"),
 }
 
 

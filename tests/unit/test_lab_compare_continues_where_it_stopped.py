@@ -1,0 +1,97 @@
+"""A run that was cut off leaves nothing running, and the same command goes on in its folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtest.lab import results
+from loadtest.lab.results import ResultsError, Run
+from loadtest.lab.trial import Trial
+from tests.fixtures_lab import FakeBench, new_run, plan, runner
+
+
+def cut_off(run: Run, after: int) -> FakeBench:
+    """Run it until *after* trials are there, and then as a Ctrl-C would end it."""
+    bench = FakeBench()
+
+    def interrupt(trial: Trial) -> None:
+        if len(run.trials) >= after:
+            raise KeyboardInterrupt
+
+    bench.on_trial = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        runner(run, bench).run()
+    return bench
+
+
+def work(trials: list[Trial]) -> list[tuple[int, str, str, int]]:
+    return [(trial.block, trial.arm, trial.load, trial.attempt) for trial in trials]
+
+
+@pytest.mark.parametrize("after", [0, 4, 5, 9, 14, 15, 17])
+def test_the_rest_is_done_in_the_order_that_was_planned(tmp_path: Path, after: int) -> None:
+    whole = new_run(tmp_path / "whole")
+    runner(whole, FakeBench()).run()
+
+    cut = new_run(tmp_path / "cut")
+    assert cut_off(cut, after).running == 0
+    again = Run.open(cut.folder)
+    assert again.plan.finished is None
+    assert len(again.trials) == after
+    bench = FakeBench()
+    runner(again, bench).run()
+    assert work(again.trials) == work(whole.trials)
+    assert "capacity of off" not in bench.log, "it was measured once"
+    assert Run.open(cut.folder).plan.finished is not None
+
+
+def test_another_seed_is_another_order(tmp_path: Path) -> None:
+    orders = set()
+    for seed in range(6):
+        run = new_run(tmp_path / str(seed), toml=f"seed = {seed + 1}\n{plan().toml}", blocks=4)
+        runner(run, FakeBench()).run()
+        orders.add(tuple(work(run.trials)))
+    assert len(orders) == 6
+
+
+def test_a_line_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    cut_off(run, 6)
+    file = run.folder / "trials.jsonl"
+    file.write_text(file.read_text() + '{"block":1,"arm":"of', encoding="utf-8")
+    again = Run.open(run.folder)
+    assert len(again.trials) == 6
+    runner(again, FakeBench()).run()
+    assert all(json.loads(line) for line in file.read_text().splitlines())
+
+
+def test_only_the_same_run_is_continued() -> None:
+    this = plan()
+    assert this.same_as(plan(seed=99, capacity_rps=5.0))
+    for change in (
+        {"toml": "# changed\n"},
+        {"blocks": 3},
+        {"quick": True},
+        {"runtime": "compose"},
+    ):
+        assert not this.same_as(plan(**change))
+
+
+def test_latest_is_the_newest_of_each_and_of_all(tmp_path: Path) -> None:
+    assert results.latest("locks", tmp_path) is None
+    assert results.newest(tmp_path) is None
+    first = new_run(tmp_path)
+    second = new_run(tmp_path)
+    assert first.folder != second.folder
+    assert results.latest("locks", tmp_path) == second.folder.resolve()
+    assert results.newest(tmp_path) == second.folder.resolve()
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="does not hold a run of the lab"):
+        Run.open(tmp_path)
+    run = new_run(tmp_path)
+    (run.folder / "trials.jsonl").write_text("{}\n")
+    with pytest.raises(ResultsError, match="holds a line that is no trial"):
+        Run.open(run.folder)
