@@ -9,34 +9,47 @@ from __future__ import annotations
 
 import http.client
 import random
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from stack import processes
+from loadtest.lab import counters
 
 SLICE = 100
+
+# What a server does after its answer (closing, back to waiting) belongs to the slice, too.
+SETTLE_S = 0.002
 
 
 class WrongAnswer(Exception):
     """An arm did not answer what it is compared by, so its cost means nothing."""
 
 
+class Turn(Protocol):
+    """Whatever takes turns."""
+
+    def measure(self) -> None:
+        """Run one slice and note what it cost. Raises WrongAnswer."""
+
+
 @dataclass
 class Arm:
     """One thing to be compared: a path of a running stack, as one client with its cookie sees it.
 
-    `services` maps nginx, app and redis to their processes; `costs` collects CPU seconds a request,
-    by service, a slice an entry.
+    `services` maps nginx, app and redis to their pids; `costs` collects CPU seconds a request, by
+    service, and `wakeups` the app's voluntary context switches a request, a slice an entry.
     """
 
     name: str
     address: str
     path: str
     expected: bytes
-    services: dict[str, list[processes.Process]]
+    services: Mapping[str, Sequence[int]]
     cookie: str = ""
     costs: dict[str, list[float]] = field(default_factory=dict)
+    wakeups: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         where = urlsplit(self.address)
@@ -55,17 +68,26 @@ class Arm:
 
     def measure(self) -> None:
         """Run one slice and note what it cost each service."""
-        before = {name: processes.cpu_seconds(who) for name, who in self.services.items()}
+        before = counters.read(self.services)
         self.run(SLICE)
-        for name, who in self.services.items():
-            self.costs[name].append((processes.cpu_seconds(who) - before[name]) / SLICE)
+        time.sleep(SETTLE_S)
+        used = counters.used(before, counters.read(self.services))
+        if used.lost:
+            raise WrongAnswer(f"{self.name}: processes {used.lost} ended under the load")
+        for service, ns in used.cpu_ns.items():
+            self.costs[service].append(ns / SLICE / 1e9)
+        self.wakeups.append(used.voluntary["app"] / SLICE)
+
+    def total(self) -> list[float]:
+        """CPU seconds a request of the whole stack, a slice an entry."""
+        return [sum(parts) for parts in zip(*self.costs.values(), strict=True)]
 
     def close(self) -> None:
         self._connection.close()
 
 
 def rotate(
-    arms: Sequence[Arm], rounds: int, order: random.Random, progress: Callable[[int], None]
+    arms: Sequence[Turn], rounds: int, order: random.Random, progress: Callable[[int], None]
 ) -> None:
     """Measure every arm once a round, in an order shuffled anew each time."""
     for number in range(rounds):
