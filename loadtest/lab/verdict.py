@@ -279,7 +279,7 @@ def _judge(comparisons: Sequence[Comparison], margin: float) -> None:
 
 
 def _too_few(one: Comparison) -> str:
-    return f"{len(one.logs)} good blocks, and at least {MIN_BLOCKS} are needed"
+    return f"{len(one.logs)} of the {MIN_BLOCKS} good blocks that are needed"
 
 
 def _word(one: Comparison, p_holm: float, margin: float, family: int) -> None:

@@ -60,7 +60,7 @@ def test_no_answer() -> None:
     found = verdict.of(experiment(), figures(fine(10, new=WIGGLE[:4])), {})
     assert found["answer"] == (
         'No answer about "new" and "base" in CPU time a request (nginx, app and Redis) under '
-        '"main": 4 good blocks, and at least 6 are needed.'
+        '"main": 4 of the 6 good blocks that are needed.'
     )
 
 

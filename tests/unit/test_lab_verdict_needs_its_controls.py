@@ -43,8 +43,8 @@ def test_with_good_controls_a_run_is_trustworthy_and_says_why() -> None:
         ({TWIN: 20 * np.asarray(WIGGLE)}, "the twin, which is the baseline once more"),
         ({CANARY: np.asarray(WIGGLE)}, "the canary, whose extra cost is known"),
         ({CANARY: -0.1 + np.asarray(WIGGLE)}, "the canary, whose extra cost is known"),
-        ({TWIN: [0.0] * 5}, "the twin cannot be judged (5 good blocks"),
-        ({CANARY: [0.1] * 5}, "the canary cannot be judged (5 good blocks"),
+        ({TWIN: [0.0] * 5}, "the twin cannot be judged (5 of the 6 good blocks"),
+        ({CANARY: [0.1] * 5}, "the canary cannot be judged (5 of the 6 good blocks"),
     ],
 )
 def test_a_control_that_fails_is_named_with_its_interval(

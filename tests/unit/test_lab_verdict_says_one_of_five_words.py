@@ -57,7 +57,7 @@ def test_inconclusive_says_how_many_blocks_would_settle_it() -> None:
 def test_void_is_less_than_six_good_blocks() -> None:
     row = judged(0.5 + WIGGLE[:5])
     assert row["verdict"] == "void"
-    assert row["why"] == "5 good blocks, and at least 6 are needed"
+    assert row["why"] == "5 of the 6 good blocks that are needed"
     assert row["ratio"] is not None, "what there is may be shown"
     assert judged(0.5 + WIGGLE[:6])["verdict"] == "slower"
     alone = judged([0.5])
