@@ -54,7 +54,9 @@ class RunningArm:
     spec: ArmSpec
     address: str
     cookie: str
-    start_s: float  # from the decision to start to the first 200 through nginx
+    # From the decision to start to the first 200 through nginx. On compose it begins with a look
+    # whether the images are up to date.
+    start_s: float
     options: dict[str, str]  # as the server itself reported them
     wrong_options: list[str]
     slots: int
@@ -86,7 +88,7 @@ class RunningArm:
         """By worker, requests that it has answered; None where the server does not say."""
         if not self.server.is_uwsgi:
             return None
-        return servers.uwsgi_by_worker(self._copy.metrics(), "uwsgi_requests_total")
+        return servers.uwsgi_by_worker(self._copy.runtime.metrics(), "uwsgi_requests_total")
 
     def redis_commands(self) -> int:
         """Commands that Redis has run, those inside scripts too; our own are left out."""
@@ -171,20 +173,20 @@ def _start(
         else LocalCopy(environ, server.program, progress)
     )
     begun = time.monotonic()
-    copy.start()
+    copy.runtime.up()
     try:
-        cookie = _cookie(spec.enter, copy.address())
+        cookie = _cookie(spec.enter, copy.runtime.address())
         if path is not None:
-            _wait_for_200(copy.address(), path, cookie)
+            _wait_for_200(copy.runtime.address(), path, cookie)
         start_s = time.monotonic() - begun
         options, wrong = _options(copy, server)
     except BaseException:
         copy.stop()
         raise
-    workers, threads = server.workers_and_threads(copy.toggles)
+    workers, threads = server.workers_and_threads(copy.runtime.toggles)
     return RunningArm(
         spec=spec,
-        address=copy.address(),
+        address=copy.runtime.address(),
         cookie=cookie,
         start_s=start_s,
         options=options,
@@ -234,18 +236,18 @@ def _workers(copy: Copy, server: Server) -> list[int]:
     main = copy.main_pids()["app"]
     if not server.is_uwsgi:
         return servers.workers_of(server, main)
-    pids = servers.uwsgi_by_worker(copy.metrics(), "uwsgi_worker_pid").values()
+    pids = servers.uwsgi_by_worker(copy.runtime.metrics(), "uwsgi_worker_pid").values()
     family = members(main)
     return sorted(copy.own_pid(pid, family) for pid in pids if pid)
 
 
 def _options(copy: Copy, server: Server) -> tuple[dict[str, str], list[str]]:
     """What the server says it runs, and where that is not what was asked."""
-    asked: Mapping[str, str] = copy.toggles
+    asked: Mapping[str, str] = copy.runtime.toggles
     if server.is_uwsgi:
-        options = servers.uwsgi_options(copy.metrics(), copy.server_log())
+        options = servers.uwsgi_options(copy.runtime.metrics(), copy.runtime.server_log())
         return options, servers.uwsgi_disagreements(asked, options)
     main = copy.main_pids()["app"]
     workers = servers.workers_of(server, main)
-    options = servers.other_options(server, main, workers, copy.server_log())
+    options = servers.other_options(server, main, workers, copy.runtime.server_log())
     return options, servers.other_disagreements(server, asked, options)

@@ -28,14 +28,10 @@ _LAB_COMPOSE = Path(__file__).resolve().parent / "compose.yml"
 
 
 class Copy(Protocol):
-    """One started copy. Every method raises StackError when it cannot do what it says."""
+    """One copy. Every method raises StackError when it cannot do what it says."""
 
     @property
-    def toggles(self) -> Mapping[str, str]: ...
-
-    def start(self) -> None: ...
-
-    def address(self) -> str: ...
+    def runtime(self) -> LocalRuntime | ComposeRuntime: ...
 
     def main_pids(self) -> dict[str, int]:
         """By service: its first process, as this machine numbers it."""
@@ -49,13 +45,11 @@ class Copy(Protocol):
     def redis_statistics(self) -> str:
         """``INFO commandstats``, as the user `monitor`: one AUTH and one INFO."""
 
-    def metrics(self) -> str: ...
+    def reload(self, how: How) -> None:
+        """Replace uWSGI's workers in that way, and return when the new ones serve."""
 
-    def server_log(self) -> str: ...
-
-    def reload(self, how: How) -> None: ...
-
-    def stop(self) -> None: ...
+    def stop(self) -> None:
+        """End it at once, and forget its data."""
 
 
 class LocalCopy:
@@ -64,36 +58,26 @@ class LocalCopy:
     def __init__(
         self, environ: Mapping[str, str], server: AppServer, progress: Progress | None
     ) -> None:
-        self._runtime = LocalRuntime(environ, progress=progress, server=server)
-
-    @property
-    def toggles(self) -> Mapping[str, str]:
-        return self._runtime.toggles
-
-    def start(self) -> None:
-        self._runtime.up()
-
-    def address(self) -> str:
-        return self._runtime.address()
+        self.runtime = LocalRuntime(environ, progress=progress, server=server)
 
     def main_pids(self) -> dict[str, int]:
-        return self._runtime.main_pids()
+        return self.runtime.main_pids()
 
     def own_pid(self, pid: int, members: list[int]) -> int:  # noqa: ARG002 - one numbering here
         return pid
 
     def nginx_status(self) -> str:
         try:
-            return probes.http_text(f"http://127.0.0.1:{self._runtime.ports()['status']}/status")
+            return probes.http_text(f"http://127.0.0.1:{self.runtime.ports()['status']}/status")
         except OSError as error:
             raise StackError(f"nginx's counters cannot be read ({error})") from error
 
     def redis_statistics(self) -> str:
         try:
-            password = (self._runtime.run_dir / "secrets" / "redis-password").read_text().strip()
+            password = (self.runtime.run_dir / "secrets" / "redis-password").read_text().strip()
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(probes.PATIENCE_S)
-                connection.connect(str(self._runtime.redis_socket()))
+                connection.connect(str(self.runtime.redis_socket()))
                 connection.sendall(f"AUTH monitor {password}\r\nINFO commandstats\r\n".encode())
                 with connection.makefile("rb") as answer:
                     if answer.readline() != b"+OK\r\n":
@@ -103,20 +87,14 @@ class LocalCopy:
         except (OSError, ValueError) as error:
             raise StackError(f"Redis' counters cannot be read ({error})") from error
 
-    def metrics(self) -> str:
-        return self._runtime.metrics()
-
-    def server_log(self) -> str:
-        return self._runtime.server_log()
-
     def reload(self, how: How) -> None:
         _run_reload(
             [os.fspath(CHECKOUT / "uwsgi" / "reload")],
-            {**self._runtime.service_environment(), **_way(how)},
+            {**self.runtime.service_environment(), **_way(how)},
         )
 
     def stop(self) -> None:
-        self._runtime.kill()
+        self.runtime.kill()
 
 
 class ComposeCopy:
@@ -124,22 +102,12 @@ class ComposeCopy:
 
     def __init__(self, environ: Mapping[str, str], progress: Progress | None) -> None:
         name = f"lab-{secrets.token_hex(4)}"
-        self._runtime = ComposeRuntime(
+        self.runtime = ComposeRuntime(
             {**environ, "STACK_NAME": name}, progress=progress, files=[_LAB_COMPOSE]
         )
 
-    @property
-    def toggles(self) -> Mapping[str, str]:
-        return self._runtime.toggles
-
-    def start(self) -> None:
-        self._runtime.up()
-
-    def address(self) -> str:
-        return self._runtime.address()
-
     def main_pids(self) -> dict[str, int]:
-        containers = self._runtime.containers()
+        containers = self.runtime.containers()
         return {name: containers[name].pid for name in ("nginx", "app", "redis")}
 
     def own_pid(self, pid: int, members: list[int]) -> int:
@@ -152,29 +120,23 @@ class ComposeCopy:
 
     def nginx_status(self) -> str:
         ask = r"exec 3<>/dev/tcp/127.0.0.1/8081; printf 'GET /status HTTP/1.0\r\n\r\n' >&3; cat <&3"
-        return self._runtime.compose("exec", "-T", "nginx", "bash", "-c", ask)
+        return self.runtime.compose("exec", "-T", "nginx", "bash", "-c", ask)
 
     def redis_statistics(self) -> str:
         ask = (
             "REDISCLI_AUTH=$(cat /secrets/redis/password) "
             "redis-cli --no-auth-warning --user monitor INFO commandstats"
         )
-        return self._runtime.compose("exec", "-T", "redis", "sh", "-c", ask)
-
-    def metrics(self) -> str:
-        return self._runtime.metrics()
-
-    def server_log(self) -> str:
-        return self._runtime.server_log()
+        return self.runtime.compose("exec", "-T", "redis", "sh", "-c", ask)
 
     def reload(self, how: How) -> None:
         way = [word for name, value in _way(how).items() for word in ("-e", f"{name}={value}")]
-        self._runtime.compose("exec", "-T", *way, "app", "/srv/uwsgi/reload", timeout_s=300)
+        self.runtime.compose("exec", "-T", *way, "app", "/srv/uwsgi/reload", timeout_s=300)
 
     def stop(self) -> None:
         # Killed first: `down` alone waits until everything has ended gracefully.
-        self._runtime.compose("kill")
-        self._runtime.down(volumes=True)
+        self.runtime.compose("kill")
+        self.runtime.down(volumes=True)
 
 
 def _way(how: How) -> dict[str, str]:

@@ -51,6 +51,7 @@ _LISTENING = re.compile(
 class Server:
     """A server by its name in experiments.
 
+    *note* is what else a reader of a comparison must know: when it loads the app, above all.
     *shape* says what becomes of processes and threads: ``as asked``, ``processes`` (a process for
     each slot) or ``threads`` (one process, a thread for each slot; ``any`` number of them for a
     server that cannot be told). *threads_option* is where its command line names its threads.
@@ -59,6 +60,7 @@ class Server:
     name: str
     program: AppServer
     keep_alive: str
+    note: str
     shape: str = "as asked"
     threads_option: str = ""
     knows: frozenset[str] = frozenset()
@@ -76,7 +78,9 @@ class Server:
         """The command line that starts it, as its executable has it."""
         text = Path(__file__).resolve().parents[2].joinpath(self.program.entrypoint).read_text()
         found = re.search(r"^exec .*(?:\n[ \t].*)*", text, re.MULTILINE)
-        return re.sub(r"\s*\\\n\s*", " ", found[0]) if found else "uwsgi --ini uwsgi/uwsgi.ini"
+        if found is None:
+            return "uwsgi --ini uwsgi/uwsgi.ini"
+        return re.sub(r"\s*\\\n\s*", " ", found[0]).removeprefix("exec ")
 
     def workers_and_threads(self, values: Mapping[str, str]) -> tuple[int, int | None]:
         """How many worker processes and threads of each these toggles ask for; None: no limit."""
@@ -103,21 +107,29 @@ def _http(name: str) -> AppServer:
 SERVERS: Mapping[str, Server] = {
     server.name: server
     for server in (
-        Server("uwsgi", UWSGI, "none: nginx's uwsgi_pass opens a connection for each request"),
+        Server(
+            "uwsgi",
+            UWSGI,
+            "none: nginx's uwsgi_pass opens a connection for each request",
+            "loads the app before the fork",
+        ),
         Server(
             "uwsgi-http",
             _http("uwsgi-http"),
-            "nginx to router yes (http-keepalive), router to workers a connection a request",
+            "nginx to router yes (30 s), router to workers a connection for each request",
+            "uwsgi.ini with http in the place of socket; the router's work counts as the app's",
         ),
         Server(
             "uwsgi-http-socket",
             _http("uwsgi-http-socket"),
-            "none: uWSGI closes after each response",
+            "none: it closes after each response",
+            "uwsgi.ini with http-socket in the place of socket",
         ),
         Server(
             "gunicorn-sync",
             _http("gunicorn-sync"),
-            "none: the sync worker closes after each response",
+            "none: it closes after each response",
+            "no threads: a process for each slot; loads the app before the fork (--preload)",
             shape="processes",
             knows=frozenset({"STACK_LAZY_APPS", "STACK_MAX_REQUESTS"}),
         ),
@@ -125,6 +137,7 @@ SERVERS: Mapping[str, Server] = {
             "gunicorn-gthread",
             _http("gunicorn-gthread"),
             "yes, 30 s",
+            "loads the app before the fork (--preload)",
             threads_option="--threads",
             knows=frozenset({"STACK_LAZY_APPS", "STACK_MAX_REQUESTS"}),
         ),
@@ -132,16 +145,24 @@ SERVERS: Mapping[str, Server] = {
             "granian",
             _http("granian"),
             "yes, 30 s, its default",
+            "loads the app in each worker: it cannot load it before",
             threads_option="--blocking-threads",
         ),
         Server(
             "waitress",
             _http("waitress"),
             "yes, 120 s, its default",
+            "no processes: one, with a thread for each slot",
             shape="threads",
             threads_option="--threads",
         ),
-        Server("flask-dev", _http("flask-dev"), "none: it closes after each response", shape="any"),
+        Server(
+            "flask-dev",
+            _http("flask-dev"),
+            "none: it closes after each response",
+            "no processes and no limit: one, with a thread for each connection",
+            shape="any",
+        ),
     )
 }
 

@@ -14,7 +14,7 @@ from loadtest.lab.experiment import ArmSpec
 from stack import local, processes
 from stack.errors import StackError
 from stack.supervisor import Supervisor
-from tests.fixtures_lab import PROTECTED, SHAPE
+from tests.fixtures_lab_arms import PROTECTED, SHAPE
 from tests.fixtures_stack import wait_for
 
 

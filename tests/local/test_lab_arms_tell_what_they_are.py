@@ -1,18 +1,19 @@
 """A running arm tells its processes, what its server has in force, and what was counted."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadtest.lab import arms as lab
 from loadtest.lab import servers
-from loadtest.lab.arms import RunningArm, Server
+from loadtest.lab.arms import RunningArm
 from loadtest.lab.experiment import ArmSpec
 from stack import processes
 from stack.errors import StackError
 from stack.local import AppServer
-from tests.fixtures_lab import PROTECTED, SHAPE, arms, ask
+from tests.fixtures_lab_arms import PROTECTED, SHAPE, arms, ask
 
 ASKED = {
     "STACK_PROCESSES": "3",
@@ -99,7 +100,7 @@ def test_a_server_that_does_something_else_is_found_out(
         script.chmod(0o755)
         model = servers.SERVERS[honest]
         program = AppServer(str(script), model.program.nginx, model.program.speaks)
-        liar = Server(name, program, model.keep_alive, threads_option=model.threads_option)
+        liar = replace(model, name=name, program=program)
         monkeypatch.setitem(servers.SERVERS, name, liar)  # type: ignore[misc]
     with arms([ArmSpec(name, SHAPE, server=name) for name in liars]) as started:
         assert started["uwsgi-liar"].wrong_options == [

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.lab.arms import SERVERS, RunningArm
 from loadtest.lab.experiment import ArmSpec
-from tests.fixtures_lab import MIRROR, PROTECTED, arms, ask
+from tests.fixtures_lab_arms import MIRROR, PROTECTED, arms, ask
 
 OTHERS = [name for name in SERVERS if name != "uwsgi"]
 
