@@ -1,18 +1,20 @@
-"""The stack's app with one cost that is known: what a comparison must find, or it finds nothing.
+"""An app with one cost that is known: what a comparison must find, or it finds nothing.
 
 STACK_APP takes these as factories. Beside the ones below any amount will do, by name:
 ``burn_<µs>()``, ``wake_<times>()``, ``hold_<MB>()``, ``wait_<ms>()``.
 
 The cost is added around the WSGI call of the very app that app.wsgi serves, so that everything
-else, logging included, is the same.
+else, logging included, is the same; or of another app, as stack_app() writes it.
 """
 
 from __future__ import annotations
 
+import importlib
+import operator
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -22,6 +24,8 @@ MEGABYTE = 1_000_000
 
 # Long enough that the kernel does put the thread to sleep, short beside any request.
 NAP_S = 20e-6
+
+_held: list[bytes] = []  # what canaries hold, for as long as the process lives
 
 _FORMS = {
     "burn": "burn_<µs> (CPU time a request)",
@@ -51,25 +55,49 @@ def wait_2() -> Flask:
     return _app("wait", 2)
 
 
-def __getattr__(name: str) -> Callable[[], Flask]:
-    found = re.fullmatch(r"([a-z]+)_([1-9][0-9]{0,5})", name)
+def stack_app(name: str, around: str | None = None) -> str:
+    """The STACK_APP that serves canary *name* of the app *around*, ``module:callable`` or
+    ``module:factory()``; None: of the stack's own.
+
+    A factory takes no argument there, so the other app is a part of its name, in hexadecimal.
+    """
+    suffix = f"_of_{around.encode().hex()}" if around else ""
+    return f"{__name__}:{name}{suffix}()"
+
+
+def __getattr__(name: str) -> Callable[[], Any]:
+    found = re.fullmatch(r"([a-z]+)_([1-9][0-9]{0,5})(?:_of_((?:[0-9a-f]{2})+))?", name)
     if found is None or found[1] not in _FORMS:
         forms = ", ".join(_FORMS.values())
         raise AttributeError(f"{__name__} has no {name!r}; its canaries are {forms}")
     kind, amount = found[1], int(found[2])
-    return lambda: _app(kind, amount)
+    target = bytes.fromhex(found[3] or "").decode()
+    return lambda: _around(_load(target), kind, amount) if target else _app(kind, amount)
 
 
 def _app(kind: str, amount: int) -> Flask:
     # Not at the top: whoever only wants to know the names does not need the app and its settings.
     from app import create_app  # noqa: PLC0415
 
-    app = create_app()
+    found: Flask = _around(create_app(), kind, amount)
+    return found
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    found = operator.attrgetter(name.removesuffix("()"))(importlib.import_module(module))
+    return found() if name.endswith("()") else found
+
+
+def _around(app: Any, kind: str, amount: int) -> Any:
+    """*app* with the cost: the same object where it is Flask's, which others may look into."""
     if kind == "hold":
         # Written to: the kernel gives no memory for pages that are only zero.
-        app.extensions["canary"] = b"\x01" * (amount * MEGABYTE)
+        _held.append(b"\x01" * (amount * MEGABYTE))
+    elif hasattr(app, "wsgi_app"):
+        app.wsgi_app = _with_cost(app.wsgi_app, kind, amount)
     else:
-        app.wsgi_app = _with_cost(app.wsgi_app, kind, amount)  # type: ignore[assignment, method-assign]
+        app = _with_cost(app, kind, amount)
     return app
 
 

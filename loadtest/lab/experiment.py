@@ -416,13 +416,8 @@ class _Checker:
             return tuple(arms)
         if len(arms) < 2:
             self._fault(("arms",), "one arm alone compares with nothing: name at least two")
-        if "STACK_APP" in base.settings:
-            self._fault(
-                ("baseline",),
-                f"baseline = {baseline!r}: the canary is the stack's own app with a known cost, "
-                "so the baseline must serve that app",
-            )
-        costly = {**base.settings, "STACK_APP": f"{canaries.__name__}:{canary}()"}
+        served = canaries.stack_app(canary, base.settings.get("STACK_APP"))
+        costly = {**base.settings, "STACK_APP": served}
         return (
             *arms,
             replace(base, name=f"{baseline} (twin)", against=baseline, role="twin"),

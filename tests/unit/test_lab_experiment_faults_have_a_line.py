@@ -140,12 +140,6 @@ def test_one_arm_alone_is_no_comparison() -> None:
         parse(lonely, "lonely.toml")
 
 
-def test_a_baseline_with_an_app_of_its_own_cannot_have_our_canary() -> None:
-    with pytest.raises(ExperimentError) as error:
-        parse(GOOD.replace('"off"\ncanary', '"gunicorn"\ncanary'), "x.toml")
-    assert "line 4: baseline = 'gunicorn': the canary is the stack's own app" in str(error.value)
-
-
 def test_shares_of_two_capacities_are_refused() -> None:
     two = GOOD.replace("rate = 100", 'rate = "10%", path = "/workload/bare"')
     with pytest.raises(ExperimentError, match="shares of one capacity need one path"):
