@@ -16,7 +16,7 @@ from pathlib import Path
 
 from loadtest.lab.report import markdown, page
 from loadtest.lab.report.data import ReportError, Run
-from loadtest.lab.report.pictures import draw, svg
+from loadtest.lab.report.pictures import draw
 
 __all__ = ["ReportError", "write"]
 
@@ -35,9 +35,7 @@ def write(folder: Path) -> Path:
         old.unlink()
     files = {picture.name: f"pictures/{picture.name}.svg" for picture in pictures}
     for picture in pictures:
-        (folder / files[picture.name]).write_text(
-            svg.alone(picture.raw, picture.name, picture.alt), encoding="utf-8"
-        )
+        (folder / files[picture.name]).write_text(picture.alone(), encoding="utf-8")
     shown = {p.name: files[p.name] for p in pictures if not p.section}
     (folder / "report.md").write_text(markdown.render(run, pictures, shown), encoding="utf-8")
     path = folder / "report.html"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from loadtest.lab.report import tables, words
 from loadtest.lab.report.data import Run
-from loadtest.lab.report.pictures import draw, svg
+from loadtest.lab.report.pictures import draw
 from loadtest.lab.report.pictures.style import Picture
 from loadtest.lab.report.tables import Table
 
@@ -55,7 +55,7 @@ def render(run: Run, pictures: Sequence[Picture], files: Mapping[str, str]) -> s
             parts += [
                 f"Ratio of each arm to the arm it is compared with, {words.axis(one.metric)};"
                 f" 95 % intervals over n blocks, each a fresh start; equivalent: inside"
-                f" ±{run.margin:.0%}.",
+                f" ±{100 * run.margin:.0f} %.",
                 "",
             ]
         parts += [_table(_picked(tables.comparisons(arms)))]
@@ -100,7 +100,7 @@ def publish(folder: Path, target: Path) -> Path:
     pictures = draw(run)
     files = {}
     for picture in pictures:
-        content = without_machine(svg.alone(picture.raw, picture.name, picture.alt))
+        content = without_machine(picture.alone())
         if picture.section or len(content.encode()) > MOST_BYTES:
             continue
         files[picture.name] = f"{stem}-{picture.name}.svg"

@@ -13,7 +13,6 @@ from markupsafe import Markup
 
 from loadtest.lab.report import tables, words
 from loadtest.lab.report.data import Run
-from loadtest.lab.report.pictures import svg
 from loadtest.lab.report.pictures.style import Picture
 
 _HERE = Path(__file__).parent
@@ -51,9 +50,8 @@ def render(run: Run, pictures: Sequence[Picture]) -> str:
             for section, title in SECTIONS.items()
             if any(picture.section == section for picture in pictures)
         ],
-        primary=tables.comparisons(run.primary),
+        primary=tables.primary(run.primary),
         comparisons=tables.comparisons(run.comparisons),
-        others=len(run.comparisons) - len(run.primary),
         medians=tables.medians(run),
         tallies=tables.tallies(run),
         claims=tables.claims(run),
@@ -71,7 +69,7 @@ def render(run: Run, pictures: Sequence[Picture]) -> str:
 
 def _inline(picture: Picture) -> Markup:
     """Written by ElementTree, which escapes what it writes."""
-    return Markup(svg.inline(picture.raw, picture.name, picture.alt))  # noqa: S704
+    return Markup(picture.inline())  # noqa: S704
 
 
 def _link(text: str) -> Markup:

@@ -25,6 +25,18 @@ COMPARISONS = (
 )
 
 
+# What conditions are called, where their key does not say it.
+NAMES = {
+    "capacity_rps": "capacity of the baseline, requests a second",
+    "memory_bytes": "memory",
+    "virtual": "virtual machine",
+    "load_average": "load average at the start",
+    "stolen_since_boot": "CPU time stolen since boot",
+    "pressure_avg10": "time that tasks waited for a CPU, last 10 s before the start",
+    "quick": "quick run",
+}
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of text under a heading. `numbers` are the columns that are set flush right."""
@@ -56,10 +68,33 @@ def comparisons(rows: Sequence[Comparison]) -> Table:
     return Table(COMPARISONS, [comparison(row) for row in rows], frozenset({4, 5, 6, 7, 8, 9}))
 
 
+def primary(rows: Sequence[Comparison]) -> Table:
+    """Without the load and the metric, which are the same in every row."""
+    return without(comparisons(rows), "load", "metric")
+
+
+def without(table: Table, *names: str) -> Table:
+    """The table without the columns of these names."""
+    kept = [index for index, name in enumerate(table.head) if name not in names]
+    return Table(
+        [table.head[index] for index in kept],
+        [[row[index] for index in kept] for row in table.rows],
+        frozenset(new for new, old in enumerate(kept) if old in table.numbers),
+    )
+
+
 def voids(run: Run) -> Table:
     """Each void of each trial: by rule, then by time."""
     found = [
-        (void.rule, str(trial.block), trial.arm, trial.load, trial.began, void.spoils, void.reason)
+        (
+            void.rule,
+            str(trial.block),
+            trial.arm,
+            trial.load,
+            words.moment(trial.began),
+            void.spoils,
+            void.reason,
+        )
         for trial in run.trials
         for void in trial.voids
     ]
@@ -118,12 +153,13 @@ def claims(run: Run) -> Table | None:
     if not rows:
         return None
     return Table(
-        ("claim", "source", "measured", "ratio", "95 % interval", "n", "outcome", "why"),
+        ("claim", "source", "claimed", "measured", "ratio", "95 % interval", "n", "outcome", "why"),
         [
             (
                 str(row.get("says") or row.get("claim") or ""),
                 str(row.get("source") or ""),
-                _said(row.get("measured")),
+                _said(row.get("claimed")),
+                _said(row.get("measured") or None),
                 words.ratio(row.get("ratio")),
                 f"[{words.ratio(row['low'])}, {words.ratio(row['high'])}]"
                 if row.get("low") is not None and row.get("high") is not None
@@ -134,7 +170,7 @@ def claims(run: Run) -> Table | None:
             )
             for row in rows
         ],
-        frozenset({3, 4, 5}),
+        frozenset({4, 5, 6}),
     )
 
 
@@ -211,8 +247,15 @@ def conditions(run: Run) -> Table:
     found: list[tuple[str, str]] = []
     for key in ("started", "finished", "runtime", "blocks", "quick", "seed", "capacity_rps"):
         if plan.get(key) is not None:
-            found.append((key.replace("_", " "), _said(plan[key])))
-    found += [(key.replace("_", " "), _said(value)) for key, value in _flat(plan.get("conditions"))]
+            said = words.moment(plan[key]) if key in ("started", "finished") else _said(plan[key])
+            found.append((NAMES.get(key, key), said))
+    for key, value in _flat(plan.get("conditions")):
+        said = _said(value)
+        if key == "memory_bytes":
+            said = f"{float(value) / 2**30:.1f} GiB"
+        elif key in ("stolen_since_boot", "pressure_avg10"):
+            said = f"{float(value):.1%}"
+        found.append((NAMES.get(key, key.replace("_", " ")), said))
     return Table(("condition", "value"), found)
 
 
@@ -222,7 +265,7 @@ def servers(run: Run) -> Table | None:
 
 
 def command(run: Run) -> str:
-    """What repeats the run, in the same order of arms and with the same arrivals."""
+    """What repeats the run; the seed, which gives the same orders and arrivals, is the file's."""
     parts = ["make compare", f"EXPERIMENT={run.experiment}"]
     if run.plan.get("blocks"):
         parts.append(f"BLOCKS={run.plan['blocks']}")
@@ -230,8 +273,6 @@ def command(run: Run) -> str:
         parts.append("QUICK=1")
     if run.plan.get("runtime"):
         parts.append(f"RUNTIME={run.plan['runtime']}")
-    if run.plan.get("seed") is not None:
-        parts.append(f"SEED={run.plan['seed']}")
     return " ".join(parts)
 
 

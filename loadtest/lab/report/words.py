@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from loadtest.lab.report.data import Comparison
 from loadtest.lab.trial import METRICS
 
@@ -9,8 +11,6 @@ from loadtest.lab.trial import METRICS
 SIGNS = {
     "faster": "▲",
     "slower": "▼",
-    "less": "▲",
-    "more": "▼",
     "equivalent": "≈",
     "inconclusive": "?",
     "void": "✕",
@@ -61,6 +61,15 @@ def verdict(one: Comparison) -> str:
     if one.verdict == "inconclusive" and one.blocks_needed:
         text += f" ({one.blocks_needed} blocks would settle it)"
     return text
+
+
+def moment(text: object) -> str:
+    """2026-11-21 08:00:05 UTC, of ISO 8601; anything else stays as it is."""
+    try:
+        found = datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return str(text)
+    return f"{found:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def with_unit(value: float | None, unit: str) -> str:

@@ -13,13 +13,13 @@ from loadtest.lab.report.data import Run
 from loadtest.lab.report.pictures import style
 from loadtest.lab.report.pictures.svg import INK, write
 
-WIDTH = 440
-_LEFT, _RIGHT = 12, 84
+WIDTH = 400
+_LEFT, _RIGHT = 8, 70
 # In the order of a request's way. The hatch says what the colour says.
 SERVICES = (
     ("nginx", style.BLUE, ""),
-    ("app", style.VERMILLION, "///"),
-    ("redis", style.GREEN, "\\\\\\"),
+    ("app", style.VERMILLION, "//"),
+    ("redis", style.GREEN, "\\\\"),
 )
 
 
@@ -47,7 +47,7 @@ def draw(run: Run) -> list[style.Picture]:
                     + ", ".join(f"{service} {words.number(us)}" for service, us in parts.items())
                     for arm, parts in costs.items()
                 ),
-                raw=write(_figure(load, costs)),
+                raw=write(_figure(costs)),
                 width=WIDTH,
                 section="" if not found else "cost",
             )
@@ -55,14 +55,13 @@ def draw(run: Run) -> list[style.Picture]:
     return found
 
 
-def _figure(load: str, costs: Mapping[str, Mapping[str, float]]) -> Figure:
+def _figure(costs: Mapping[str, Mapping[str, float]]) -> Figure:
     with style.settings():
         names = {arm: style.wrapped(arm, WIDTH - 2 * _LEFT) for arm in costs}
-        heading = style.wrapped(f"CPU time a request, {load}", WIDTH - 2 * _LEFT, 13)
-        top = 38 + 18 * len(heading)
+        top = 34
         body = sum(16 * len(lines) + 26 for lines in names.values())
         total = top + body + 48
-        figure = style.new(WIDTH, total, layout=None)
+        figure = style.new(WIDTH, total)
         axes = figure.add_axes(
             (
                 _LEFT / WIDTH,
@@ -91,7 +90,7 @@ def _figure(load: str, costs: Mapping[str, Mapping[str, float]]) -> Figure:
                 )
                 left += parts[service]
             axes.text(
-                1 - 8 / WIDTH,
+                1 - 4 / WIDTH,
                 y + 9,
                 words.with_unit(left, "µs"),
                 transform=across,
@@ -105,16 +104,14 @@ def _figure(load: str, costs: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.locator_params(axis="x", nbins=6)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("CPU time a request, µs")
-        for number, line in enumerate(heading):
-            figure.text(_LEFT / WIDTH, 1 - (18 + 18 * number) / total, line, size=13, weight="bold")
         figure.legend(
             handles=[
-                Patch(facecolor=colour, edgecolor=INK, hatch=hatch * 2, lw=0.7, label=service)
+                Patch(facecolor=colour, edgecolor=INK, hatch=hatch, lw=0.7, label=service)
                 for service, colour, hatch in SERVICES
             ],
             ncols=3,
             loc="upper left",
-            bbox_to_anchor=(0, 1 - (8 + 18 * len(heading)) / total),
+            bbox_to_anchor=(0, 1 - 4 / total),
             borderaxespad=0.3,
             handlelength=2.4,
         )

@@ -13,17 +13,21 @@ from loadtest.lab.report.data import Comparison, Run
 from loadtest.lab.report.pictures import style
 from loadtest.lab.report.pictures.svg import INK, PAPER, SHADE, write
 
-WIDTH = 440
-_LEFT, _RIGHT = 12, 146  # beside the axis: nothing, and the numbers
+WIDTH = 400
+_LEFT, _RIGHT = 8, 144  # beside the axis: nothing, and the numbers
 _LINE, _GRAPH, _GAP = 16, 22, 8
+_HEADLINES = ("cpu_us", "rps", "p99_ms", "pss_mb", "start_s", "stall_ms")
 
 
 def draw(run: Run) -> list[style.Picture]:
-    """A picture for each metric and load that was compared, the primary one first."""
-    found = []
-    for index, (metric, load, rows) in enumerate(run.panels()):
-        if any(row.drawn for row in rows):
-            found.append(_picture(run, metric, load, rows, index))
+    """The primary comparison; then its metric under the other loads, the other metrics under its
+    load, and what people look at first under all of them. The table holds the rest."""
+    found: list[style.Picture] = []
+    main = run.primary[0] if run.primary else None
+    for metric, load, rows in run.panels():
+        near = main is not None and (metric == main.metric or load == main.load)
+        if (near or metric in _HEADLINES) and any(row.drawn for row in rows):
+            found.append(_picture(run, metric, load, rows, len(found)))
     return found
 
 
@@ -34,8 +38,8 @@ def _picture(run: Run, metric: str, load: str, rows: list[Comparison], index: in
     caption = (
         f"Each mark is the ratio of an arm to its baseline ({run.baseline} unless the row names"
         f" another), the line through it the 95 % interval over blocks. The shaded band is"
-        f" ±{run.margin:.0%}: an interval inside it is called equivalent, one on a side of 1 is"
-        f" a difference, and a hollow mark is not decided."
+        f" ±{100 * run.margin:.0f} %: an interval inside it is called equivalent, one that leaves"
+        f" out 1 a difference, and a hollow mark is not decided."
     )
     if controls:
         caption += (
@@ -48,7 +52,7 @@ def _picture(run: Run, metric: str, load: str, rows: list[Comparison], index: in
         title=title if not primary else f"Primary figure: {title}",
         caption=caption,
         alt=f"Ratios of {title}: " + "; ".join(_say(row) for row in rows),
-        raw=write(_figure(run, title, metric, rows)),
+        raw=write(_figure(run, metric, rows)),
         width=WIDTH,
         section="" if primary else "ratios",
     )
@@ -64,20 +68,19 @@ def _label(run: Run, row: Comparison) -> str:
     return f"{role}{row.arm}{against}"
 
 
-def _figure(run: Run, title: str, metric: str, rows: Sequence[Comparison]) -> Figure:
+def _figure(run: Run, metric: str, rows: Sequence[Comparison]) -> Figure:
     with style.settings():
         arms = [row for row in rows if row.role == "arm"]
         controls = [row for row in rows if row.role != "arm"]
-        heading = style.wrapped(title, WIDTH - 2 * _LEFT, 13)
-        names = {id(row): style.wrapped(_label(run, row), WIDTH - _LEFT - 128) for row in rows}
+        names = {id(row): style.wrapped(_label(run, row), WIDTH - _LEFT - 118) for row in rows}
         heights = {id(row): _LINE * len(names[id(row)]) + _GRAPH + _GAP for row in rows}
-        top = 10 + 18 * len(heading)
+        top = 6
         separator = 30 if arms and controls else 0
         body = sum(heights.values()) + separator
         label = style.wrapped(_axis_label(run, metric, rows), WIDTH - 2 * _LEFT, 12)
         total = top + body + 34 + 16 * len(label)
 
-        figure = style.new(WIDTH, total, layout=None)
+        figure = style.new(WIDTH, total)
         axes = figure.add_axes(
             (
                 _LEFT / WIDTH,
@@ -90,8 +93,6 @@ def _figure(run: Run, title: str, metric: str, rows: Sequence[Comparison]) -> Fi
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         _scale(axes, run, rows)
-        for number, line in enumerate(heading):
-            figure.text(_LEFT / WIDTH, 1 - (18 + 18 * number) / total, line, size=13, weight="bold")
         for number, line in enumerate(label):
             y = 1 - (top + body + 36 + 16 * number) / total
             figure.text(_LEFT / WIDTH, y, line, va="center")
@@ -158,7 +159,7 @@ def _row(axes: Axes, row: Comparison, name: Sequence[str], y: float) -> None:
             bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.5, "alpha": 0.75},
             zorder=3,
         )
-    right = 1 - 8 / WIDTH
+    right = 1 - 4 / WIDTH
     colour, marker = style.VERDICTS.get(row.verdict, (INK, "o"))
     axes.text(
         right,

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 
 from loadtest.lab.histogram import Histogram
 from loadtest.lab.report.data import Run
 from loadtest.lab.report.pictures import style
 from loadtest.lab.report.pictures.svg import INK, write
 
-WIDTH = 660
-_COLUMNS = 3
-_PANEL = 165
+_DOTS = (0, (1, 2))
+_LINES = {"response": (style.VERMILLION, "-"), "service": (style.BLUE, (0, (5, 2)))}
 # Where the curves are read off. x is 1/(1 - p), so equal steps are equally rarer requests.
-PERCENTS = (0, 20, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99)
+PERCENTS = (20, 30, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99)
 TICKS = {50.0: "50", 90.0: "90", 99.0: "99", 99.9: "99.9", 99.99: "99.99"}
 # A percentile that fewer requests than this lie beyond is one request's story.
 BEYOND = 10
@@ -42,9 +42,14 @@ def merged(run: Run, load: str) -> dict[str, dict[str, Histogram]]:
 
 
 def draw(run: Run) -> list[style.Picture]:
-    """A picture for each load whose trials kept histograms."""
+    """A picture for each load whose arrivals have a schedule, so that response and service differ.
+
+    Without one of those: of the primary load, if its trials kept histograms.
+    """
     found: list[style.Picture] = []
-    for load in run.loads:
+    kinds = {str(load.get("name")): load.get("kind") for load in run.plan.get("loads") or ()}
+    scheduled = [load for load in run.loads if kinds.get(load) in ("open", "reload")]
+    for load in scheduled or [one.load for one in run.primary[:1]]:
         arms = merged(run, load)
         if not arms:
             continue
@@ -63,7 +68,7 @@ def draw(run: Run) -> list[style.Picture]:
                 alt=f"Percentiles of latency under {load}: "
                 + "; ".join(f"{arm}: {_say(curves)}" for arm, curves in arms.items()),
                 raw=write(_figure(run, arms)),
-                width=WIDTH,
+                width=style.PANELS_WIDTH,
                 section="" if not found else "latency",
             )
         )
@@ -80,7 +85,7 @@ def _say(curves: Curves) -> str:
 def _points(curve: Histogram) -> tuple[list[float], list[float]]:
     """x = 1/(1 - p) and milliseconds, up to the last percentile that enough requests lie beyond."""
     last = 100 * (1 - BEYOND / curve.count)
-    percents = [percent for percent in PERCENTS if percent <= last] or [0, 50]
+    percents = [percent for percent in PERCENTS if percent <= last] or [20, 50]
     values = curve.percentiles(percents)
     return [100 / (100 - percent) for percent in percents], [
         max(values[percent], 1e-3) for percent in percents
@@ -89,55 +94,39 @@ def _points(curve: Histogram) -> tuple[list[float], list[float]]:
 
 def _figure(run: Run, arms: Mapping[str, Curves]) -> Figure:
     with style.settings():
-        columns = min(_COLUMNS, len(arms))
-        lines = -(-len(arms) // columns)
-        titles = [style.wrapped(arm, (WIDTH - 60) / _COLUMNS - 16, 11) for arm in arms]
-        deepest = max(map(len, titles))
-        width = WIDTH if columns == _COLUMNS else 60 + columns * (WIDTH - 60) / _COLUMNS
-        height = 60 + lines * (_PANEL + 14 * deepest)
-        figure = style.new(width, height)
-        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+        figure, panels = style.panels(
+            [style.panel_lines(arm) for arm in arms],
+            x="percentile of the requests, % (log scale of 1/(1 - p))",
+            y="latency, ms (log scale)",
+            top=24,
+        )
+        baseline = arms.get(run.baseline, {}).get("response")
         lowest, highest, furthest = 1e9, 0.0, 2.0
-        for index, axes in enumerate(grid.flat):
-            if index >= len(arms):
-                axes.set_visible(False)
-                continue
-            arm = list(arms)[index]
-            if arm != run.baseline and "response" in arms.get(run.baseline, {}):
-                x, y = _points(arms[run.baseline]["response"])
-                axes.plot(x, y, color=INK, lw=1, ls=(0, (1, 2)))
-            for name, colour, dash in (
-                ("response", style.VERMILLION, "-"),
-                ("service", style.BLUE, (0, (5, 2))),
-            ):
-                if name in arms[arm]:
-                    x, y = _points(arms[arm][name])
+        for axes, (arm, curves) in zip(panels, arms.items(), strict=True):
+            for name, (colour, dash) in _LINES.items():
+                if name in curves:
+                    x, y = _points(curves[name])
                     axes.plot(x, y, color=colour, lw=2, ls=dash)
                     lowest, highest = min(lowest, *y), max(highest, *y)
                     furthest = max(furthest, x[-1])
-            axes.set_title("\n".join(titles[index]), size=11, loc="left")
-            axes.set_xscale("log")
-            axes.set_yscale("log")
-            axes.grid()
-            axes.tick_params(labelbottom=True)
-        axes = grid[0, 0]
-        axes.set_xlim(1, furthest * 1.15)
+            if arm != run.baseline and baseline is not None:
+                axes.plot(*_points(baseline), color=INK, lw=1.3, ls=_DOTS)
         shown = [percent for percent in TICKS if 100 / (100 - percent) <= furthest * 1.15]
-        axes.set_xticks(
-            [100 / (100 - percent) for percent in shown], [TICKS[percent] for percent in shown]
-        )
-        axes.set_ylim(lowest * 0.85, highest * 1.2)
-        style.log_ticks(axes, "y", lowest * 0.85, highest * 1.2)
-        figure.supxlabel("percentile of the requests, % (log scale of 1/(1 - p))", size=12)
-        figure.supylabel("latency, ms (log scale)", size=12)
-        figure.legend(
-            handles=[
-                Line2D([], [], color=style.VERMILLION, lw=2, label="response"),
-                Line2D([], [], color=style.BLUE, lw=2, ls=(0, (5, 2)), label="service"),
-                Line2D([], [], color=INK, lw=1, ls=(0, (1, 2)), label="baseline's response"),
-            ],
-            ncols=3,
-            loc="outside upper left",
-            handlelength=3,
-        )
+        low, high = lowest * 0.85, highest * 1.2
+        for axes in panels:
+            axes.set_xscale("log")
+            axes.set_xlim(1.2, furthest * 1.15)
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.set_xticks(
+                [100 / (100 - percent) for percent in shown], [TICKS[percent] for percent in shown]
+            )
+            axes.set_yscale("log")
+            axes.set_ylim(low, high)
+            style.log_ticks(axes, "y", low, high)
+        handles = [
+            Line2D([], [], color=colour, lw=2, ls=dash, label=name)
+            for name, (colour, dash) in _LINES.items()
+        ]
+        handles.append(Line2D([], [], color=INK, lw=1.3, ls=_DOTS, label="baseline's response"))
+        figure.legend(handles=handles, ncols=3, loc="upper left", handlelength=3, borderaxespad=0.2)
         return figure

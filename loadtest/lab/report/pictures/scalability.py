@@ -14,13 +14,9 @@ from loadtest.lab.report.pictures import style
 from loadtest.lab.report.pictures.svg import INK, write
 from loadtest.lab.scalability import throughput
 
-WIDTH = 660
-_COLUMNS = 3
-_PANEL = 175
-
 
 def draw(run: Run) -> list[style.Picture]:
-    """A picture for each path with a ladder of users and an arm that a law was fitted to."""
+    """A picture for each path that has a ladder of users and an arm with a fit."""
     fitted: dict[str, list[Mapping[str, Any]]] = {}
     for row in run.scalability:
         if row.get("lambda") and row.get("rps"):
@@ -31,13 +27,13 @@ def draw(run: Run) -> list[style.Picture]:
             title=f"Throughput against users, and the law through it: {path}",
             caption=(
                 "Marks are geometric means over the blocks, the line is the universal scalability"
-                " law fitted to them: sigma is the share of the work that queues for something, kappa"
-                " what users cost each other, both with 95 % intervals. A vertical line marks the"
-                " peak, where the interval of kappa shows that there is one."
+                " law fitted to them: sigma (σ) is the share of the work that queues for something,"  # noqa: RUF001
+                " kappa (κ) what users cost each other, both with 95 % intervals. A vertical line"
+                " marks the peak, where the interval of kappa shows that there is one."
             ),
             alt="; ".join(f"{row['arm']}: {_say(row)}" for row in rows),
             raw=write(_figure(rows)),
-            width=WIDTH,
+            width=style.PANELS_WIDTH,
         )
         for index, (path, rows) in enumerate(fitted.items())
     ]
@@ -57,37 +53,27 @@ def _three(values: Sequence[float]) -> str:
 
 def _figure(rows: Sequence[Mapping[str, Any]]) -> Figure:
     with style.settings():
-        columns = min(_COLUMNS, len(rows))
-        lines = -(-len(rows) // columns)
-        room = (WIDTH - 60) / _COLUMNS - 16
-        titles = [
+        figure, panels = style.panels(
             [
-                *style.wrapped(str(row["arm"]), room, 11),
-                f"σ {_three(row['sigma'])}",  # noqa: RUF001 - the law's own letters
-                f"κ {_three(row['kappa'])}",
-            ]
-            for row in rows
-        ]
-        width = WIDTH if columns == _COLUMNS else 60 + columns * (WIDTH - 60) / _COLUMNS
-        figure = style.new(width, 30 + lines * (_PANEL + 14 * max(map(len, titles))))
-        grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        for index, axes in enumerate(grid.flat):
-            if index >= len(rows):
-                axes.set_visible(False)
-                continue
-            row = rows[index]
+                [
+                    *style.panel_lines(str(row["arm"])),
+                    f"σ {_three(row['sigma'])}",  # noqa: RUF001 - the law's own letters
+                    f"κ {_three(row['kappa'])}",
+                ]
+                for row in rows
+            ],
+            x="users at the same time",
+            y="requests a second",
+        )
+        most = 1.08 * max(float(rate) for row in rows for rate in row["rps"])
+        for axes, row in zip(panels, rows, strict=True):
             users = [float(number) for number in row["users"]]
-            curve = np.linspace(min(users), max(users), 80)
+            curve = np.linspace(min(users), max(users), 40)
             law = throughput(curve, row["lambda"][0], row["sigma"][0], row["kappa"][0])
             axes.plot(curve, law, color=style.BLUE, lw=2)
             axes.plot(users, row["rps"], "o", color=style.VERMILLION, ms=6)
             if row.get("peak_users"):
                 axes.axvline(float(row["peak_users"]), color=INK, lw=1, ls=(0, (3, 2)))
-            axes.set_title("\n".join(titles[index]), size=10.5, loc="left")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, most)
             axes.set_xlim(0, max(users) * 1.05)
-            axes.grid()
-            axes.tick_params(labelbottom=True)
-        figure.supxlabel("users at the same time", size=12)
-        figure.supylabel("requests a second", size=12)
         return figure

@@ -19,7 +19,7 @@ from loadtest.lab.report.pictures.svg import INK, write
 
 WIDTH = 660
 PROCESSES, THREADS = "STACK_PROCESSES", "STACK_THREADS"
-_DEFAULTS = {PROCESSES: "2", THREADS: "4"}
+_CHOSEN = ("rps", "cpu_us", "p99_ms", "pss_mb")
 
 Cells = dict[tuple[int, int], Comparison | None]  # (processes, threads) → None for the baseline
 
@@ -49,10 +49,12 @@ def cells(run: Run, metric: str, load: str) -> Cells:
 
 
 def draw(run: Run) -> list[style.Picture]:
-    """A picture for each compared metric, a panel a load; the primary metric first."""
+    """The primary metric, and of the others those that a choice of shape rests on; a panel a
+    load."""
     by_metric: dict[str, dict[str, Cells]] = {}
     for metric, load, _ in run.panels():
-        if found := cells(run, metric, load):
+        chosen = metric in _CHOSEN or any(one.metric == metric for one in run.primary)
+        if chosen and (found := cells(run, metric, load)):
             by_metric.setdefault(metric, {})[load] = found
     pictures: list[style.Picture] = []
     for metric, panels in by_metric.items():
@@ -61,7 +63,7 @@ def draw(run: Run) -> list[style.Picture]:
         pictures.append(
             style.Picture(
                 name="shapes" if not pictures else f"shapes-{len(pictures)}",
-                title=f"Processes × threads: {words.short(metric)}",
+                title=f"Processes × threads: {words.short(metric)}, ratio to {run.baseline}",
                 caption=(
                     f"Each cell is a shape, its number the ratio to {run.baseline} (framed)."
                     " Purple is less than the baseline, orange more. Hatched cells are not"
@@ -74,7 +76,7 @@ def draw(run: Run) -> list[style.Picture]:
                     for load, found in panels.items()
                     for place, row in sorted(found.items())
                 ),
-                raw=write(_figure(run, metric, panels)),
+                raw=write(_figure(panels)),
                 width=WIDTH,
                 section="" if not pictures else "shapes",
             )
@@ -82,12 +84,12 @@ def draw(run: Run) -> list[style.Picture]:
     return pictures
 
 
-def _figure(run: Run, metric: str, panels: Mapping[str, Cells]) -> Figure:
+def _figure(panels: Mapping[str, Cells]) -> Figure:
     with style.settings():
         columns = min(2, len(panels))
         lines = -(-len(panels) // columns)
         width = WIDTH if columns == 2 else 440
-        figure = style.new(width, 70 + lines * 290)
+        figure = style.new(width, 20 + lines * 290, layout="constrained")
         grid = figure.subplots(lines, columns, squeeze=False)
         ratios = [
             row.ratio
@@ -140,6 +142,4 @@ def _figure(run: Run, metric: str, panels: Mapping[str, Cells]) -> Figure:
             axes.set_xlabel("processes")
             axes.set_ylabel("threads in each")
             axes.set_title("\n".join(style.wrapped(load, 250)), loc="left")
-        heading = style.wrapped(f"{words.short(metric)}, ratio to {run.baseline}", width - 24, 13)
-        figure.suptitle("\n".join(heading), size=13, weight="bold", x=0.02, ha="left")
         return figure

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
+from matplotlib.patheffects import Normal, Stroke
 
 from loadtest.lab.report.data import Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import INK, write
+from loadtest.lab.report.pictures.svg import INK, PAPER, write
 from loadtest.lab.trial import Trial
 
 WIDTH = 900
@@ -21,7 +22,7 @@ _STOLEN = 110
 # Colour and hatch of a load, in the order of the file; a run with more loads repeats them.
 _LOADS = (
     (style.BLUE, ""),
-    (style.GREEN, "////"),
+    (style.GREEN, "///"),
     (style.PURPLE, "++"),
     ("#E69F00", "xxxx"),
     ("#56B4E9", "----"),
@@ -59,7 +60,7 @@ def _figure(run: Run, trials: Sequence[Trial]) -> Figure:
         lanes = {arm: max(_LANE, 14 * len(names[arm]) + 4) for arm in arms}
         body = sum(lanes.values())
         stolen = [trial for trial in trials if trial.evidence.stolen is not None]
-        figure = style.new(WIDTH, body + 110 + (_STOLEN if stolen else 0))
+        figure = style.new(WIDTH, body + 110 + (_STOLEN if stolen else 0), layout="constrained")
         start = _seconds(trials[0])
         if stolen:
             above, axes = figure.subplots(
@@ -112,8 +113,10 @@ def _figure(run: Run, trials: Sequence[Trial]) -> Figure:
             [middles[trial.arm] for trial in voided],
             "x",
             color=INK,
-            ms=9,
-            mew=2,
+            ms=10,
+            mew=2.4,
+            path_effects=[Stroke(linewidth=5, foreground=PAPER), Normal()],
+            zorder=5,
         )
         axes.set_ylim(body, 0)
         axes.set_xlim(-end * 0.005, end * 1.005 or 1)

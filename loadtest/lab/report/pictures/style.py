@@ -7,10 +7,11 @@ dash or a hatch always says the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -20,6 +21,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from loadtest.lab.report import words
+from loadtest.lab.report.pictures import svg
 from loadtest.lab.report.pictures.svg import INK, SETTINGS
 
 BLUE = "#0072B2"
@@ -35,6 +37,9 @@ DASHES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     (0, (2, 2)),
     (0, (7, 2, 2, 2)),
 )
+
+# Small multiples: how many in a row, and how wide all of them are together.
+PANELS, PANELS_WIDTH = 3, 660
 
 # Colour and marker of a verdict.
 VERDICTS = {
@@ -58,14 +63,66 @@ class Picture:
     width: int  # pixels
     section: str = ""  # pictures of a section other than the first ones are folded away
 
+    def inline(self) -> str:
+        """For a page, which gives it a heading and colours."""
+        return svg.inline(self.raw, self.name, self.alt)
+
+    def alone(self) -> str:
+        """As a file of its own."""
+        return svg.alone(self.raw, self.name, self.alt, wrapped(self.title, self.width - 24, 15))
+
 
 def settings() -> AbstractContextManager[None]:
     return mpl.rc_context(SETTINGS)
 
 
-def new(width: float, height: float, *, layout: str | None = "constrained") -> Figure:
+def new(width: float, height: float, *, layout: Literal["constrained"] | None = None) -> Figure:
     """A figure of so many CSS pixels."""
-    return Figure(figsize=(width / 72, height / 72), dpi=72, layout=layout)  # type: ignore[arg-type]
+    return Figure(figsize=(width / 72, height / 72), dpi=72, layout=layout)
+
+
+def panels(
+    titles: Sequence[Sequence[str]], *, x: str, y: str, panel: float = 130, top: float = 0
+) -> tuple[Figure, list[Axes]]:
+    """Small multiples, three in a row: an axes for each of *titles*, which are lines of text.
+
+    The places are computed and not found by a layout engine: that takes ten times as long as the
+    drawing. *panel* is an axes' height and *top* the room above all of them, in pixels. All share
+    one scale, which the caller sets with share(); so only the left ones have numbers.
+    """
+    columns = min(PANELS, len(titles))
+    rows = -(-len(titles) // columns)
+    left, gap, below, bottom = 62.0, 18.0, 34.0, 26.0
+    width = (PANELS_WIDTH - left - 8 - (PANELS - 1) * gap) / PANELS
+    above = 15.0 * max(map(len, titles)) + 6
+    whole = (
+        left + columns * (width + gap) - gap + 8,
+        top + rows * (above + panel + below) + bottom,
+    )
+    figure = new(*whole)
+    found = []
+    for index, title in enumerate(titles):
+        row, column = divmod(index, columns)
+        axes = figure.add_axes(
+            (
+                (left + column * (width + gap)) / whole[0],
+                1 - (top + (row + 1) * (above + panel) + row * below) / whole[1],
+                width / whole[0],
+                panel / whole[1],
+            )
+        )
+        axes.set_title("\n".join(title), size=11, loc="left", pad=4)
+        axes.tick_params(labelleft=column == 0)
+        axes.grid()
+        found.append(axes)
+    figure.text(0.5, 8 / whole[1], x, ha="center", va="bottom")
+    figure.text(6 / whole[0], 0.5, y, va="center", rotation="vertical")
+    return figure, found
+
+
+def panel_lines(text: str) -> list[str]:
+    """A panel's title in lines that do not reach the next panel."""
+    return wrapped(text, (PANELS_WIDTH - 62) / PANELS - 24, 11)
 
 
 def slug(text: str) -> str:

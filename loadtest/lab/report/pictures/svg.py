@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -27,6 +27,7 @@ _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 # In a page they follow its style sheet (classes); on its own a picture brings its background along.
 _ALONE = {INK: "#23272b", PAPER: "#ffffff", SHADE: "#e3e6ea"}
+TITLE_LINE = 19
 _FONT = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
@@ -55,7 +56,7 @@ SETTINGS: dict[Any, Any] = {
     "grid.color": INK,
     "grid.alpha": 0.16,
     "grid.linewidth": 0.7,
-    "hatch.linewidth": 0.9,
+    "hatch.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -96,23 +97,28 @@ def inline(raw: str, name: str, label: str) -> str:
     return _text(root)
 
 
-def alone(raw: str, name: str, label: str) -> str:
-    """A file of its own, on a light background, so that it can be read on any page."""
+def alone(raw: str, name: str, label: str, title: Sequence[str]) -> str:
+    """A file of its own, on a light background, so that it can be read on any page. The lines of
+    *title* stand above it: in a page, a heading says that."""
     root = _clean(raw, name)
     for element in root.iter():
         for attribute in ("fill", "stroke"):
             value = element.get(attribute, "")
             if value in _ALONE:
                 element.set(attribute, _ALONE[value])
-    title = ET.Element("title")
-    title.text = label
-    width, height = root.get("viewBox", "0 0 1 1").split()[2:]
-    paper = ET.Element("rect", width=width, height=height, fill=_ALONE[PAPER])
-    root.insert(0, title)
-    root.insert(1, paper)
+    width, height = (float(number) for number in root.get("viewBox", "0 0 1 1").split()[2:])
+    top = TITLE_LINE * len(title) + 10
+    box = {"width": f"{width:g}", "height": f"{height + top:g}"}
+    content = [ET.Element("title"), ET.Element("rect", box | {"y": f"{-top}", "fill": "#ffffff"})]
+    content[0].text = label
+    for number, line in enumerate(title):
+        place = {"x": "12", "y": f"{TITLE_LINE * (number + 1) - top}", "fill": _ALONE[INK]}
+        content.append(ET.Element("text", place | {"font-size": "14", "font-weight": "bold"}))
+        content[-1].text = line
+    root[:0] = content
+    root.attrib.update(box)
+    root.set("viewBox", f"0 {-top} {width:g} {height + top:g}")
     root.set("xmlns", _SVG)
-    root.set("width", width)
-    root.set("height", height)
     root.set("font-family", _FONT)
     root.set("role", "img")
     return _text(root) + "\n"

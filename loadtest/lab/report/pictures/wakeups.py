@@ -27,21 +27,29 @@ def series(run: Run, load: str) -> Series:
     Only arms of role "arm" and only lines of two points and more: the rest is nothing to follow.
     """
     figures = run.good(load, METRIC)
+    settings_of = [run.settings(str(arm.get("name"))) for arm in run.arms if is_arm(arm)]
+    shared = set.intersection(*(set(one.items()) for one in settings_of)) if settings_of else set()
     lines: dict[str, dict[int, list[float]]] = defaultdict(dict)
     for arm in run.arms:
         name = str(arm.get("name"))
         settings = run.settings(name)
         processes = settings.pop(PROCESSES, "")
-        if arm.get("role", "arm") != "arm" or not processes.isdigit() or name not in figures:
+        if not is_arm(arm) or not processes.isdigit() or name not in figures:
             continue
         others = ", ".join(
             f"{key.removeprefix('STACK_').lower().replace('_', ' ')} {value}"
             for key, value in sorted(settings.items())
+            if (key, value) not in shared
         )
         server = str(arm.get("server") or "uwsgi")
         label = ", ".join(part for part in ("" if server == "uwsgi" else server, others) if part)
         lines[label or "all else as shipped"][int(processes)] = figures[name]
     return {label: points for label, points in lines.items() if len(points) > 1}
+
+
+def is_arm(arm: Mapping[str, object]) -> bool:
+    """Whether it is none of the controls."""
+    return arm.get("role", "arm") == "arm"
 
 
 def draw(run: Run) -> list[style.Picture]:
@@ -79,7 +87,9 @@ def _figure(loads: Mapping[str, Series]) -> Figure:
         labels = list(dict.fromkeys(label for lines in loads.values() for label in lines))
         columns = min(2, len(loads))
         rows = -(-len(loads) // columns)
-        figure = style.new(WIDTH if columns == 2 else 440, 40 + 20 * len(labels) + 230 * rows)
+        figure = style.new(
+            WIDTH if columns == 2 else 440, 40 + 20 * len(labels) + 230 * rows, layout="constrained"
+        )
         grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
         every = [
             value
