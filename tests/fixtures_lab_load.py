@@ -30,6 +30,7 @@ class Server:
     answer: Callable[[str, int], Answer] = lambda path, number: (200, BODY)
     delay_s: float = 0.0
     idle_s: float | None = None  # a connection without a request is closed after so long
+    per_connection: int = 1_000_000  # answers; the last one says that it is the last
     connections: int = 0
     address: str = ""
     log: list[str] = field(default_factory=list)
@@ -77,6 +78,7 @@ def serving(server: Server) -> Iterator[Server]:
 
         def setup(self) -> None:
             server.connections += 1
+            self.left = server.per_connection
             super().setup()
 
         def do_GET(self) -> None:
@@ -86,6 +88,9 @@ def serving(server: Server) -> Iterator[Server]:
                 return
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            self.left -= 1
+            if not self.left:
+                self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(body)
 

@@ -4,7 +4,10 @@
     schedule.py     blocks, shuffled orders, what is queued again, the time it takes
     arms.py         one arm up: its address, its processes, what its server says of its options
     canary.py       the stack's app with a known cost, which an experiment must find
-    load.py         Locust in a process of its own (generator.py): rotation, open loop, closed loop
+    load.py         Locust in a process of its own: rotation, open loop, closed loop
+    plan.py         what load.py asks of it, and the schedules that a seed gives
+    generator.py    the locustfile; conductor.py tells its users when to send what, with timer.py,
+                    connection.py (one keep-alive connection), tally.py (what became of requests)
     histogram.py    latencies in µs, mergeable over blocks
     counters.py     CPU time, context switches, memory, read from outside
     eagain.py       accepts that found nothing, where perf may look

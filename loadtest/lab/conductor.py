@@ -68,7 +68,10 @@ class Conductor:
         self._epoch = time.time() - time.perf_counter()
 
     def run(self, users: int) -> dict[str, Any]:
-        """Carry out the plan with *users*; return the result as JSON has it. Raises Hopeless."""
+        """Carry out the plan with *users*; return the result as JSON has it. Raises Hopeless.
+
+        For one time only: what the arms have counted stays counted.
+        """
         self.users = users
         nice = _set_priority(self.plan.nice)
         for arm in self.arms:
@@ -76,6 +79,7 @@ class Conductor:
         self._wait_for_all()
         kinds = {"rotation": self._rotate, "open": self._open_loop, "closed": self._closed}
         found = kinds[self.plan.kind]()
+        self._timer.close()
         return {
             "users": users,
             "nice": nice,
@@ -130,7 +134,7 @@ class Conductor:
         tally = arm.tally
         tally.sent += 1
         status, body = 0, b""
-        exception: Exception | None = None
+        exception: NoAnswer | WrongAnswer | None = None
         try:
             status, body = connection.get()
         except NoAnswer as error:
@@ -141,11 +145,9 @@ class Conductor:
         intended = sent if due is None else due
         if exception is None:
             tally.done += 1
-            fault = arm.fault_in(status, body)
-            if fault is not None:
-                exception = WrongAnswer(fault)
+            exception = arm.fault_in(status, body)
         if exception is not None:
-            tally.fault(str(exception))
+            tally.fault(exception)
         tally.longest_s = max(tally.longest_s, done - intended)
         if status == 200:
             tally.wrong += exception is not None

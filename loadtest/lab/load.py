@@ -16,8 +16,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -157,7 +157,8 @@ class OpenLoop:
 
     def start(self) -> None:
         """Start Locust and return when the measured part begins. Raises LoadError."""
-        self._locust.start()
+        with self._stopped_if_it_fails():
+            self._locust.start()
 
     def finish(self) -> None:
         """Let no more requests arrive; wait() then returns soon."""
@@ -165,8 +166,17 @@ class OpenLoop:
 
     def wait(self) -> LoadResult:
         """Return the result when the last answer is there. Raises LoadError."""
-        (result,) = _results(self._locust.wait())
+        with self._stopped_if_it_fails():
+            (result,) = _results(self._locust.wait())
         return LoadResult(**result)
+
+    @contextmanager
+    def _stopped_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # Ctrl-C above all
+            self._locust.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self

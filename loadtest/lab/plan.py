@@ -51,8 +51,8 @@ class Plan:
     users: connections to every arm; in the open loop, the most requests that may be in flight.
     rounds, slice: of the rotation, a slice in requests. rate: arrivals a second. seconds, requests:
     the measured part's end, one of them. warm_s: seconds of load before it (a rotation warms up by
-    slices). patience_s: how long a request may take before it counts as unanswered. nice: priority
-    of the generator, below 0 only where the system allows.
+    slices). patience_s: how long a server may keep a request waiting before it counts as
+    unanswered. nice: priority of the generator, below 0 only where the system allows.
     """
 
     kind: Literal["rotation", "open", "closed"]

@@ -20,7 +20,15 @@ class Hopeless(Exception):
 
 
 class WrongAnswer(Exception):
-    """There is an answer, and it is not the right one. For Locust's list of failures."""
+    """There is an answer, and it is not the right one.
+
+    The text says in what; *shown* is what there was instead. Locust keeps a line for each different
+    text, and what was shown may differ every time.
+    """
+
+    def __init__(self, text: str, shown: str = "") -> None:
+        super().__init__(text)
+        self.shown = shown
 
 
 class Tally:
@@ -39,7 +47,11 @@ class Tally:
         self.seconds = self.cpu_s = 0.0  # of the clock, and of the generator
         self.faults: dict[str, int] = {}
 
-    def fault(self, text: str) -> None:
+    def fault(self, error: NoAnswer | WrongAnswer) -> None:
+        """Count what went wrong, by its text."""
+        text = str(error)
+        if isinstance(error, WrongAnswer) and error.shown:
+            text += f": {error.shown}"
         if text in self.faults or len(self.faults) < FAULTS_KEPT:
             self.faults[text] = self.faults.get(text, 0) + 1
 
@@ -96,14 +108,16 @@ class Arm:
                 "answer 200 before it is loaded (is its cookie good for this path?)"
             )
 
-    def fault_in(self, status: int, body: bytes) -> str | None:
+    def fault_in(self, status: int, body: bytes) -> WrongAnswer | None:
         """What is wrong with an answer; None when nothing is."""
         if status != 200:
-            return status_text(status)
-        if self.expect is None:
-            return None if body == self.right else f"not the first answer's body: {_start(body)}"
-        return None if self.expect in body else f"a body without the expected text: {_start(body)}"
+            return WrongAnswer(status_text(status))
+        if self.expect is None and body != self.right:
+            return WrongAnswer("not the first answer's body", _start_of(body))
+        if self.expect is not None and self.expect not in body:
+            return WrongAnswer("a body without the expected text", _start_of(body))
+        return None
 
 
-def _start(body: bytes) -> str:
+def _start_of(body: bytes) -> str:
     return repr(body[:_EXCERPT])[1:] + f" ({len(body)} bytes)"
