@@ -30,7 +30,7 @@ lint: ## Linters and type checks alone
 	$(stack) lint
 loadtest: ## Locust's page aimed at the running stack; PROFILE=smoke runs one headless (HOST=)
 	$(stack) loadtest
-bench: ## Measure what sessions and logins cost, against their budgets (ARGS=--blocks 6)
+bench: ## Measure what this stack costs, against its budgets (ARGS=--blocks 6)
 	$(stack) bench
 compare: ## Which setting is better, by how much, how surely (EXPERIMENT=, BLOCKS=, QUICK=1)
 	$(stack) compare
