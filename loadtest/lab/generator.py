@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,9 @@ class Run:
                 found = {"error": f"a user failed in itself: {first['msg']}\n{first['traceback']}"}
         except Hopeless as error:
             found = {"error": str(error)}
+        except Exception:
+            # Without a result and an end, load.py would wait for ever.
+            found = {"error": f"the generator failed in itself:\n{traceback.format_exc()}"}
         new = self.result.with_suffix(".new")
         new.write_text(json.dumps(found) + "\n", encoding="utf-8")
         new.replace(self.result)

@@ -12,8 +12,11 @@ import psutil
 import pytest
 
 from loadtest.lab import load
+from loadtest.lab.plan import Plan
 from tests.fixtures_lab_load import CHECKOUT, Server, ignore, serving
 from tests.fixtures_loadtest import environment
+
+ELSEWHERE = load.Target("arm", "http://192.0.2.1:8080", "/")  # for documentation, RFC 5737
 
 LAB = """
 import sys
@@ -66,12 +69,50 @@ def test_an_open_loop_that_nobody_waits_for_is_stopped(tmp_path: Path) -> None:
         assert not locust.is_running()
 
 
+def test_a_generator_that_fails_in_itself_says_so_and_ends(tmp_path: Path) -> None:
+    with (
+        serving(Server()) as server,
+        pytest.raises(load.LoadError, match="the generator failed in itself"),
+    ):
+        load.closed(
+            server.target(pids={"app": ["not a pid"]}),
+            users=1,
+            seconds=60,
+            requests=None,
+            warm_s=0,
+            seed=1,
+            folder=tmp_path,
+            progress=ignore,
+        )
+    assert not _generators(psutil.Process(), tmp_path)
+
+
+def test_the_generator_itself_loads_only_our_own(tmp_path: Path) -> None:
+    plan = Plan(kind="closed", targets=[ELSEWHERE], users=1, seed=1, requests=1)
+    plan.write(tmp_path / "load-plan.json")
+    generator = CHECKOUT / "loadtest" / "lab" / "generator.py"
+    locust = subprocess.run(
+        [sys.executable, "-m", "locust", "-f", str(generator), "--headless"],
+        env={
+            **environment(),
+            "PYTHONPATH": str(CHECKOUT),
+            "LAB_LOAD_PLAN": str(tmp_path / "load-plan.json"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert locust.returncode == 1
+    assert "192.0.2.1 is not this machine" in locust.stderr
+    assert not (tmp_path / "load-result.json").exists()
+
+
 def test_the_lab_loads_only_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALLOW_REMOTE", raising=False)
-    target = load.Target("arm", "http://192.0.2.1:8080", "/")  # a documentation address, RFC 5737
     with pytest.raises(load.LoadError, match=r"arm: 192\.0\.2\.1 is not this machine"):
         load.closed(
-            target,
+            ELSEWHERE,
             users=1,
             seconds=1,
             requests=None,
