@@ -18,7 +18,7 @@ from statistics import median
 from loadtest.bench import sessions, views
 from loadtest.bench.slices import WrongAnswer
 from loadtest.lab import machine
-from loadtest.lab.estimate import Ratio, over_blocks
+from loadtest.lab.estimate import Ratio, equivalent, over_blocks
 from loadtest.lab.load import LoadError
 from stack.errors import StackError
 
@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _say("")
 
     twin = over_blocks(logs.pop("twin"))
-    trustworthy = twin.low >= 1 - MARGIN and twin.high <= 1 + MARGIN
+    trustworthy = equivalent(twin, MARGIN)
     found = {name: Row.of(name, over_blocks(values)) for name, values in logs.items()}
     found |= {name: Row.of_figures(name, values) for name, values in figures.items()}
     rows = [found[name] for name in BUDGETS]

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
 
-from loadtest.lab import estimate, scalability
+from loadtest.lab import answer, estimate, scalability
 from loadtest.lab.estimate import MIN_BLOCKS, Ratio, Word
 from loadtest.lab.experiment import ArmSpec, Experiment, Load
 from loadtest.lab.trial import METRICS, Metric, Trial
@@ -45,7 +45,6 @@ EVENTS = frozenset({"wakeups", "preemptions", "eagain", "redis_commands"})
 LADDER = 3
 
 SETTLED = ("faster", "slower", "equivalent")
-_SAID = {"faster": "better", "slower": "worse"}
 
 
 @dataclass
@@ -70,11 +69,10 @@ class Comparison:
     def __str__(self) -> str:
         if self.found is None:
             return "no ratio"
-        ratio = self.found
-        return (
-            f"ratio {_ratio(ratio.ratio)} [{_ratio(ratio.low)}, {_ratio(ratio.high)}], "
-            f"{ratio.n} blocks"
+        ratio, low, high = (
+            answer.ratio(value) for value in (self.found.ratio, self.found.low, self.found.high)
         )
+        return f"ratio {ratio} [{low}, {high}], {self.found.n} blocks"
 
     def to_json(self) -> dict[str, Any]:
         """A line of verdict.json's comparisons; what is not known is None."""
@@ -117,7 +115,7 @@ def of(
     return {
         "experiment": experiment.name,
         "question": experiment.question,
-        "answer": _answer(main, experiment.margin)
+        "answer": answer.sentence(main, experiment.margin)
         if trustworthy
         else f"untrustworthy, because {why}",
         "trustworthy": trustworthy,
@@ -211,7 +209,8 @@ def _fill(
         if log is not None:
             one.logs.append(log)
         elif not one.why:
-            one.why = f"{_number(arm)} against {_number(baseline)} (block {block}) has no ratio"
+            pair_of = f"{answer.number(arm)} against {answer.number(baseline)}"
+            one.why = f"{pair_of} (block {block}) has no ratio"
     if one.why:  # leaving out such blocks alone would choose among the others by their outcome
         one.logs.clear()
 
@@ -310,121 +309,32 @@ def _trust(
 ) -> tuple[bool, str]:
     """Whether the controls came out as they must, and why (not)."""
     faults, fine = [], []
-    controls = {one.arm.role: one for one in comparisons if one.primary}
-    twin, canary = controls.get("twin"), controls.get("canary")
-    phrase = _phrase(METRICS[experiment.primary_metric])
-    if twin is None:
-        faults.append("there is no twin of the baseline")
-    elif twin.word == "void":
-        faults.append(f"the twin cannot be judged ({twin.why})")
-    elif twin.word != "equivalent":
-        faults.append(
-            f"the twin, which is the baseline once more, did not come out equivalent in {phrase} "
-            f"({twin})"
-        )
-    else:
-        fine.append(f"the twin came out equivalent ({twin})")
-    if canary is None:
-        faults.append("there is no canary")
-    elif canary.word == "void":
-        faults.append(f"the canary cannot be judged ({canary.why})")
-    elif canary.word != "slower":
-        faults.append(
-            f"the canary, whose extra cost is known to be there, was not found in {phrase} "
-            f"({canary})"
-        )
-    else:
-        fine.append(f"the canary was found ({canary})")
+    controls: dict[str, Comparison] = {one.arm.role: one for one in comparisons if one.primary}
+    where = f"in {answer.phrase(METRICS[experiment.primary_metric])}"
+    for role, word, well, badly in (
+        (
+            "twin",
+            "equivalent",
+            "came out equivalent",
+            f"is the baseline once more but did not come out equivalent {where}",
+        ),
+        ("canary", "slower", "was found", f"has a cost that is known but was not found {where}"),
+    ):
+        one = controls.get(role)
+        if one is None:
+            faults.append(f"there is no {role}")
+        elif one.word == "void":
+            faults.append(f"the {role} cannot be judged ({one.why})")
+        elif one.word == word:
+            fine.append(f"the {role} {well} ({one})")
+        else:
+            faults.append(f"the {role} {badly} ({one})")
     for arm in experiment.arms:
         tries = [t for t in trials if (t.arm, t.load) == (arm.name, experiment.primary_load)]
         void = sum(not trial.good_for(experiment.primary_metric) for trial in tries)
         if void > VOID_SHARE * len(tries):
             faults.append(f'{void} of {len(tries)} trials of "{arm.name}" were void')
     return not faults, "; ".join(faults) if faults else " and ".join(fine)
-
-
-def _answer(main: Sequence[Comparison], margin: float) -> str:
-    """One sentence: the largest effect of the primary metric, and how the others came out."""
-    if not main:
-        return "Nothing but the controls was compared."
-    lead = min(main, key=_rank)
-    pair = f'"{lead.arm.name}"', f'"{lead.arm.against}"'
-    phrase, where = _phrase(lead.metric), f'under "{lead.load.name}"'
-    if lead.word == "void":
-        text = f"No answer about {pair[0]} and {pair[1]} in {phrase} {where}: {lead.why}"
-    else:
-        ours, theirs = (
-            _with_unit(median(values), lead.metric.unit)
-            for values in (lead.arm_values, lead.baseline_values)
-        )
-        if lead.word == "equivalent":
-            text = (
-                f"{pair[0]} and {pair[1]} are equivalent (within ±{margin:.0%}) in {phrase} "
-                f"{where}, {ours} and {theirs}: {lead}"
-            )
-        elif lead.word == "inconclusive":
-            text = (
-                f"It is not settled whether {pair[0]} differs from {pair[1]} in {phrase} {where}, "
-                f"{ours} and {theirs}: {lead}; about {lead.blocks_needed} would settle it"
-            )
-        else:
-            way = "down" if lead.found and lead.found.ratio < 1 else "up"
-            text = (
-                f"{pair[0]} brings {phrase} from {theirs} under {pair[1]} {way} to {ours} "
-                f'(load "{lead.load.name}"): {lead}'
-            )
-    others = Counter(_SAID.get(one.word, one.word) for one in main if one is not lead)
-    if others:
-        number = sum(others.values())
-        counts = _and([f"{count} {word}" for word, count in others.most_common()])
-        text += (
-            f"; of the other {number} comparisons, {counts}"
-            if number > 1
-            else (f"; the other comparison is {next(iter(others))}")
-        )
-    return f"{text}."
-
-
-def _rank(one: Comparison) -> tuple[int, float]:
-    """Differences before equivalence, before what is open; the largest effect first."""
-    place = {"faster": 0, "slower": 0, "equivalent": 1, "inconclusive": 2, "void": 3}[one.word]
-    return place, -abs(math.log(one.found.ratio)) if one.found else 0.0
-
-
-def _phrase(metric: Metric) -> str:
-    """The metric's meaning, to stand in a sentence."""
-    text = metric.meaning
-    for mark in (":", ";", ","):
-        head, found, rest = text.partition(mark)
-        if found:
-            text = f"{head} ({rest.strip()})"
-            break
-    return f"the time {text}" if text.startswith("from ") else text
-
-
-def _with_unit(value: float, unit: str) -> str:
-    if unit.startswith("1/"):
-        return f"{_number(value)}{unit[1:]}"
-    return f"{_number(value)} {unit}".strip()
-
-
-def _number(value: float) -> str:
-    """As many digits as matter, never an exponent: 612, 41.0, 1.20, 0.082."""
-    size = abs(value)
-    if size == 0 or size >= 100:
-        return f"{value:,.0f}"
-    if size >= 10:
-        return f"{value:.1f}"
-    return f"{value:.{2 if size >= 1 else 1 - math.floor(math.log10(size))}f}"
-
-
-def _ratio(value: float) -> str:
-    """Thousandths around 1, where they matter."""
-    return f"{value:.3f}" if 0.1 <= value < 10 else _number(value)
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _scalability(experiment: Experiment, trials: Sequence[Trial]) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, ttest_1samp
 
-from loadtest.lab import estimate
+from loadtest.lab import estimate, schedule
 from loadtest.lab.estimate import (
     Ratio,
     band,
@@ -17,6 +17,7 @@ from loadtest.lab.estimate import (
     equivalent,
     holm,
     over_blocks,
+    sign_flip_p,
     student_p,
 )
 
@@ -111,6 +112,12 @@ def test_a_detectable_effect_is_found_four_times_in_five() -> None:
         student_p(list(random.normal(math.log1p(effect), 0.03, 10))) <= 0.05 for _ in range(2000)
     ]
     assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_schedule_asks_for_as_many_blocks_as_a_verdict_needs() -> None:
+    assert schedule.FEWEST_BLOCKS == estimate.MIN_BLOCKS
+    assert sign_flip_p([0.1] * estimate.MIN_BLOCKS) <= 0.05
+    assert sign_flip_p([0.1] * (estimate.MIN_BLOCKS - 1)) > 0.05
 
 
 def test_one_block_says_nothing_about_blocks() -> None:

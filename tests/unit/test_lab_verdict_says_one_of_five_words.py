@@ -18,7 +18,7 @@ def judged(new: Values, metric: str = "cpu_us", margin: float = 0.05) -> dict[st
     made = figures(fine(blocks, new=new), metric)
     rows = verdict.of(experiment(metric=metric, margin=margin), made, {})["comparisons"]
     (row,) = [row for row in rows if row["arm"] == "new"]
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def test_slower_and_faster_follow_the_metrics_own_direction() -> None:
@@ -92,7 +92,7 @@ def test_holm_counts_the_arms_of_a_family_and_not_the_controls() -> None:
     (crowded,) = [row for row in rows if row["arm"] == arms[0]]
     assert crowded["verdict"] == "inconclusive"
     assert crowded["ratio"] == alone["ratio"]
-    assert crowded["p_holm"] > 0.05 > alone["p_holm"]  # type: ignore[operator]
+    assert crowded["p_holm"] > 0.05 > alone["p_holm"]
     (twin,) = [row for row in rows if row["role"] == "twin"]
     student = estimate.student_p(list(fine()[TWIN]))
     assert twin["p_holm"] == pytest.approx(max(student, twin["p"]))

@@ -13,9 +13,9 @@ from tests.fixtures_lab_trials import BASE, COST, experiment, figures, fine, rou
 
 
 def row(made: list[Trial], **setup: str) -> dict[str, object]:
-    rows = verdict.of(experiment(**setup), made, {})["comparisons"]  # type: ignore[arg-type]
+    rows = verdict.of(experiment(**setup), made, {})["comparisons"]
     (found,) = [one for one in rows if one["arm"] == "new"]
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def again(trial: Trial, attempt: int, cost: float) -> Trial:
@@ -33,7 +33,7 @@ def test_the_last_good_attempt_counts_whatever_the_order_of_the_file() -> None:
     made.insert(0, again(first, 2, 2 * COST))
     found = row(made)
     assert found["n"] == 10
-    assert found["values"]["arm"][2] == pytest.approx(2 * COST)  # type: ignore[index]
+    assert found["values"]["arm"][2] == pytest.approx(2 * COST)
     assert verdict.of(experiment(), made, {})["voided"] == 2
 
 
