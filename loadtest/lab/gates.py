@@ -70,8 +70,8 @@ GENERATOR = 0.8
 STOLEN = 0.10
 # In a block, a trial that lost twice what its neighbours did is not comparable with them...
 STOLEN_UNLIKE = 2.0
-# ... where that is more than next to nothing.
-STOLEN_LEAST = 0.02
+# ... where that is more than a throughput could be told from another by.
+STOLEN_LEAST = 0.03
 
 # Arms that are up side by side must leave each other alone: what an arm uses while others have
 # their turn, against its own turns. It is spread over all turns, so a tenth is far below a per cent

@@ -142,7 +142,7 @@ def test_a_trial_that_was_robbed_more_than_its_neighbours_is_void_for_times() ->
 
     odd = ["stolen unlike its block"]
     assert robbed(0.02, 0.09, 0.03, 0.025) == [[], odd, [], []]
-    assert robbed(0.001, 0.019, 0.002) == [[], [], []], "next to nothing is nothing"
+    assert robbed(0.001, 0.029, 0.002) == [[], [], []], "next to nothing is nothing"
     assert robbed(0.05, 0.06, 0.09) == [[], [], []], "robbed alike"
     assert robbed(0.01, 0.09) == [[], []], "of two, neither is the odd one"
     assert robbed(None, 0.03, None, 0.03, 0.08) == [[], [], [], [], odd]
