@@ -18,9 +18,9 @@ from stack.local import UWSGI, AppServer
 SERVERS_FOLDER = "loadtest/servers"
 HTTP_NGINX = f"{SERVERS_FOLDER}/nginx"
 
-# What means something to uWSGI alone. For another server such a setting would be ignored in
-# silence, and a comparison that believes in it would be wrong.
-UWSGI_ONLY = (
+# Settings of uWSGI that another server has only where its `knows` says so. It would ignore the
+# others in silence, and a comparison that believes in them would be wrong.
+NOT_EVERYWHERE = (
     "STACK_THUNDER_LOCK",
     "STACK_LAZY_APPS",
     "STACK_MAX_REQUESTS",
@@ -97,7 +97,7 @@ class Server:
         """Those of an arm's settings that it would ignore."""
         if self.is_uwsgi:
             return []
-        return [name for name in UWSGI_ONLY if name in settings and name not in self.knows]
+        return [name for name in NOT_EVERYWHERE if name in settings and name not in self.knows]
 
 
 def _http(name: str) -> AppServer:

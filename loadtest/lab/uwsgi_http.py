@@ -32,7 +32,11 @@ def ensure(progress: Progress) -> None:
     """Return with it compiled, which takes about a minute once. Raises StackError."""
     wanted = _fingerprint()
     with (_VENV / "uwsgi-http.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.step("waiting for another command that compiles uWSGI")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         if BINARY.exists() and _STAMP.exists() and _STAMP.read_text(encoding="ascii") == wanted:
             return
         programs.ensure(programs.COMPILER, progress)
