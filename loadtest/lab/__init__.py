@@ -20,7 +20,8 @@
     facts.py        claims that are true or false on a real uWSGI; claims.py judges published ones
     results.py      results/<experiment>/<time>/: plan.json, trials.jsonl, latest
     report/         verdict.json → report.html, report.md
-    compare.py      runs it all
+    measure.py      one arm under one load: a trial
+    compare.py      runs it all; interrupts.py stops it
 
 `python -m loadtest.lab compare thunder-lock`, or `make compare EXPERIMENT=thunder-lock`.
 """

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import functools
 import http.server
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from loadtest.lab import (
     verdict,
 )
 from loadtest.lab.experiment import MOST, Experiment, ExperimentError, find, known, parse, read
+from loadtest.lab.interrupts import interrupts
 from loadtest.lab.report import markdown, write
 from loadtest.lab.results import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
 from stack.errors import StackError
@@ -47,11 +47,9 @@ PUBLISHED = Path("docs/results")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what *arguments* ask for and return the exit code."""
     options = _parser().parse_args(arguments)
-    # A shell starts `… &` with SIGINT ignored; and a stop by a program is to be as clean as Ctrl-C.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
     try:
-        job: int = options.job(options)
+        with interrupts.heeded():
+            job: int = options.job(options)
     except (ExperimentError, ResultsError) as error:
         for line in str(error).splitlines():
             print(f"{options.command}: {line}", file=sys.stderr)

@@ -8,13 +8,11 @@ left to gates.py, which gets the evidence that is gathered here.
 from __future__ import annotations
 
 import http.client
-import signal
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from urllib.parse import parse_qs, urlsplit
 
 from scipy.stats import trim_mean
@@ -24,6 +22,7 @@ from loadtest.lab.arms import RunningArm, Runtime
 from loadtest.lab.compare import Say, TrialFailed
 from loadtest.lab.estimate import TRIM
 from loadtest.lab.experiment import ArmSpec, Experiment, Load
+from loadtest.lab.interrupts import interrupts
 from loadtest.lab.load import LoadError, LoadResult, Target
 from loadtest.lab.machine import Watch
 from loadtest.lab.plan import MEASURING
@@ -360,25 +359,10 @@ def _one_by_one(arm: RunningArm, under: Load) -> int:
 
 
 def _stop(running: Sequence[RunningArm]) -> None:
-    """End them all, whatever one of them says, and without a Ctrl-C getting in between."""
-    with _uninterrupted(), ExitStack() as all_of_them:
+    """End them all, whatever one of them says."""
+    with interrupts.held(), ExitStack() as all_of_them:
         for arm in running:
             all_of_them.callback(arm.stop)
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C would leave half of the arms running."""
-
-    def later(_signal: int, _frame: FrameType | None) -> None:
-        print("\n  stopping what runs, a moment", flush=True)
-
-    before = {number: signal.signal(number, later) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
