@@ -10,7 +10,6 @@ Why not the client of Locust's FastHttpUser, whose parser (geventhttpclient's ll
 from __future__ import annotations
 
 import errno
-import select
 import time
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -87,10 +86,16 @@ class Connection:
 
     def _connected(self) -> socket.socket:
         if self._socket is not None and self.sent - self._used > IDLE_BEFORE_LOOK_S:
-            # Something to read where nothing was asked: the server has closed it. That is its
-            # right and no failure, as long as we notice before we send.
-            readable, _, _ = select.select([self._socket.fileno()], [], [], 0)
-            if readable:
+            # A server may close a connection that is idle. That is no failure, as long as we
+            # notice before we send.
+            self._socket.settimeout(0)
+            try:
+                self._socket.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                self._socket.settimeout(self._patience_s)  # nothing to read: it is as we left it
+            except OSError:
+                self.close()
+            else:
                 self.close()
         if self._socket is None:
             self._socket = socket.create_connection(self._peer, timeout=self._patience_s)
