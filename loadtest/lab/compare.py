@@ -350,6 +350,8 @@ def show(verdict: Mapping[str, Any], console: Console) -> None:
         else:
             word = f"not decided; declared was {one['declared']}"
         console.print(f"{arm}: {one['found']}, {word}", markup=False)
+    for claim in verdict.get("claims", ()):
+        console.print(f"{claim['outcome']}: {claim['says']}", markup=False, soft_wrap=True)
     if verdict["voided"]:
         console.print(f"{verdict['voided']} trials were void.", markup=False)
 
