@@ -43,11 +43,13 @@ def render(run: Run, pictures: Sequence[Picture], files: Mapping[str, str]) -> s
         parts += [f"**{plain(run.question)}**", ""]
     mark = "" if run.trustworthy else "❌ **UNTRUSTWORTHY: do not use these figures.** "
     parts += [f"{mark}{plain(run.answer)}", ""]
-    parts += [plain(reason) for reason in run.why]
+    parts += [
+        f"Believed, because {plain(why)}." if run.trustworthy else plain(why) for why in run.why
+    ]
     if run.plan.get("quick"):
         parts += ["", "A quick run: only large effects show."]
     arms = [one for one in run.primary if one.role == "arm"]
-    controls = [one for one in run.comparisons if one.role != "arm"]
+    controls = [one for one in run.primary if one.role != "arm"]
     if arms:
         one = arms[0]
         parts += ["", f"## {plain(words.short(one.metric))}, {plain(one.load)}", ""]
@@ -100,8 +102,10 @@ def publish(folder: Path, target: Path) -> Path:
     pictures = draw(run)
     files = {}
     for picture in pictures:
+        if picture.section:
+            continue
         content = without_machine(picture.alone())
-        if picture.section or len(content.encode()) > MOST_BYTES:
+        if len(content.encode()) > MOST_BYTES:
             continue
         files[picture.name] = f"{stem}-{picture.name}.svg"
         (target / files[picture.name]).write_text(content, encoding="utf-8")
@@ -142,12 +146,8 @@ def _picture(name: str, pictures: Sequence[Picture], files: Mapping[str, str]) -
 
 def _picked(table: Table, more: Sequence[str] = ()) -> Table:
     """The columns that a narrow page has room for."""
-    columns = [index for index, name in enumerate(table.head) if name in _SHORT or name in more]
-    return Table(
-        [table.head[index] for index in columns],
-        [[row[index] for index in columns] for row in table.rows],
-        frozenset(new for new, old in enumerate(columns) if old in table.numbers),
-    )
+    kept = (*_SHORT, *more)
+    return tables.without(table, *(name for name in table.head if name not in kept))
 
 
 def _table(table: Table) -> str:

@@ -48,9 +48,8 @@ class Table:
 
 def comparison(one: Comparison) -> tuple[str, ...]:
     baseline, arm = one.medians
-    role = {"twin": " (A/A twin)", "canary": " (canary)"}.get(one.role, "")
     return (
-        one.arm + role,
+        arm_of(one),
         one.baseline,
         one.load,
         words.short(one.metric),
@@ -62,6 +61,11 @@ def comparison(one: Comparison) -> tuple[str, ...]:
         words.p_value(one.p if one.p_holm is None else one.p_holm),
         words.verdict(one),
     )
+
+
+def arm_of(one: Comparison) -> str:
+    """The arm's name, with its role where the name does not tell it."""
+    return one.arm if one.role == "arm" or one.role in one.arm else f"{one.arm}, the {one.role}"
 
 
 def comparisons(rows: Sequence[Comparison]) -> Table:
@@ -189,13 +193,21 @@ def asked(run: Run) -> Table:
     return Table(("arm", "role", "server", "against", "settings"), rows)
 
 
+# What describes a load of each kind; the rest of its fields are defaults that it has no use for.
+_LOAD = {
+    "rotation": ("path", "expect", "users", "rounds", "slice", "eagain"),
+    "open": ("path", "expect", "rate", "seconds", "eagain"),
+    "closed": ("path", "expect", "users", "seconds", "requests", "eagain"),
+    "reload": ("path", "expect", "how", "rate"),
+}
+
+
 def loads(run: Run) -> Table:
     rows = []
     for load in run.plan.get("loads") or []:
+        fields = _LOAD.get(str(load.get("kind")), tuple(load))
         rest = ", ".join(
-            f"{key} {value}"
-            for key, value in load.items()
-            if key not in ("name", "kind") and value is not None
+            f"{key} {load[key]}" for key in fields if load.get(key) not in (None, False)
         )
         rows.append((str(load.get("name", "")), str(load.get("kind", "")), rest))
     return Table(("load", "kind", "in full"), rows)

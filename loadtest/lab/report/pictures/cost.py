@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -11,7 +12,7 @@ from matplotlib.transforms import blended_transform_factory
 from loadtest.lab.report import words
 from loadtest.lab.report.data import Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import INK, write
+from loadtest.lab.report.pictures.svg import INK
 
 WIDTH = 400
 _LEFT, _RIGHT = 8, 70
@@ -47,7 +48,7 @@ def draw(run: Run) -> list[style.Picture]:
                     + ", ".join(f"{service} {words.number(us)}" for service, us in parts.items())
                     for arm, parts in costs.items()
                 ),
-                raw=write(_figure(costs)),
+                figure=partial(_figure, costs),
                 width=WIDTH,
                 section="" if not found else "cost",
             )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
-from loadtest.lab.report import words
+from loadtest.lab.report import tables, words
 from loadtest.lab.report.data import Comparison, Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import INK, PAPER, SHADE, write
+from loadtest.lab.report.pictures.svg import INK, PAPER, SHADE
 
 WIDTH = 400
 _LEFT, _RIGHT = 8, 144  # beside the axis: nothing, and the numbers
@@ -52,7 +53,7 @@ def _picture(run: Run, metric: str, load: str, rows: list[Comparison], index: in
         title=title if not primary else f"Primary figure: {title}",
         caption=caption,
         alt=f"Ratios of {title}: " + "; ".join(_say(row) for row in rows),
-        raw=write(_figure(run, metric, rows)),
+        figure=partial(_figure, run, metric, rows),
         width=WIDTH,
         section="" if primary else "ratios",
     )
@@ -63,9 +64,8 @@ def _say(row: Comparison) -> str:
 
 
 def _label(run: Run, row: Comparison) -> str:
-    role = {"twin": "A/A twin: ", "canary": "Canary: "}.get(row.role, "")
     against = "" if row.baseline == run.baseline else f" ÷ {row.baseline}"
-    return f"{role}{row.arm}{against}"
+    return f"{tables.arm_of(row)}{against}"
 
 
 def _figure(run: Run, metric: str, rows: Sequence[Comparison]) -> Figure:

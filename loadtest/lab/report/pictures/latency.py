@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,7 +12,7 @@ from matplotlib.ticker import NullLocator
 from loadtest.lab.histogram import Histogram
 from loadtest.lab.report.data import Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import INK, write
+from loadtest.lab.report.pictures.svg import INK
 
 _DOTS = (0, (1, 2))
 _LINES = {"response": (style.VERMILLION, "-"), "service": (style.BLUE, (0, (5, 2)))}
@@ -67,7 +68,7 @@ def draw(run: Run) -> list[style.Picture]:
                 ),
                 alt=f"Percentiles of latency under {load}: "
                 + "; ".join(f"{arm}: {_say(curves)}" for arm, curves in arms.items()),
-                raw=write(_figure(run, arms)),
+                figure=partial(_figure, run, arms),
                 width=style.PANELS_WIDTH,
                 section="" if not found else "latency",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from loadtest.lab.report import words
 from loadtest.lab.report.data import Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import INK, write
+from loadtest.lab.report.pictures.svg import INK
 from loadtest.lab.scalability import throughput
 
 
@@ -32,7 +33,7 @@ def draw(run: Run) -> list[style.Picture]:
                 " marks the peak, where the interval of kappa shows that there is one."
             ),
             alt="; ".join(f"{row['arm']}: {_say(row)}" for row in rows),
-            raw=write(_figure(rows)),
+            figure=partial(_figure, rows),
             width=style.PANELS_WIDTH,
         )
         for index, (path, rows) in enumerate(fitted.items())

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import matplotlib as mpl
 from matplotlib.colors import LogNorm
@@ -15,7 +16,7 @@ from matplotlib.patches import Rectangle
 from loadtest.lab.report import words
 from loadtest.lab.report.data import OPEN, Comparison, Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import INK, write
+from loadtest.lab.report.pictures.svg import INK
 
 WIDTH = 660
 PROCESSES, THREADS = "STACK_PROCESSES", "STACK_THREADS"
@@ -76,7 +77,7 @@ def draw(run: Run) -> list[style.Picture]:
                     for load, found in panels.items()
                     for place, row in sorted(found.items())
                 ),
-                raw=write(_figure(panels)),
+                figure=partial(_figure, panels),
                 width=WIDTH,
                 section="" if not pictures else "shapes",
             )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from matplotlib.figure import Figure
 
 from loadtest.lab.report import words
 from loadtest.lab.report.data import Comparison, Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import INK, write
+from loadtest.lab.report.pictures.svg import INK
 
 _ENDS = 0.22  # beyond the two positions: room for the marks
 
@@ -36,7 +37,7 @@ def draw(run: Run) -> list[style.Picture]:
                 " lines that cross are noise. The thick dashes are the medians."
             ),
             alt=f"Pairs of {words.short(metric)} by block. {rising}.",
-            raw=write(_figure(metric, rows)),
+            figure=partial(_figure, metric, rows),
             width=style.PANELS_WIDTH,
         )
     ]

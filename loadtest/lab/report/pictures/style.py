@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import matplotlib as mpl
@@ -53,15 +53,20 @@ VERDICTS = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn picture. `raw` is what matplotlib wrote; svg.inline and svg.alone finish it."""
+    """A picture that is drawn when it is asked for, once."""
 
     name: str  # its file's name and the prefix of its ids: letters, digits and hyphens
     title: str
     caption: str  # how to read it
     alt: str  # what it shows, for those who cannot see it
-    raw: str
+    figure: Callable[[], Figure]
     width: int  # pixels
     section: str = ""  # pictures of a section other than the first ones are folded away
+
+    @cached_property
+    def raw(self) -> str:
+        """What matplotlib writes."""
+        return svg.write(self.figure())
 
     def inline(self) -> str:
         """For a page, which gives it a heading and colours."""

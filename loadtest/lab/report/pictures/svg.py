@@ -32,6 +32,7 @@ _FONT = "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_INHERITED = ("fill", "fill-opacity", "stroke", "stroke-width", "stroke-linejoin", "stroke-opacity")
 _GEOMETRY = ("d", "x", "y", "transform", "width", "height", "points", "cx", "cy", "r")
 
 SETTINGS: dict[Any, Any] = {
@@ -142,6 +143,8 @@ def _clean(raw: str, name: str) -> ET.Element:
         if element.tag not in ("text", "tspan"):
             element.text = None
         element.tail = None
+    for group in root.iter("g"):
+        _hoist(group)
     _collapse(root)
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
@@ -179,6 +182,18 @@ def _rename(element: ET.Element, name: str, used: set[str]) -> None:
             element.set("href", f"#{name}-{value.removeprefix('#')}")
         elif "url(#" in value:
             element.set(key, _REFERENCE.sub(rf"url(#{name}-\1)", value))
+
+
+def _hoist(group: ET.Element) -> None:
+    """Say once for all marks of a line what each of them says."""
+    marks = list(group)
+    if len(marks) < 2 or any(mark.tag != "use" for mark in marks):
+        return
+    for key, value in list(marks[0].attrib.items()):
+        if key in _INHERITED and all(mark.get(key) == value for mark in marks):
+            group.set(key, value)
+            for mark in marks:
+                del mark.attrib[key]
 
 
 def _collapse(element: ET.Element) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 
 from matplotlib.figure import Figure
 
 from loadtest.lab.report import words
 from loadtest.lab.report.data import Run
 from loadtest.lab.report.pictures import style
-from loadtest.lab.report.pictures.svg import write
 
 WIDTH = 660
 METRIC = "wakeups"
@@ -76,7 +76,7 @@ def draw(run: Run) -> list[style.Picture]:
                 " request can do with; what grows with the processes is work for nothing."
             ),
             alt=f"Median wake-ups a request. {told}.",
-            raw=write(_figure(loads)),
+            figure=partial(_figure, loads),
             width=WIDTH,
         )
     ]
