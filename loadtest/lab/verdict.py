@@ -58,6 +58,7 @@ class Comparison:
     logs: list[float] = field(default_factory=list)
     arm_values: list[float] = field(default_factory=list)
     baseline_values: list[float] = field(default_factory=list)
+    voids: Counter[str] = field(default_factory=Counter)  # rule → trials that it took from this
     why: str = ""
     word: Word = "void"
     found: Ratio | None = None
@@ -198,6 +199,11 @@ def _fill(
     theirs: Mapping[int, Sequence[Trial]],
 ) -> None:
     """Gather the blocks in which both arms have a good trial."""
+    for trial in (
+        trial for blocks in (ours, theirs) for tries in blocks.values() for trial in tries
+    ):
+        if not trial.good_for(one.metric.name):
+            one.voids.update(void.rule for void in trial.voids)
     for block in sorted(ours.keys() & theirs.keys()):
         pair = _pair(ours[block], theirs[block], one)
         if pair is None:
@@ -278,7 +284,9 @@ def _judge(comparisons: Sequence[Comparison], margin: float) -> None:
 
 
 def _too_few(one: Comparison) -> str:
-    return f"{len(one.logs)} of the {MIN_BLOCKS} good blocks that are needed"
+    text = f"{len(one.logs)} of the {MIN_BLOCKS} good blocks that are needed"
+    rules = ", ".join(f"{rule} ({count})" for rule, count in one.voids.most_common(2))
+    return f"{text}; void were: {rules}" if rules else text
 
 
 def _word(one: Comparison, p_holm: float, margin: float, family: int) -> None:

@@ -127,4 +127,7 @@ def test_a_void_trial_counts_for_what_its_void_leaves_alone() -> None:
         if trial.arm == "new" and trial.block <= 5:
             void(trial, "everything")
     rows = verdict.of(experiment(), made, {})["comparisons"]
-    assert {row["n"] for row in rows if row["arm"] == "new"} == {5}
+    found = [row for row in rows if row["arm"] == "new"]
+    assert {(row["n"], row["why"]) for row in found} == {
+        (5, "5 of the 6 good blocks that are needed; void were: made up (10)")
+    }
