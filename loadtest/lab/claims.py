@@ -323,7 +323,7 @@ def _find(claim: Mapping[str, Any], metric: str, verdict: Mapping[str, Any]) -> 
 
 def _measured(claim: Mapping[str, Any], metric: str, found: Found) -> str:
     what = METRICS[metric]
-    arms = f"{claim['arm']} against {claim['against']}"
+    arms = f"“{claim['arm']}” against “{claim['against']}”"
     figures = f": {found.values} {what.unit}".rstrip() if found.values else ""
     return f"{what.meaning}, {arms}, under “{claim['load']}”{figures}"
 

@@ -132,7 +132,7 @@ def test_a_row_has_the_figures_of_the_comparison() -> None:
     assert row["outcome"] == CONFIRMED
     assert (row["claim"], row["says"], row["source"]) == ("c", "it costs 20 %", "a page")
     assert (row["low"], row["high"], row["n"], row["claimed"]) == (0.75, 0.85, 8, 0.8)
-    assert "on against off, under “full”: 40 against 50 1/s" in row["measured"]
+    assert "“on” against “off”, under “full”: 40 against 50 1/s" in row["measured"]
 
 
 def test_a_claim_may_turn_the_comparison_round() -> None:
@@ -140,7 +140,7 @@ def test_a_claim_may_turn_the_comparison_round() -> None:
     row = judged(verdict(compared("rps", 0.75, 0.85)), turned)
     assert row["outcome"] == CONFIRMED
     assert (row["low"], row["high"]) == (pytest.approx(1 / 0.85), pytest.approx(1 / 0.75))
-    assert "off against on, under “full”: 50 against 40 1/s" in row["measured"]
+    assert "“off” against “on”, under “full”: 50 against 40 1/s" in row["measured"]
 
 
 def test_the_stand_in_answers_with_the_inverse_where_the_metric_cannot() -> None:
