@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m loadtest.bench", description=__doc__, allow_abbrev=False
     )
     parser.add_argument("--blocks", type=int, default=6, help="fresh starts (default: 6)")
-    parser.add_argument("--rounds", type=int, default=20, help="rounds a block (default: 20)")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds a block (default: 15)")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args(arguments)
     if options.blocks < 2 or options.rounds < 10:

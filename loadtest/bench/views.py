@@ -18,7 +18,7 @@ from app.security.manager import DEMO_NAME
 from loadtest import cookies
 from loadtest.bench import rivals
 from loadtest.bench.inside import Inside
-from loadtest.bench.slices import SLICE, Arm, rotate
+from loadtest.bench.slices import SLICE, Arm, WrongAnswer, rotate
 from loadtest.lab import arms, counters, reloading
 from loadtest.lab.estimate import of_block
 from loadtest.lab.experiment import ArmSpec
@@ -151,7 +151,7 @@ def _extra_mb_a_worker(ours: LocalRuntime, alone: arms.RunningArm, rounds: int) 
 
 def _reload(lazy: arms.RunningArm, order: random.Random) -> reloading.Reload:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        return reloading.reload(
+        found = reloading.reload(
             lazy,
             Target(LAZY, lazy.address, PATH, lazy.cookie),
             how="chain",
@@ -160,6 +160,9 @@ def _reload(lazy: arms.RunningArm, order: random.Random) -> reloading.Reload:
             folder=Path(folder),
             progress=lambda _: None,
         )
+    if found.kept:
+        raise WrongAnswer(f"{LAZY}: the reload did not replace workers {found.kept}")
+    return found
 
 
 def _pids(stack: LocalRuntime) -> dict[str, list[int]]:
