@@ -87,7 +87,8 @@ def run(options: argparse.Namespace) -> int:
     bench = measure.Machine(options.runtime, work.folder / "locust")
     began = time.monotonic()
     try:
-        compare.Runner(experiment, work, bench, gates, progress).run()
+        with work.held():
+            compare.Runner(experiment, work, bench, gates, progress).run()
     except KeyboardInterrupt:
         progress.clear()
         print(f"\nStopped, nothing is left running. The same command continues in {work.folder}.")

@@ -219,12 +219,13 @@ class Runner:
         self._progress.detail(line)
 
     def _tell(self, trial: Trial, voids: Sequence[Void]) -> None:
-        for void in voids:
-            scope = "" if void.spoils == "everything" else " (times only)"
-            self._progress.step(
-                f"void: block {trial.block}, {trial.arm}, {trial.load}: "
-                f"{void.rule}: {void.reason}{scope}"
-            )
+        """Voids that cost another attempt; those that spoil times alone are counted at the end."""
+        if not trial.good_for(self._primary.name):
+            for void in voids:
+                self._progress.step(
+                    f"void: block {trial.block}, {trial.arm}, {trial.load}: "
+                    f"{void.rule}: {void.reason}"
+                )
 
     @property
     def _primary(self) -> Metric:
@@ -354,6 +355,9 @@ def show(verdict: Mapping[str, Any], console: Console) -> None:
         console.print(f"{claim['outcome']}: {claim['says']}", markup=False, soft_wrap=True)
     if verdict["voided"]:
         console.print(f"{verdict['voided']} trials were void.", markup=False)
+    if verdict["void_by_rule"]:
+        rules = ", ".join(f"{rule} {count}" for rule, count in verdict["void_by_rule"].items())
+        console.print(f"By rule, those that spoil only times included: {rules}.", markup=False)
 
 
 def duration(seconds: float) -> str:

@@ -9,10 +9,12 @@ A run that was cut off is continued in its folder, so nothing here is kept in me
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +104,21 @@ class Run:
         if whole != text:
             run.rewrite()
         return run
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the folder for this process. Raises ResultsError when another one works in it."""
+        handle = os.open(self.folder, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ResultsError(
+                    f"another command is at work in {self.folder}: wait for it, or FRESH=1"
+                ) from None
+            yield
+        finally:
+            os.close(handle)
 
     def append(self, trials: Iterable[Trial]) -> None:
         """Write *trials* so that a crash of the whole machine leaves them."""

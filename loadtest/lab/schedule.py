@@ -84,7 +84,9 @@ def visits(experiment: Experiment, block: int, trials: Iterable[Trial]) -> list[
 
     Reloads come last: after them the arm is no longer freshly started.
     """
+    trials = list(trials)
     of_block = [trial for trial in trials if trial.block == block]
+    hopeless = _hopeless(experiment, [trial for trial in trials if trial.block < block])
     result = []
     for arm in experiment.arms:
         todo = [
@@ -92,7 +94,12 @@ def visits(experiment: Experiment, block: int, trials: Iterable[Trial]) -> list[
             for load in experiment.loads
             if load.alone
             and arm in experiment.arms_under(load)
-            and _lacks(experiment, load, [t for t in of_block if t.arm == arm.name])
+            and _lacks(
+                experiment,
+                load,
+                [trial for trial in of_block if trial.arm == arm.name],
+                most=1 if (arm.name, load.name) in hopeless else ATTEMPTS,
+            )
         ]
         if todo:
             seed = (experiment.seed, block, arm.name)
@@ -118,11 +125,26 @@ def _whole(experiment: Experiment, load: Load, trials: Sequence[Trial]) -> bool:
     return good >= {arm.name for arm in experiment.arms_under(load)}
 
 
-def _lacks(experiment: Experiment, load: Load, trials: Sequence[Trial]) -> bool:
+def _lacks(experiment: Experiment, load: Load, trials: Sequence[Trial], most: int) -> bool:
     """Whether an arm, whose *trials* of the block these are, is to be put under *load*."""
     tried = [trial for trial in trials if trial.load == load.name]
     good = any(trial.good_for(experiment.primary_metric) for trial in tried)
-    return not good and len(tried) < ATTEMPTS
+    return not good and len(tried) < most
+
+
+def _hopeless(experiment: Experiment, trials: Iterable[Trial]) -> set[tuple[str, str]]:
+    """Arms with loads that were void at every attempt of an earlier block, such as a rate that an
+    arm cannot serve. They get one attempt a block from then on; under the primary load, all."""
+    tries: dict[tuple[int, str, str], list[bool]] = {}
+    for trial in trials:
+        if trial.load != experiment.primary_load:
+            good = trial.good_for(experiment.primary_metric)
+            tries.setdefault((trial.block, trial.arm, trial.load), []).append(good)
+    return {
+        (arm, load)
+        for (_, arm, load), good in tries.items()
+        if len(good) >= ATTEMPTS and not any(good)
+    }
 
 
 def seconds_left(experiment: Experiment, blocks: int, trials: Iterable[Trial]) -> float:

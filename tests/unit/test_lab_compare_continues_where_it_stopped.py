@@ -88,6 +88,15 @@ def test_latest_is_the_newest_of_each_and_of_all(tmp_path: Path) -> None:
     assert results.newest(tmp_path) == second.folder.resolve()
 
 
+def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    with run.held(), pytest.raises(ResultsError, match="another command is at work"):  # noqa: SIM117
+        with Run.open(run.folder).held():
+            pytest.fail("two at once")
+    with Run.open(run.folder).held():
+        pass
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="does not hold a run of the lab"):
         Run.open(tmp_path)

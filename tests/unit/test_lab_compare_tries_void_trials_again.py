@@ -84,8 +84,20 @@ def test_three_attempts_are_all_and_the_run_goes_on(tmp_path: Path) -> None:
     bench.on_trial = always
     runner(run, bench).run()
     tried = [(t.block, t.attempt) for t in run.trials if (t.arm, t.load) == ("on", "full")]
-    assert tried == [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)]
+    assert tried == [(1, 1), (1, 2), (1, 3), (2, 1)], "once is enough where all were in vain"
     assert Run.open(run.folder).plan.finished is not None
+
+
+def test_the_primary_load_gets_all_its_attempts_in_every_block(tmp_path: Path) -> None:
+    run, bench = new_run(tmp_path), FakeBench()
+
+    def always(trial: Trial) -> None:
+        if trial.load == "turns":
+            trial.voids = BAD
+
+    bench.on_trial = always
+    runner(run, bench).run()
+    assert bench.log.count("rotate turns") == 2 * 3
 
 
 def test_a_void_that_spoils_times_only_does_not_repeat_a_count(tmp_path: Path) -> None:
