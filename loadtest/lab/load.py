@@ -110,7 +110,7 @@ class Rotation(LoadResult):
 
     rounds: metric (see trial.METRICS) → its value per request, a round an entry; the same index is
     the same round in every arm. places: the arm's place in each round's order, from 0. idle_share:
-    CPU time that its processes used while others had their turn, as a share of their own turns'.
+    CPU time that its processes used while others had their turn, as a share of one core.
     """
 
     rounds: dict[str, list[float]]
@@ -227,13 +227,13 @@ def rotate(
         arm = found["arms"][number]
         slices = [_reading(reading) for reading in arm["used"]]
         whole = _reading(found["whole"][number])
-        own_ns = sum(result["used"].cpu_ns.values())
-        idle_ns = sum(whole.cpu_ns.values()) - own_ns
+        idle_ns = sum(whole.cpu_ns.values()) - sum(result["used"].cpu_ns.values())
+        others_s = whole.clock - result["used"].clock
         rotations[target.name] = Rotation(
             **result,
             rounds=_by_round(slices, arm["requests"]),
             places=[order.index(number) for order in found["orders"]],
-            idle_share=idle_ns / own_ns if own_ns else 0.0,
+            idle_share=idle_ns / 1e9 / others_s if others_s else 0.0,
         )
     return rotations
 

@@ -106,7 +106,7 @@ class Evidence:
     generator_cpu: float | None = None  # share of one core
     stolen: float | None = None  # share of the machine's CPU time
     pressure: float | None = None  # share of the time in which some task waited for a CPU (PSI)
-    idle_share: float | None = None  # rotation: CPU an arm used outside its turns
+    idle_share: float | None = None  # rotation: share of a core, used in others' turns
     wrong_options: list[str] = field(default_factory=list)
 
 

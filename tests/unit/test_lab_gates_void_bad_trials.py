@@ -43,7 +43,7 @@ CLOSED = Evidence(
     generator_cpu=0.79,
     stolen=0.0,
 )
-ROTATION = Evidence(errors=0, wrong=0, done=1800, served=1800, idle_share=0.09, stolen=0.05)
+ROTATION = Evidence(errors=0, wrong=0, done=1800, served=1800, idle_share=0.015, stolen=0.05)
 
 # rule, the good trial, what is changed in it, what is spoilt
 BAD: list[tuple[str, Evidence, dict[str, Any], str]] = [
@@ -65,7 +65,7 @@ BAD: list[tuple[str, Evidence, dict[str, Any], str]] = [
     ("generator CPU", OPEN, {"generator_cpu": 0.73}, "time"),
     ("generator CPU", CLOSED, {"generator_cpu": 0.81}, "time"),
     ("stolen CPU", OPEN, {"stolen": 0.101}, "time"),
-    ("idle arm", ROTATION, {"idle_share": 0.11}, "everything"),
+    ("idle arm", ROTATION, {"idle_share": 0.025}, "everything"),
     (
         "wrong options",
         ROTATION,
