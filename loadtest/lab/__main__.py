@@ -31,7 +31,16 @@ from loadtest.lab import (
     schedule,
     verdict,
 )
-from loadtest.lab.experiment import MOST, Experiment, ExperimentError, find, known, parse, read
+from loadtest.lab.experiment import (
+    MOST,
+    Experiment,
+    ExperimentError,
+    find,
+    known,
+    parse,
+    read,
+    shown,
+)
 from loadtest.lab.interrupts import interrupts
 from loadtest.lab.report import markdown, write
 from loadtest.lab.results import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
@@ -168,7 +177,7 @@ def _plan(
     return Plan(
         experiment=experiment.name,
         toml=text,
-        file=str(file),
+        file=shown(file),
         seed=options.seed or experiment.seed or time.time_ns() % 1_000_000,
         blocks=blocks,
         quick=options.quick,

@@ -167,8 +167,8 @@ def read(path: Path) -> Experiment:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ExperimentError(f"{_shown(path)}: {error}") from error
-    return parse(text, _shown(path))
+        raise ExperimentError(f"{shown(path)}: {error}") from error
+    return parse(text, shown(path))
 
 
 def parse(text: str, file: str) -> Experiment:
@@ -595,7 +595,7 @@ def _unknown(what: str, value: object, allowed: Collection[str]) -> str:
     return f"{value!r} is no {what}{near} allowed: {', '.join(map(str, allowed)) or 'none'}"
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
     """The path as a person in the checkout would type it."""
     with contextlib.suppress(ValueError):
         return str(path.resolve().relative_to(EXPERIMENTS.parent.parent))
