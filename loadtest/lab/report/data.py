@@ -17,6 +17,9 @@ from typing import Any
 from loadtest.lab import estimate
 from loadtest.lab.trial import METRICS, Metric, Trial
 
+# What people look at first, besides the primary metric: drawn and published under every load.
+HEADLINES = ("cpu_us", "rps", "p99_ms", "pss_mb", "start_s", "stall_ms")
+
 # Verdicts that leave the question open: drawn hollow or hatched.
 OPEN = ("inconclusive", "void")
 

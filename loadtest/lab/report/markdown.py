@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from loadtest.lab.report import tables, words
-from loadtest.lab.report.data import Run
+from loadtest.lab.report.data import HEADLINES, Run
 from loadtest.lab.report.pictures import draw
 from loadtest.lab.report.pictures.style import Picture
 from loadtest.lab.report.tables import Table
@@ -77,10 +77,20 @@ def render(run: Run, pictures: Sequence[Picture], files: Mapping[str, str]) -> s
         parts += ["", "## Pictures"]
         for picture in rest:
             parts += _picture(picture.name, pictures, files)
-    others = [one for one in run.comparisons if not one.primary and one.role == "arm"]
+    chosen = {*HEADLINES, *(one.metric for one in run.primary)}
+    others = [
+        one
+        for one in run.comparisons
+        if not one.primary and one.role == "arm" and one.metric in chosen
+    ]
     if others:
         parts += ["", "## Other figures", "", "<details><summary>", ""]
-        parts += [f"{len(others)} comparisons", "", "</summary>", ""]
+        parts += [
+            f"{len(others)} comparisons; report.html has all {len(run.comparisons)}",
+            "",
+            "</summary>",
+            "",
+        ]
         parts += [_table(_picked(tables.comparisons(others), ("load", "metric"))), "", "</details>"]
     parts += ["", "## Voids", "", _voids(run), "", "## Conditions", "", _conditions(run)]
     parts += ["", "```sh", tables.command(run), "```", ""]

@@ -207,7 +207,7 @@ def loads(run: Run) -> Table:
     for load in run.plan.get("loads") or []:
         fields = _LOAD.get(str(load.get("kind")), tuple(load))
         rest = ", ".join(
-            f"{key} {load[key]}" for key in fields if load.get(key) not in (None, False)
+            f"{key} {_said(load[key])}" for key in fields if load.get(key) not in (None, False)
         )
         rows.append((str(load.get("name", "")), str(load.get("kind", "")), rest))
     return Table(("load", "kind", "in full"), rows)

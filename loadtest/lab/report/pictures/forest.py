@@ -10,14 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import blended_transform_factory
 
 from loadtest.lab.report import tables, words
-from loadtest.lab.report.data import Comparison, Run
+from loadtest.lab.report.data import HEADLINES, Comparison, Run
 from loadtest.lab.report.pictures import style
 from loadtest.lab.report.pictures.svg import INK, PAPER, SHADE
 
 WIDTH = 400
 _LEFT, _RIGHT = 8, 144  # beside the axis: nothing, and the numbers
 _LINE, _GRAPH, _GAP = 16, 22, 8
-_HEADLINES = ("cpu_us", "rps", "p99_ms", "pss_mb", "start_s", "stall_ms")
 
 
 def draw(run: Run) -> list[style.Picture]:
@@ -27,7 +26,7 @@ def draw(run: Run) -> list[style.Picture]:
     main = run.primary[0] if run.primary else None
     for metric, load, rows in run.panels():
         near = main is not None and (metric == main.metric or load == main.load)
-        if (near or metric in _HEADLINES) and any(row.drawn for row in rows):
+        if (near or metric in HEADLINES) and any(row.drawn for row in rows):
             found.append(_picture(run, metric, load, rows, len(found)))
     return found
 

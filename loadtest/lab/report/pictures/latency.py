@@ -128,6 +128,7 @@ def _figure(run: Run, arms: Mapping[str, Curves]) -> Figure:
             Line2D([], [], color=colour, lw=2, ls=dash, label=name)
             for name, (colour, dash) in _LINES.items()
         ]
-        handles.append(Line2D([], [], color=INK, lw=1.3, ls=_DOTS, label="baseline's response"))
+        if baseline is not None:
+            handles.append(Line2D([], [], color=INK, lw=1.3, ls=_DOTS, label="baseline's response"))
         figure.legend(handles=handles, ncols=3, loc="upper left", handlelength=3, borderaxespad=0.2)
         return figure
