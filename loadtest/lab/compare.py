@@ -47,7 +47,7 @@ class Bench(Protocol):
     """
 
     def capacity(self, arm: ArmSpec, load: Load, say: Say) -> float:
-        """The requests/s that *arm* alone answers at most on the path of *load*."""
+        """The requests/s on schedule that *arm* alone can take on the path of *load*."""
 
     def rotate(
         self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
@@ -109,7 +109,7 @@ class Runner:
             except TrialFailed as error:
                 raise CannotGoOn(f"the baseline's capacity cannot be measured: {error}") from error
             self._run.save_plan(replace(self._run.plan, capacity_rps=capacity))
-            self._progress.step(f"{experiment.baseline} answers {capacity:,.0f} requests/s at most")
+            self._progress.step(f"{experiment.baseline} takes {capacity:,.0f} requests/s at most")
         loads = tuple(
             load if (part := share(load.rate)) is None else replace(load, rate=part * capacity)
             for load in experiment.loads

@@ -37,6 +37,10 @@ WARM_S = 0.5
 # Users without think time that keep any arm busy, for as long as a rate needs to be known to 5 %.
 CAPACITY_USERS = 16
 CAPACITY_S = 3.0
+# Users who wait for their answers never come in a burst, so what they get at most is more than what
+# an arm can take from requests that arrive when they like. The search goes down from there.
+CAPACITY_STEP = 0.9
+CAPACITY_STEPS = 10
 
 EAGAIN_REQUESTS = 300
 
@@ -52,10 +56,13 @@ class Machine:
         folder.mkdir(exist_ok=True)
 
     def capacity(self, arm: ArmSpec, under: Load, say: Say) -> float:
-        """The rate, in requests/s, at which *arm* answers users who do not pause."""
+        """The highest rate, in requests/s, at which *arm* answers requests that arrive by schedule
+        without a single one being dropped: searched downwards from what users who do not pause
+        get."""
         with self._alone(arm, under.path) as running, _telling():
-            result = load.closed(
-                _target(running, under),
+            target = _target(running, under)
+            closed = load.closed(
+                target,
                 users=CAPACITY_USERS,
                 seconds=CAPACITY_S,
                 requests=None,
@@ -64,9 +71,27 @@ class Machine:
                 folder=self._folder,
                 progress=say,
             )
-        if result.errors or result.wrong:
-            raise TrialFailed(f"{arm.name} answers wrongly: {'; '.join(result.faults)}")
-        return result.done / result.seconds
+            _all_right(arm, closed)
+            rate = closed.done / closed.seconds
+            for step in range(CAPACITY_STEPS):
+                rate *= CAPACITY_STEP
+                say(f"{rate:,.0f} requests/s on schedule")
+                found = load.open_loop(
+                    target,
+                    rate=rate,
+                    seconds=CAPACITY_S,
+                    warm_s=WARM_S,
+                    seed=step,
+                    folder=self._folder,
+                    progress=say,
+                )
+                _all_right(arm, found)
+                if not found.dropped:
+                    return rate
+        raise TrialFailed(
+            f"{arm.name} cannot even take {rate:,.0f} requests/s, a third of what it answers to "
+            "users who wait: is something else at work on this machine?"
+        )
 
     def rotate(
         self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
@@ -328,6 +353,11 @@ def _rate(under: Load) -> float:
     if isinstance(under.rate, float):
         return under.rate
     raise TypeError(f"{under.name}: the rate {under.rate!r} was never worked out")
+
+
+def _all_right(arm: ArmSpec, result: LoadResult) -> None:
+    if result.errors or result.wrong:
+        raise TrialFailed(f"{arm.name} answers wrongly: {'; '.join(result.faults)}")
 
 
 def holds_s(path: str) -> float | None:
