@@ -6,6 +6,7 @@ import errno
 import random
 import re
 import socket
+import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,11 @@ _INTERNAL = range(20000, 32000)
 
 # Copies may be started side by side: what one was given and does not listen on yet is not free.
 _given: deque[int] = deque(maxlen=1000)
+
+# A program that another thread starts has a copy of our probe for the moment between its fork and
+# its exec, and the port looks taken for as long.
+_SECOND_LOOKS = 5
+_PAUSE_S = 0.05
 
 
 def try_bind(address: str, port: int) -> OSError | None:
@@ -47,6 +53,11 @@ def free(address: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> 
 def require(address: str, port: int, variable: str) -> None:
     """Raise StackError, with what to type, unless *port* can be listened on."""
     error = try_bind(address, port)
+    for _ in range(_SECOND_LOOKS):
+        if error is None or error.errno != errno.EADDRINUSE:
+            break
+        time.sleep(_PAUSE_S)
+        error = try_bind(address, port)
     if error is None:
         return
     if error.errno == errno.EADDRINUSE:
