@@ -80,14 +80,17 @@ def run(options: argparse.Namespace) -> int:
     new = _plan(parse(text, str(file)), text, file, blocks, options)
     _check_runtime(new, options.runtime)
     folder = None if options.fresh else latest(new.experiment, options.results)
-    found = Run.open(folder) if folder else None
-    continues = found is not None and found.plan.finished is None and found.plan.same_as(new)
-    work = found if found is not None and continues else Run.create(new, options.results)
+    unfinished = _unfinished(folder)
+    others = _differences(unfinished.plan, new, options.seed) if unfinished else []
+    continued = None if others else unfinished
+    work = continued or Run.create(new, options.results)
     experiment = experiment_of(work.plan)
     left = schedule.seconds_left(experiment, blocks, work.trials)
     print(compare.describe(experiment, work, left))
-    if continues:
+    if continued:
         print(f"Continues there, with {len(work.trials)} trials done. FRESH=1 begins anew.")
+    elif unfinished:
+        print(f"{unfinished.folder} is not continued, as these differ: {', '.join(others)}.")
     if blocks < schedule.FEWEST_BLOCKS:
         print(f"{blocks} blocks cannot decide anything: no test gets below p = 0.05 under 6.")
     print(flush=True)
@@ -171,6 +174,17 @@ def _conclude(experiment: Experiment, work: Run) -> int:
     return verdict.exit_code(found)
 
 
+def _unfinished(folder: Path | None) -> Run | None:
+    """What is in *folder*, if there is something left to do."""
+    found = Run.open(folder) if folder else None
+    return found if found is not None and found.plan.finished is None else None
+
+
+def _differences(old: Plan, new: Plan, seed: int | None) -> list[str]:
+    """Why *old* cannot be continued as *new*. Who gives no *seed* takes the one that is there."""
+    return old.differences(new) + ["seed"] * (seed not in (None, old.seed))
+
+
 def _plan(
     experiment: Experiment, text: str, file: Path, blocks: int, options: argparse.Namespace
 ) -> Plan:
@@ -189,6 +203,7 @@ def _plan(
                 "command": server.command(),
                 "speaks": server.speaks,
                 "keep-alive": server.keep_alive,
+                "note": server.note,
             }
             for name, server in arms.SERVERS.items()
             if name in {arm.server for arm in experiment.arms}

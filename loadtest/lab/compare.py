@@ -1,4 +1,4 @@
-"""Runs an experiment: block after block, until every trial is there or was void three times.
+"""Runs an experiment: block after block, until every trial is there or was void once too often.
 
 How a trial is measured is measure.py's matter. Here is the order of things, what is tried again,
 what a person sees meanwhile, and which exit code the end has.
@@ -84,11 +84,12 @@ class Runner:
         self._where = self._what = ""
 
     def run(self) -> None:
-        """Return when every trial is there or was void three times. Raises CannotGoOn."""
+        """Return when schedule.py has nothing more to do. Raises CannotGoOn."""
         experiment = self._with_rates()
         for block in range(1, self._run.plan.blocks + 1):
-            # The first pass does what is missing, the next ones what was void in it.
-            while self._pass(experiment, block):
+            # The first pass does what is missing, the next ones what was void in it. Neighbours are
+            # looked at even where nothing was to do: the run may have been cut off just before.
+            while self._pass(experiment, block) or self._judge_among_neighbours(block):
                 self._judge_among_neighbours(block)
         self._progress.clear()
         self._run.finish()
@@ -165,20 +166,26 @@ class Runner:
         self._pace.took(time.monotonic() - began, expected, left)
 
     def _keep(self, block: int, trials: Iterable[Trial]) -> None:
-        """Judge the trials and write them down at once."""
-        kept = []
-        for trial in trials:
-            before = [t for t in self._of(block) if (t.arm, t.load) == (trial.arm, trial.load)]
+        """Judge the trials and write them down at once.
+
+        Arms of one rotation share its number, even where an earlier one was written down in part.
+        """
+        kept = list(trials)
+        arms = {trial.arm for trial in kept}
+        before = [trial for trial in self._of(block) if trial.arm in arms]
+        for trial in kept:
             trial.block = block
-            trial.attempt = len(before) + 1
+            trial.attempt = 1 + max((t.attempt for t in before if t.load == trial.load), default=0)
             if not trial.voids:
                 trial.voids = list(self._gates.judge(trial, primary=self._primary))
             self._tell(trial, trial.voids)
-            kept.append(trial)
         self._run.append(kept)
 
-    def _judge_among_neighbours(self, block: int) -> None:
-        """Void what the block's other trials show to be odd; the file is written anew for it."""
+    def _judge_among_neighbours(self, block: int) -> bool:
+        """Void what the block's other trials show to be odd; the file is written anew for it.
+
+        Returns whether there was anything new.
+        """
         found = False
         for load in self._experiment.loads:
             trials = [trial for trial in self._of(block) if trial.load == load.name]
@@ -190,6 +197,7 @@ class Runner:
                 found = found or bool(new)
         if found:
             self._run.rewrite()
+        return found
 
     def _give_up_on(self, what: str, tried: Sequence[Trial]) -> None:
         """What has never run will not in the blocks to come either. Raises CannotGoOn."""

@@ -26,6 +26,10 @@ RESULTS = Path("results")
 PLAN, TRIALS, VERDICT = "plan.json", "trials.jsonl", "verdict.json"
 FACTS, REPORT = "facts.json", "report.html"
 
+# What makes a run the one that it is: of its plan, and of the conditions that a restart may change.
+_OF_A_RUN = ("experiment", "toml", "blocks", "quick", "runtime")
+_OF_A_MACHINE = ("kernel", "cpu", "cores", "python", "versions")
+
 
 class ResultsError(Exception):
     """A folder that cannot be written, or does not hold a run; the text says what to do."""
@@ -33,7 +37,7 @@ class ResultsError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to do. The same file, runtime, blocks and quick mean the same run."""
+    """What a run is to do, and on what."""
 
     experiment: str
     toml: str
@@ -50,11 +54,17 @@ class Plan:
     loads: Sequence[Mapping[str, Any]]
     finished: str | None = None  # None: it was cut off, or is still running
 
-    def same_as(self, other: Plan) -> bool:
-        """Whether trials of both may stand in one run."""
-        return (self.experiment, self.toml, self.blocks, self.quick, self.runtime) == (
-            other.experiment, other.toml, other.blocks, other.quick, other.runtime
-        )  # fmt: skip
+    def differences(self, other: Plan) -> list[str]:
+        """Why trials of both must not stand in one run; empty where they may."""
+        found = [name for name in _OF_A_RUN if getattr(self, name) != getattr(other, name)]
+        for name in _OF_A_MACHINE:
+            one, another = self.conditions.get(name), other.conditions.get(name)
+            if isinstance(one, Mapping) and isinstance(another, Mapping):
+                known = sorted(one.keys() & another.keys())
+                found += [f"{name} of {key}" for key in known if one[key] != another[key]]
+            elif one != another:
+                found.append(name)
+        return found
 
 
 class Run:
@@ -64,6 +74,7 @@ class Run:
         self.folder = folder
         self.plan = plan
         self.trials = list(trials)
+        self._torn = False  # the file ends in the middle of a line
 
     @classmethod
     def create(cls, plan: Plan, results: Path = RESULTS) -> Run:
@@ -86,13 +97,16 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Read what *folder* holds. Raises ResultsError."""
+        """Read what *folder* holds, and change nothing: another command may be at work in it.
+
+        Raises ResultsError.
+        """
         try:
             plan = Plan(**json.loads((folder / PLAN).read_text(encoding="utf-8")))
             text = (folder / TRIALS).read_text(encoding="utf-8")
         except (OSError, ValueError, TypeError) as error:
             raise ResultsError(f"{folder} does not hold a run of the lab: {error}") from error
-        # A line without its end was cut off with the run; append() would write on behind it.
+        # A line without its end was cut off with the run, or is just being written.
         whole = text[: text.rfind("\n") + 1]
         try:
             trials = [Trial.from_json(line) for line in whole.splitlines()]
@@ -101,8 +115,7 @@ class Run:
                 f"{folder / TRIALS} holds a line that is no trial: {error}"
             ) from error
         run = cls(folder, plan, trials)
-        if whole != text:
-            run.rewrite()
+        run._torn = whole != text
         return run
 
     @contextmanager
@@ -123,8 +136,10 @@ class Run:
     def append(self, trials: Iterable[Trial]) -> None:
         """Write *trials* so that a crash of the whole machine leaves them."""
         new = list(trials)
+        if self._torn:
+            self.rewrite()
         with (self.folder / TRIALS).open("a", encoding="utf-8") as stream:
-            stream.writelines(f"{trial.to_json()}\n" for trial in new)
+            stream.write("".join(f"{trial.to_json()}\n" for trial in new))
             stream.flush()
             os.fsync(stream.fileno())
         self.trials += new
@@ -132,6 +147,7 @@ class Run:
     def rewrite(self) -> None:
         """Write all trials anew, after something was found out about earlier ones."""
         _replace(self.folder / TRIALS, "".join(f"{trial.to_json()}\n" for trial in self.trials))
+        self._torn = False
 
     def save_plan(self, plan: Plan) -> None:
         self.plan = plan

@@ -3,8 +3,9 @@
 Nothing here starts anything. What is still to do is worked out from the trials that are there, so a
 run that was cut off and a trial that was void need no bookkeeping of their own.
 
-Orders and arrivals are drawn from the run's seed, the block and the attempt: the same seed gives
-the same run, wherever it was cut off.
+Orders and arrivals are drawn from the run's seed and the block, so the same seed gives the same
+run. Arrivals are the same at every attempt; a rotation's rounds are shuffled anew for each attempt,
+and for what a run that was cut off has still to do.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from loadtest.lab import results
 from loadtest.lab.results import ResultsError, Run
 from loadtest.lab.trial import Trial
-from tests.fixtures_lab import FakeBench, new_run, plan, runner
+from tests.fixtures_lab import BAD, FakeBench, NoGates, new_run, plan, runner
 
 
 def cut_off(run: Run, after: int) -> FakeBench:
@@ -60,22 +60,51 @@ def test_a_line_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
     cut_off(run, 6)
     file = run.folder / "trials.jsonl"
     file.write_text(file.read_text() + '{"block":1,"arm":"of', encoding="utf-8")
+    torn = file.read_text()
     again = Run.open(run.folder)
     assert len(again.trials) == 6
+    assert file.read_text() == torn, "who only reads may be reading while another command writes"
     runner(again, FakeBench()).run()
     assert all(json.loads(line) for line in file.read_text().splitlines())
 
 
+def test_a_rotation_that_was_written_in_part_is_not_paired_with_the_next(tmp_path: Path) -> None:
+    run = new_run(tmp_path, blocks=1)
+    runner(run, FakeBench()).run()
+    file = run.folder / "trials.jsonl"
+    turns = [line for line in file.read_text().splitlines() if '"load":"turns"' in line]
+    file.write_text("".join(f"{line}\n" for line in turns[:2]), encoding="utf-8")
+    again = Run.open(run.folder)
+    runner(again, FakeBench()).run()
+    whole = [trial.attempt for trial in again.trials if trial.load == "turns"][2:]
+    assert whole == [2, 2, 2, 2], "the arms of one rotation, and none of the earlier one"
+
+
+def test_neighbours_are_looked_at_where_the_run_was_cut_off_before_it(tmp_path: Path) -> None:
+    run = new_run(tmp_path, blocks=1)
+    runner(run, FakeBench()).run()
+    again, gates = Run.open(run.folder), NoGates()
+    gates.relatives = {("on", "full"): BAD}
+    runner(again, FakeBench(), gates).run()
+    tried = [trial.voids for trial in again.trials if (trial.arm, trial.load) == ("on", "full")]
+    assert tried == [BAD, BAD, BAD]
+
+
 def test_only_the_same_run_is_continued() -> None:
-    this = plan()
-    assert this.same_as(plan(seed=99, capacity_rps=5.0))
-    for change in (
-        {"toml": "# changed\n"},
-        {"blocks": 3},
-        {"quick": True},
-        {"runtime": "compose"},
+    here = {"kernel": "6.1", "versions": {"nginx": "1.26", "flask": "3.1"}, "load_average": [0.1]}
+    this = plan(conditions=here)
+    busy = {**here, "load_average": [2.0]}
+    assert this.differences(plan(seed=99, capacity_rps=5.0, conditions=busy)) == []
+    newer = {"nginx": "1.27", "flask": "3.1"}
+    for change, name in (
+        ({"toml": "# changed\n"}, "toml"),
+        ({"blocks": 3}, "blocks"),
+        ({"quick": True}, "quick"),
+        ({"runtime": "compose"}, "runtime"),
+        ({"conditions": {**here, "kernel": "6.2"}}, "kernel"),
+        ({"conditions": {**here, "versions": newer}}, "versions of nginx"),
     ):
-        assert not this.same_as(plan(**change))
+        assert this.differences(plan(**{"conditions": here, **change})) == [name]
 
 
 def test_latest_is_the_newest_of_each_and_of_all(tmp_path: Path) -> None:
