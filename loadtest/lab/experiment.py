@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import importlib
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, Literal, get_args
 
 from loadtest.lab import canary as canaries
 from loadtest.lab import claims
+from loadtest.lab.servers import SERVERS
 from loadtest.lab.trial import METRICS
 from stack import toggles
 
@@ -232,6 +232,7 @@ class _Checker:
             self._refuse_unknown((key,), self.TOP, "key")
         loads = self._loads(self._table(document, ("loads",)), document)
         arms = self._arms(self._table(document, ("arms",)), document)
+        self._refuse_what_servers_lack(arms, loads)
         metric, load = self._primary(document, loads)
         baseline = self._name(document, ("baseline",), [arm.name for arm in arms], "arm")
         canary = self._canary(document)
@@ -273,6 +274,9 @@ class _Checker:
             for key in table:
                 self._refuse_unknown((*at, key), self.LOAD[kind], f"key of a load of kind {kind}")
             loads += self._load(name, kind, table, path)
+        names = [load.name for load in loads]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self._fault(("loads",), f"two loads are called {name!r}; trials are told by their load")
         shares = {load.path for load in loads if share(load.rate) is not None}
         if len(shares) > 1:
             self._fault(
@@ -335,7 +339,7 @@ class _Checker:
                     name=name,
                     settings=self._settings(at, table, document.get("app")),
                     server=self._name(
-                        table, (*at, "server"), servers(), "server", default=DEFAULT_SERVER
+                        table, (*at, "server"), SERVERS, "server", default=DEFAULT_SERVER
                     ),
                     enter=self._enter(table, at, login),
                     against=against or ("" if name == baseline else str(baseline)),
@@ -370,6 +374,18 @@ class _Checker:
             return texts
         return {key: values[key] for key in texts}
 
+    def _refuse_what_servers_lack(self, arms: Iterable[ArmSpec], loads: Iterable[Load]) -> None:
+        known = [arm for arm in arms if arm.server in SERVERS]
+        for arm in known:
+            for key in SERVERS[arm.server].deaf_to(arm.settings):
+                text = f"{arm.server} knows no {key}: leave it out for this arm"
+                self._fault(("arms", arm.name, key), text)
+        others = ", ".join(arm.name for arm in known if arm.server != DEFAULT_SERVER)
+        for load in loads:
+            if load.kind == "reload" and others:
+                text = f"the lab reloads {DEFAULT_SERVER} only, and other servers have {others}"
+                self._fault(("loads", load.name), text)
+
     def _enter(self, table: Mapping[str, Any], at: tuple[str, ...], login: object) -> str | None:
         enter = table.get("enter", login)
         if isinstance(enter, str) and (enter == "none" or _PATH.fullmatch(enter)):
@@ -390,6 +406,9 @@ class _Checker:
         metric = self._name(table, ("primary", "metric"), comparable, "metric")
         name = self._name(table, ("primary", "load"), [load.name for load in loads], "load")
         kinds = [load.kind for load in loads if load.name == name]
+        if metric == "eagain" and not any(load.eagain for load in loads if load.name == name):
+            text = f"eagain is counted only where {name!r} has eagain = true"
+            self._fault(("primary", "metric"), text)
         if kinds and metric in comparable and metric not in FIGURES[kinds[0]]:
             given = [figure for figure in FIGURES[kinds[0]] if figure in comparable]
             self._fault(
@@ -571,12 +590,6 @@ def share(rate: float | str | None) -> float | None:
     found = re.fullmatch(r"(\d{1,3}(?:\.\d+)?) ?%", rate) if isinstance(rate, str) else None
     value = float(found[1]) / 100 if found else 0.0
     return value if 0.01 <= value <= 1 else None
-
-
-def servers() -> Collection[str]:
-    """The names that an arm's `server` may have."""
-    # Not at the top: arms.py needs this module's ArmSpec.
-    return list(importlib.import_module("loadtest.lab.arms").SERVERS)
 
 
 def is_canary(name: object) -> bool:

@@ -21,8 +21,8 @@ ladder = { kind = "closed", users = [1, 2], seconds = 1 }
 [arms]
 off = { STACK_THUNDER_LOCK = "off" }
 on = { STACK_THUNDER_LOCK = "on" }
-[arms.gunicorn]
-server = "gunicorn-gthread"
+[arms.rival]
+server = "uwsgi"
 app = "loadtest.bench.rivals:create_app()"
 enter = "/enter"
 [expect]
@@ -38,16 +38,16 @@ def test_a_right_file_is_read() -> None:
     assert [(arm.name, arm.against, arm.role) for arm in experiment.arms] == [
         ("off", "", "arm"),
         ("on", "off", "arm"),
-        ("gunicorn", "off", "arm"),
+        ("rival", "off", "arm"),
         ("off (twin)", "off", "twin"),
         ("off (wake_1)", "off", "canary"),
     ]
     twin, canary = experiment.arms[-2:]
     assert twin.settings == {"STACK_THUNDER_LOCK": "off"}
     assert canary.settings == {**twin.settings, "STACK_APP": "loadtest.lab.canary:wake_1()"}
-    gunicorn = experiment.arm("gunicorn")
-    assert gunicorn.settings == {"STACK_APP": "loadtest.bench.rivals:create_app()"}
-    assert gunicorn.enter == "/enter"
+    rival = experiment.arm("rival")
+    assert rival.settings == {"STACK_APP": "loadtest.bench.rivals:create_app()"}
+    assert rival.enter == "/enter"
     assert experiment.load("30 %").rate == "30%"
     assert experiment.load("chain").rate == 100.0
 
@@ -101,7 +101,11 @@ def test_controls_take_part_in_the_primary_load_alone() -> None:
         ('LOCK = "on"', 'LOCK = "on", STACK_PORT = 1', 14, "STACK_PORT: the lab sets it itself"),
         ('LOCK = "on"', 'LOCK = "on", agianst = "off"', 14, "did you mean against? allowed: "),
         ('LOCK = "on"', 'LOCK = "on", against = "on"', 14, "'on' is no other arm"),
-        ('"gunicorn-gthread"', '"gunicorn-threads"', 16, "did you mean gunicorn-gthread?"),
+        ('"uwsgi"', '"uwsgi-htp"', 16, "did you mean uwsgi-http?"),
+        ('"uwsgi"', '"waitress"', 11, "the lab reloads uwsgi only, and other servers have rival"),
+        ('LOCK = "on"', 'LOCK = "on", server = "granian"', 14, "granian knows no STACK_THUNDER_LO"),
+        ("[1, 2]", "[2, 2]", 6, "two loads are called 'ladder, 2 users'"),
+        ('"wakeups"', '"eagain"', 3, "eagain is counted only where 'one client' has eagain = true"),
         ("rivals:create_app()", "rivals", 17, "STACK_APP='loadtest.bench.rivals': must be module:"),
         ('"/enter"', '"enter"', 18, "enter = 'enter': must be \"none\" or a path"),
         ('on = "faster"', 'onn = "faster"', 20, "'onn' is no arm, did you mean on?"),
