@@ -228,7 +228,10 @@ def _trial(
         seconds=3.0 if load.alone else 18.0,
         requests=1800,
         figures=figures,
-        evidence=Evidence(stolen=min(0.09, abs(noise.gauss(0.02, 0.02)))),
+        evidence=Evidence(
+            stolen=min(0.09, abs(noise.gauss(0.02, 0.02))),
+            generator_nice=-10 if load.kind == "open" else 0,
+        ),
         histograms=encoded,
         options={
             "thunder-lock": arm.settings.get("STACK_THUNDER_LOCK", "on"),

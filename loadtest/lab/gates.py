@@ -88,14 +88,19 @@ def errors(evidence: Evidence) -> Void | None:
     share = evidence.errors / max(evidence.sent or evidence.done or 0, evidence.errors)
     if share <= ERRORS:
         return None
-    return Void("errors", f"{evidence.errors} requests failed ({share:.1%}, at most {ERRORS:.1%})")
+    return Void(
+        "errors",
+        f"{evidence.errors} requests failed ({share:.1%}, at most {ERRORS:.1%}){_kinds(evidence)}",
+    )
 
 
 def wrong_bodies(evidence: Evidence) -> Void | None:
     if not evidence.wrong:
         return None
     return Void(
-        "wrong bodies", f"{evidence.wrong} answers had another body than the first: not one may"
+        "wrong bodies",
+        f"{evidence.wrong} answers had another body than the expected: not one may"
+        f"{_kinds(evidence)}",
     )
 
 
@@ -286,6 +291,10 @@ def relative(block: Sequence[Trial]) -> list[list[Void]]:
 def spoils(void: Void, metric: Metric) -> bool:
     """Whether *metric* of a trial with this void may not be used: then it is queued again."""
     return void.spoils == "everything" or metric.kind == "time"
+
+
+def _kinds(evidence: Evidence) -> str:
+    return f": {'; '.join(evidence.faults)}" if evidence.faults else ""
 
 
 def _rate(evidence: Evidence) -> float | None:

@@ -324,9 +324,11 @@ def _answered(arm: RunningArm, under: Load, result: LoadResult, before: _Counted
         evidence=Evidence(
             sent=result.sent,
             done=result.done,
+            faults=result.faults,
             seconds=result.seconds,
             users=result.users,
             generator_cpu=result.generator_cpu,
+            generator_nice=result.nice,
             wrong_options=list(arm.wrong_options),
         ),
         histograms={"response": result.response.encode(), "service": result.service.encode()},

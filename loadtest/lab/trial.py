@@ -89,6 +89,7 @@ class Evidence:
 
     errors: int | None = None  # no answer, or a status other than 200
     wrong: int | None = None  # 200, but not the expected body
+    faults: list[str] = field(default_factory=list)  # the first few kinds of both: "3 x 502 …"
     intended: int | None = None  # open loop: arrivals of the schedule
     sent: int | None = None
     done: int | None = None
@@ -104,6 +105,7 @@ class Evidence:
     lag_p99_ms: float | None = None
     response_p50_ms: float | None = None
     generator_cpu: float | None = None  # share of one core
+    generator_nice: int | None = None  # its priority that was in force; no gate asks for it
     stolen: float | None = None  # share of the machine's CPU time
     pressure: float | None = None  # share of the time in which some task waited for a CPU (PSI)
     idle_share: float | None = None  # rotation: share of a core, used in others' turns

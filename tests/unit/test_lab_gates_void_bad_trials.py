@@ -110,6 +110,9 @@ def test_every_gate_has_a_bad_trial() -> None:
 def test_a_reason_names_what_was_found() -> None:
     (void,) = gates.judge(trial(replace(OPEN, errors=20)), primary=COUNT)
     assert void.reason == "20 requests failed (1.0%, at most 0.1%)"
+    told = replace(OPEN, errors=20, faults=["19 x 502 Bad Gateway", "1 x connection refused"])
+    (void,) = gates.judge(trial(told), primary=COUNT)
+    assert void.reason.endswith("): 19 x 502 Bad Gateway; 1 x connection refused")
     (void,) = gates.judge(trial(replace(CLOSED, served=4000)), primary=COUNT)
     assert "nginx counted 4000 requests, the generator 3000" in void.reason
 

@@ -92,6 +92,10 @@ def test_the_markdown_has_answer_table_and_controls(lock):
     for link in re.findall(r"\]\((pictures/[^)]+)\)", markdown):
         assert (folder / link).is_file(), link
     assert "make compare EXPERIMENT=thunder-lock BLOCKS=8 RUNTIME=local" in markdown
+    conditions = markdown[markdown.index("## Conditions") :]
+    for name in ("capacity of the baseline", "memory", "virtual machine", "CPU time stolen since"):
+        assert f"| {name}" in conditions
+    assert "| generator's priority (nice) | -10 under 60 % of capacity; 0 under" in conditions
 
 
 def test_voids_are_counted_and_told(lock):
@@ -121,6 +125,7 @@ def test_conditions_are_complete(lock):
         "seed = 4",
         "capacity of the baseline, requests a second 812",
         "started 2026-11-21 08:00:00 UTC",
+        "generator's priority (nice) -10 under 60 % of capacity; 0 under one client",
         "STACK_PROCESSES=16, STACK_THUNDER_LOCK=on",
         "one client rotation path /workload/protected, users 1, rounds 30, slice 60",
     ):

@@ -177,15 +177,19 @@ def _voids(run: Run) -> str:
         return f"None of {len(run.trials)} trials."
     told = ", ".join(f"{plain(rule)} {number}" for rule, number in rules.items())
     voided = sum(bool(trial.voids) for trial in run.trials)
-    return f"{voided} of {len(run.trials)} trials, measured again: {told}."
+    return (
+        f"{voided} of {len(run.trials)} trials: {told}. Measured again were those of them in which "
+        "the primary figure was spoilt."
+    )
 
 
 def _conditions(run: Run) -> str:
     """In short; the machine's own name is not among them."""
-    wanted = (
-        "started", "runtime", "blocks", "seed", "capacity rps", "kernel", "architecture", "cpu",
-        "cores", "memory bytes", "virtual", "cgroup", "python", "stolen since boot",
+    keys = (
+        "started", "runtime", "blocks", "seed", "capacity_rps", "kernel", "architecture", "cpu",
+        "cores", "memory_bytes", "virtual", "cgroup", "python", "stolen_since_boot",
     )  # fmt: skip
+    wanted = {tables.NAMES.get(key, key) for key in keys} | {tables.PRIORITY}
     found = [
         (name, value)
         for name, value in tables.conditions(run).rows

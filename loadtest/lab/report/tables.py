@@ -35,6 +35,7 @@ NAMES = {
     "pressure_avg10": "time that tasks waited for a CPU, last 10 s before the start",
     "quick": "quick run",
 }
+PRIORITY = "generator's priority (nice)"
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,18 @@ def conditions(run: Run) -> Table:
         elif key in ("stolen_since_boot", "pressure_avg10"):
             said = f"{float(value):.1%}"
         found.append((NAMES.get(key, key.replace("_", " ")), said))
+    if priorities := _priorities(run):
+        found.append((PRIORITY, priorities))
     return Table(("condition", "value"), found)
+
+
+def _priorities(run: Run) -> str:
+    """What was in force under which loads: below 0 the generator went before the servers."""
+    loads: dict[int, dict[str, None]] = {}
+    for trial in run.trials:
+        if trial.evidence.generator_nice is not None:
+            loads.setdefault(trial.evidence.generator_nice, {})[trial.load] = None
+    return "; ".join(f"{nice} under {', '.join(names)}" for nice, names in sorted(loads.items()))
 
 
 def servers(run: Run) -> Table | None:
