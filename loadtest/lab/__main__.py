@@ -110,7 +110,11 @@ def run(options: argparse.Namespace) -> int:
         print(f"compare: {error}", file=sys.stderr)
         return NOT_TO_BE_TRUSTED
     print(f"  took {compare.duration(time.monotonic() - began)}")
-    return _conclude(experiment, work)
+    try:
+        return _conclude(experiment, work)
+    except KeyboardInterrupt:
+        print(f"\nStopped. All trials are done: make report EXPERIMENT={experiment.name}")
+        return INTERRUPTED
 
 
 def report(options: argparse.Namespace) -> int:

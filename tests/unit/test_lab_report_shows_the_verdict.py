@@ -2,13 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 
 import pytest
 
 from loadtest.lab import facts, report
-from loadtest.lab.report import words
-from loadtest.lab.report.data import ReportError
+from loadtest.lab.report import tables, words
+from loadtest.lab.report.data import ReportError, Run
 from tests import fixtures_lab_report as runs
 
 FACT = next(iter(facts.PROBES))
@@ -91,7 +92,7 @@ def test_the_markdown_has_answer_table_and_controls(lock):
             assert numbers in markdown
     for link in re.findall(r"\]\((pictures/[^)]+)\)", markdown):
         assert (folder / link).is_file(), link
-    assert "make compare EXPERIMENT=thunder-lock BLOCKS=8 RUNTIME=local" in markdown
+    assert "make compare EXPERIMENT=thunder-lock BLOCKS=8 RUNTIME=local SEED=4" in markdown
     conditions = markdown[markdown.index("## Conditions") :]
     for name in ("capacity of the baseline", "memory", "virtual machine", "CPU time stolen since"):
         assert f"| {name}" in conditions
@@ -122,7 +123,7 @@ def test_conditions_are_complete(lock):
         "kernel 6.18.44",
         "cores 2",
         "versions · uwsgi 2.0.31",
-        "seed = 4",
+        "make compare EXPERIMENT=thunder-lock BLOCKS=8 RUNTIME=local SEED=4",
         "capacity of the baseline, requests a second 812",
         "started 2026-11-21 08:00:00 UTC",
         "generator's priority (nice) -10 under 60 % of capacity; 0 under one client",
@@ -211,3 +212,10 @@ def test_verdict_without_trials_of_a_load_is_no_obstacle(tmp_path):
     runs.edit(tmp_path, "plan.json", {"loads": plan["loads"]})
     report.write(tmp_path)
     assert "never run" in page(tmp_path)
+
+
+def test_a_file_of_ones_own_is_repeated_by_its_file(lock):
+    run = Run.read(lock[0])
+    assert tables.command(run).startswith("make compare EXPERIMENT=thunder-lock BLOCKS")
+    mine = replace(run, plan={**run.plan, "file": "thunder-lock.toml"})
+    assert tables.command(mine).startswith("make compare EXPERIMENT=thunder-lock.toml BLOCKS")

@@ -289,14 +289,17 @@ def servers(run: Run) -> Table | None:
 
 
 def command(run: Run) -> str:
-    """What repeats the run; the seed, which gives the same orders and arrivals, is the file's."""
-    parts = ["make compare", f"EXPERIMENT={run.experiment}"]
+    """What repeats the run with the same orders and arrivals, where the experiment's file is."""
+    shipped = "loadtest/experiments/" in str(run.plan.get("file", ""))
+    parts = ["make compare", f"EXPERIMENT={run.experiment}{'' if shipped else '.toml'}"]
     if run.plan.get("blocks"):
         parts.append(f"BLOCKS={run.plan['blocks']}")
     if run.plan.get("quick"):
         parts.append("QUICK=1")
     if run.plan.get("runtime"):
         parts.append(f"RUNTIME={run.plan['runtime']}")
+    if run.plan.get("seed") is not None:
+        parts.append(f"SEED={run.plan['seed']}")
     return " ".join(parts)
 
 
