@@ -6,6 +6,7 @@ import errno
 import random
 import re
 import socket
+import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -19,6 +20,7 @@ _INTERNAL = range(20000, 32000)
 
 # Copies may be started side by side: what one was given and does not listen on yet is not free.
 _given: deque[int] = deque(maxlen=1000)
+_giving = threading.Lock()
 
 # A program that another thread starts has a copy of our probe for the moment between its fork and
 # its exec, and the port looks taken for as long.
@@ -44,9 +46,10 @@ def free(address: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> 
     """Return a port on which nobody listens, and which was not returned lately."""
     for _ in range(1000):
         port = random.choice(_INTERNAL)  # noqa: S311 - two copies must differ, nobody guesses
-        if port not in avoid and port not in _given and try_bind(address, port) is None:
-            _given.append(port)
-            return port
+        with _giving:
+            if port not in avoid and port not in _given and try_bind(address, port) is None:
+                _given.append(port)
+                return port
     raise StackError(f"no free port found on {address}", "end something that listens")
 
 
