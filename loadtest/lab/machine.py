@@ -21,9 +21,13 @@ from stack import programs
 _PROC = Path("/proc")
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
+_CHECKOUT = Path(__file__).resolve().parents[2]
 
 # What is installed into the same environment, by its name there.
-PACKAGES = ("uwsgi", "flask", "redis", "flask-session", "gunicorn", "granian", "waitress", "locust")
+PACKAGES = (
+    *("uwsgi", "flask", "werkzeug", "redis", "flask-session"),
+    *("gunicorn", "granian", "waitress", "locust"),
+)
 PROGRAMS = {"nginx": "-v", "redis-server": "--version", "docker": "--version", "perf": "--version"}
 
 
@@ -133,10 +137,23 @@ def conditions() -> dict[str, Any]:
         "somaxconn": int(_line(_PROC / "sys/net/core/somaxconn") or 0) or None,
         "python": platform.python_version(),
         "versions": versions(),
+        "revision": _revision(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "stolen_since_boot": round(CpuTimes.read().stolen_share, 4),
         "pressure_avg10": None if pressure is None else float(pressure["avg10"]) / 100,
     }
+
+
+def _revision() -> str | None:
+    """The commit of this checkout, with "-dirty" where files differ from it; None without Git."""
+    git = programs.which("git")
+    if git is None:
+        return None
+    said = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=_CHECKOUT, capture_output=True, text=True, timeout=10, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() or None
 
 
 def versions() -> dict[str, str]:

@@ -28,7 +28,7 @@ FACTS, REPORT = "facts.json", "report.html"
 
 # What makes a run the one that it is: of its plan, and of the conditions that a restart may change.
 _OF_A_RUN = ("experiment", "toml", "blocks", "quick", "runtime")
-_OF_A_MACHINE = ("kernel", "cpu", "cores", "python", "versions")
+_OF_A_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "revision")
 
 
 class ResultsError(Exception):
@@ -62,7 +62,7 @@ class Plan:
             if isinstance(one, Mapping) and isinstance(another, Mapping):
                 known = sorted(one.keys() & another.keys())
                 found += [f"{name} of {key}" for key in known if one[key] != another[key]]
-            elif one != another:
+            elif one != another and None not in (one, another):
                 found.append(name)
         return found
 

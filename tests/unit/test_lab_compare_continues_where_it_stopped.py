@@ -91,7 +91,12 @@ def test_neighbours_are_looked_at_where_the_run_was_cut_off_before_it(tmp_path: 
 
 
 def test_only_the_same_run_is_continued() -> None:
-    here = {"kernel": "6.1", "versions": {"nginx": "1.26", "flask": "3.1"}, "load_average": [0.1]}
+    here = {
+        "kernel": "6.1",
+        "revision": "a1",
+        "versions": {"nginx": "1.26", "flask": "3.1"},
+        "load_average": [0.1],
+    }
     this = plan(conditions=here)
     busy = {**here, "load_average": [2.0]}
     assert this.differences(plan(seed=99, capacity_rps=5.0, conditions=busy)) == []
@@ -102,6 +107,7 @@ def test_only_the_same_run_is_continued() -> None:
         ({"quick": True}, "quick"),
         ({"runtime": "compose"}, "runtime"),
         ({"conditions": {**here, "kernel": "6.2"}}, "kernel"),
+        ({"conditions": {**here, "revision": "b2"}}, "revision"),
         ({"conditions": {**here, "versions": newer}}, "versions of nginx"),
     ):
         assert this.differences(plan(**{"conditions": here, **change})) == [name]

@@ -1,6 +1,7 @@
 """The machine's own account: what was stolen, what was busy, and where it does not tell."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ def test_conditions_of_this_machine_are_ready_for_json() -> None:
     assert 0 <= found["stolen_since_boot"] < 1
     assert {"uwsgi", "flask", "redis-py", "locust", "nginx"} <= found["versions"].keys()
     assert all(version[0].isdigit() for version in found["versions"].values())
+    assert re.fullmatch(r"[0-9a-f]{7,40}(-dirty)?", found["revision"] or "0" * 7)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,8 @@ def _conditions(run: Run) -> str:
     """In short; the machine's own name is not among them."""
     keys = (
         "started", "runtime", "blocks", "seed", "capacity_rps", "kernel", "architecture", "cpu",
-        "cores", "memory_bytes", "virtual", "cgroup", "python", "stolen_since_boot",
+        "cores", "memory_bytes", "virtual", "cgroup", "python", "revision",
+        "stolen_since_boot",
     )  # fmt: skip
     wanted = {tables.NAMES.get(key, key) for key in keys} | {tables.PRIORITY}
     found = [

@@ -34,6 +34,7 @@ NAMES = {
     "stolen_since_boot": "CPU time stolen since boot",
     "pressure_avg10": "time that tasks waited for a CPU, last 10 s before the start",
     "quick": "quick run",
+    "revision": "commit of the checkout",
 }
 PRIORITY = "generator's priority (nice)"
 
