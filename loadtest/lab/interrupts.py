@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -46,7 +46,10 @@ class Interrupts:
 
     def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
         if self._asked or self._held:
-            print("\n  stopping what runs; this takes a few seconds", flush=True)
+            # Not said where the terminal is gone (SIGHUP), or where this very line breaks into
+            # another print: an exception here would be one in the middle of a clean-up.
+            with suppress(OSError, RuntimeError):
+                print("\n  stopping what runs; this takes a few seconds", flush=True)
         asked, self._asked = self._asked, True
         if not asked and not self._held:
             self._interrupt()
