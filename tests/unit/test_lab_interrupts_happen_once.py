@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run once, after what is just being stopped; pressing it again only gets an answer."""
+"""Ctrl-C ends a run once, after what is just being stopped; a second one only gets an answer."""
 
 import io
 import os
