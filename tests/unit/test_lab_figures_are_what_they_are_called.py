@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.lab import counters, measure
+from loadtest.lab import arms, counters, load, measure
 from loadtest.lab.compare import TrialFailed
 from loadtest.lab.experiment import ArmSpec, Load
 from loadtest.lab.histogram import Histogram
@@ -82,15 +82,15 @@ def result(**changes: Any) -> LoadResult:
 @pytest.fixture
 def arm(monkeypatch: pytest.MonkeyPatch) -> FakeArm:
     fake = FakeArm()
-    monkeypatch.setattr(measure.arms, "start", lambda *_, **__: fake)
-    monkeypatch.setattr(measure.load, "closed", lambda *_, **__: result())
-    monkeypatch.setattr(measure.load, "open_loop", lambda *_, **__: result())
+    monkeypatch.setattr(arms, "start", lambda *_, **__: fake)
+    monkeypatch.setattr(load, "closed", lambda *_, **__: result())
+    monkeypatch.setattr(load, "open_loop", lambda *_, **__: result())
     return fake
 
 
-def visit(folder: Path, load: Load) -> Trial:
+def visit(folder: Path, under: Load) -> Trial:
     bench = measure.Machine("local", folder / "locust")
-    (trial,) = bench.visit(Visit(SPEC, (load,)), {load.name: 1}, lambda _: None)
+    (trial,) = bench.visit(Visit(SPEC, (under,)), {under.name: 1}, lambda _: None)
     return trial
 
 
@@ -135,7 +135,7 @@ def test_an_arm_whose_load_fails_is_stopped(
     def fails(*_: object, **__: object) -> LoadResult:
         raise LoadError("ours hangs")
 
-    monkeypatch.setattr(measure.load, "closed", fails)
+    monkeypatch.setattr(load, "closed", fails)
     with pytest.raises(TrialFailed, match="ours hangs"):
         visit(tmp_path, CLOSED)
     assert arm.stopped
