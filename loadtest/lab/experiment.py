@@ -25,7 +25,7 @@ EXPERIMENTS = Path(__file__).resolve().parent.parent / "experiments"
 
 LoadKind = Literal["rotation", "open", "closed", "reload"]
 KINDS: tuple[LoadKind, ...] = get_args(LoadKind)
-HOWS = ("chain", "full")
+HOWS = ("chain", "full", "shipped")
 
 # What a reader may declare beforehand. "inconclusive" and "void" are not results to hope for.
 VERDICTS = ("faster", "slower", "equivalent")
@@ -48,10 +48,12 @@ OURS = (
 
 _COSTS = ("cpu_us", "cpu_us_nginx", "cpu_us_app", "cpu_us_redis", "wakeups", "preemptions")
 _SERVICE = ("service_p50_ms", "service_p95_ms", "service_p99_ms")
-_SHARED = (*_COSTS, *_SERVICE, "balance", "redis_commands", "pss_mb", "uss_mb", "failed")
-_ALONE = ("rps", "p50_ms", "p95_ms", "p99_ms", "start_s", "start_pss_mb", "start_uss_mb")
+_SHARED = (*_COSTS, *_SERVICE, "balance", "redis_commands", "rps", "failed")
+_MEMORY = ("pss_mb", "uss_mb", "start_pss_mb", "start_uss_mb")
+_ALONE = (*_MEMORY, "p50_ms", "p95_ms", "p99_ms", "start_s")
 
-# The figures that a load can give: an arm in a rotation has neither a rate nor a start of its own.
+# The figures that a load can give. An arm in a rotation has no start of its own, and its memory is
+# not what it would be alone: the libraries' pages are shared with its neighbours.
 FIGURES: Mapping[LoadKind, tuple[str, ...]] = {
     "rotation": (*_SHARED, "eagain"),
     "open": (*_SHARED, *_ALONE),
@@ -89,7 +91,7 @@ class Load:
     rate: float | str | None = None
     seconds: float = 3.0
     requests: int | None = None  # closed: that many instead of `seconds`
-    how: str | None = None  # reload: "chain" or "full"
+    how: str | None = None  # reload: "chain", "full", or as `make reload` does it: "shipped"
 
     @property
     def alone(self) -> bool:

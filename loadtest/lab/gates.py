@@ -234,6 +234,16 @@ def idle_arms(evidence: Evidence) -> Void | None:
     )
 
 
+def ended_processes(evidence: Evidence) -> Void | None:
+    if not evidence.ended:
+        return None
+    return Void(
+        "ended processes",
+        f"{evidence.ended} processes ended under the load and took along what they had used: "
+        "workers crashed, or the arm replaces them (STACK_MAX_REQUESTS, STACK_MAX_WORKER_LIFETIME)",
+    )
+
+
 def options_in_force(evidence: Evidence) -> Void | None:
     if not evidence.wrong_options:
         return None
@@ -242,6 +252,7 @@ def options_in_force(evidence: Evidence) -> Void | None:
 
 RULES: Sequence[Rule] = (
     options_in_force,
+    ended_processes,
     errors,
     wrong_bodies,
     served_is_done,

@@ -425,7 +425,8 @@ def _results(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _by_round(
     slices: Sequence[counters.Reading], requests: Sequence[int]
 ) -> dict[str, list[float]]:
-    """Metric → its value per request in each slice, as far as the services are known."""
+    """Metric → its value in each slice, as far as the services are known: costs per request, and
+    the rate, to which the other arms' slices of the same round stand under the same neighbours."""
     rounds: dict[str, list[float]] = {}
     for used, sent in zip(slices, requests, strict=True):
         figures = {f"cpu_us_{name}": ns / 1000 for name, ns in used.cpu_ns.items()}
@@ -436,6 +437,8 @@ def _by_round(
             figures["preemptions"] = used.involuntary["app"]
         for name, figure in figures.items():
             rounds.setdefault(name, []).append(figure / sent)
+        if figures:
+            rounds.setdefault("rps", []).append(sent / used.clock)
     return rounds
 
 

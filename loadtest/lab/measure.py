@@ -150,6 +150,7 @@ class Machine:
                 result = results[arm.spec.name]
                 now = _Counted(arm)
                 trial = _trial(arm, under, result, then, now)
+                del trial.figures["pss_mb"], trial.figures["uss_mb"]  # neighbours share in them
                 trial.rounds = result.rounds
                 trial.figures |= {
                     name: float(trim_mean(values, TRIM)) for name, values in result.rounds.items()
@@ -172,7 +173,7 @@ class Machine:
                 reloaded = reloading.reload(
                     running,
                     _target(running, under),
-                    how="chain" if under.how == "chain" else "full",
+                    how=_way(running, under),
                     rate=_rate(under),
                     seed=seed,
                     folder=self._folder,
@@ -328,6 +329,7 @@ def _answered(arm: RunningArm, under: Load, result: LoadResult, before: _Counted
             seconds=result.seconds,
             users=result.users,
             generator_cpu=result.generator_cpu,
+            ended=len(result.used.lost),
             generator_nice=result.nice,
             wrong_options=list(arm.wrong_options),
         ),
@@ -355,6 +357,13 @@ def _rate(under: Load) -> float:
     if isinstance(under.rate, float):
         return under.rate
     raise TypeError(f"{under.name}: the rate {under.rate!r} was never worked out")
+
+
+def _way(running: RunningArm, under: Load) -> reloading.How:
+    """How the workers are to be replaced; as uwsgi/reload decides it where the load says so."""
+    if under.how == "shipped":
+        return "chain" if running.options.get("STACK_LAZY_APPS") == "on" else "full"
+    return "chain" if under.how == "chain" else "full"
 
 
 def _all_right(arm: ArmSpec, result: LoadResult) -> None:

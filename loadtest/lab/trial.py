@@ -109,6 +109,7 @@ class Evidence:
     stolen: float | None = None  # share of the machine's CPU time
     pressure: float | None = None  # share of the time in which some task waited for a CPU (PSI)
     idle_share: float | None = None  # rotation: share of a core, used in others' turns
+    ended: int | None = None  # processes that ended under the load, with what they had used
     wrong_options: list[str] = field(default_factory=list)
 
 

@@ -30,7 +30,7 @@ from typing import Any
 
 from loadtest.lab import answer, estimate, scalability
 from loadtest.lab.estimate import MIN_BLOCKS, Ratio, Word
-from loadtest.lab.experiment import ArmSpec, Experiment, Load
+from loadtest.lab.experiment import FIGURES, ArmSpec, Experiment, Load
 from loadtest.lab.trial import METRICS, Metric, Trial
 
 # More void trials than good ones, and what is left was chosen by the machine's moods.
@@ -176,7 +176,11 @@ def compare(experiment: Experiment, trials: Iterable[Trial]) -> list[Comparison]
                     experiment.primary_metric,
                     experiment.primary_load,
                 )
-                known = _knows(ours, metric) and _knows(theirs, metric)
+                known = (
+                    metric.name in FIGURES[load.kind]
+                    and _knows(ours, metric)
+                    and _knows(theirs, metric)
+                )
                 if metric.kind != "tally" and (known or primary):
                     one = Comparison(arm, load, metric, primary)
                     _fill(one, ours, theirs)

@@ -65,7 +65,7 @@ def test_a_rotation_counts_every_round_of_every_arm(tmp_path: Path) -> None:
     for result in found.values():
         assert result.sent == result.done == result.response.count == ROUNDS * SLICE
         assert (result.users, result.errors, result.wrong) == (USERS, 0, 0)
-        assert set(result.rounds) == {"cpu_us", "cpu_us_app", "wakeups", "preemptions"}
+        assert set(result.rounds) == {"cpu_us", "cpu_us_app", "wakeups", "preemptions", "rps"}
         assert {len(figures) for figures in result.rounds.values()} == {ROUNDS}
         assert all(figure > 0 for figure in result.rounds["cpu_us"])
         total_us = sum(result.rounds["cpu_us_app"]) * SLICE

@@ -65,6 +65,7 @@ BAD: list[tuple[str, Evidence, dict[str, Any], str]] = [
     ("generator CPU", OPEN, {"generator_cpu": 0.73}, "time"),
     ("generator CPU", CLOSED, {"generator_cpu": 0.81}, "time"),
     ("stolen CPU", OPEN, {"stolen": 0.101}, "time"),
+    ("ended processes", ROTATION, {"ended": 1}, "everything"),
     ("idle arm", ROTATION, {"idle_share": 0.025}, "everything"),
     (
         "wrong options",
