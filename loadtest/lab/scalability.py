@@ -134,6 +134,13 @@ def fit(rps: Mapping[int, Sequence[float]]) -> Fit:
 
 
 def _peak(contention: Parameter, coherency: Parameter, most: float) -> tuple[float | None, str]:
+    if contention.high < 0:
+        # Users who mostly wait do not meet, until slots or cores are used up all at once. The law
+        # bends gently and makes up for it by a negative share of work that queues.
+        return None, (
+            f"the law does not describe this: sigma is {contention}, and a share cannot be below "
+            "0; throughput follows the users and then stops at a limit (slots or cores)"
+        )
     if coherency.low <= 0:
         return None, (
             f"no peak can be told: kappa is {coherency}, which may be 0; up to {most:.0f} users "

@@ -61,6 +61,17 @@ def test_throughput_that_levels_off_has_no_peak() -> None:
     assert all("no peak can be told" in one.why and one.peak_rps is None for one in without)
 
 
+def test_a_limit_that_is_hit_at_once_is_not_the_law() -> None:
+    """Users who wait 22 ms each, on slots that run out at 640 requests/s: as measured on two cores
+    with a view that mostly waits."""
+    steps = [1.0, 1.01, 0.99, 1.005, 0.995, 1.002]
+    rates = {number: [min(44.0 * number, 640.0) * step for step in steps] for number in USERS}
+    found = fit(rates)
+    assert found.contention.high < 0
+    assert found.peak_users is None
+    assert "does not describe" in found.why
+
+
 def test_a_peak_beyond_what_was_tried_is_said_to_be_extrapolated() -> None:
     found = fit(rates(np.random.default_rng(9), 0.05, 0.0005, noise=0.001))
     assert found.peak_users == pytest.approx(math.sqrt(0.95 / 0.0005), rel=0.1)
