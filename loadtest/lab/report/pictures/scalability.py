@@ -30,7 +30,8 @@ def draw(run: Run) -> list[style.Picture]:
                 "Marks are geometric means over the blocks, the line is the universal scalability"
                 " law fitted to them: sigma (σ) is the share of the work that queues for something,"  # noqa: RUF001
                 " kappa (κ) what users cost each other, both with 95 % intervals. A vertical line"
-                " marks the peak, where the interval of kappa shows that there is one."
+                " marks the peak, where the intervals show that there is one."
+                + "".join(f" {row['arm']}: {row['why']}." for row in rows if row.get("why"))
             ),
             alt="; ".join(f"{row['arm']}: {_say(row)}" for row in rows),
             figure=partial(_figure, rows),
