@@ -1,8 +1,8 @@
 """Which tests can run here, and a plain word about those that cannot.
 
-A machine without a container engine or without Chromium still gets a useful `make test`: what needs
-them is left out, and the summary says what and why. `TEST_ALL=yes` (as .ci/run sets it) turns a
-missing engine or browser into a failure, so that no run there is green by leaving things out.
+A machine without a container engine, Chromium or tracepoints still gets a useful `make test`: what
+needs them is left out, and the summary says what and why. `TEST_ALL=yes` (as .ci/run sets it) turns a
+missing one into a failure, so that no run there is green by leaving things out.
 """
 
 import os
@@ -12,6 +12,8 @@ from collections import Counter
 from functools import cache
 
 import pytest
+
+from loadtest.lab import eagain
 
 TEST_ALL = os.environ.get("TEST_ALL") == "yes"
 _left_out: Counter[str] = Counter()
@@ -43,7 +45,17 @@ def missing_browser() -> str | None:
     return "Chromium is not installed (Debian: apt-get install chromium)"
 
 
-NEEDS = {"containers": missing_engine, "browser": missing_browser}
+@cache
+def missing_tracepoints() -> str | None:
+    """Why nobody can count a system call's failures here; None when one can."""
+    return eagain.missing()
+
+
+NEEDS = {
+    "containers": missing_engine,
+    "browser": missing_browser,
+    "tracepoints": missing_tracepoints,
+}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -74,7 +74,7 @@ def server() -> Iterator[Server]:
             process.kill()
 
 
-@pytest.mark.skipif(eagain.missing() is not None, reason=str(eagain.missing()))
+@pytest.mark.tracepoints
 def test_both_threads_are_counted_and_only_during_the_run(server: Server) -> None:
     server.connect(3)
     found = eagain.measure(server, lambda: server.connect(20))
@@ -83,7 +83,7 @@ def test_both_threads_are_counted_and_only_during_the_run(server: Server) -> Non
     assert found.per_request == found.per_accept == 14 / 20
 
 
-@pytest.mark.skipif(eagain.missing() is not None, reason=str(eagain.missing()))
+@pytest.mark.tracepoints
 def test_a_run_of_nothing_is_refused(server: Server) -> None:
     with pytest.raises(ValueError, match="sent no request"):
         eagain.measure(server, lambda: 0)
