@@ -1,8 +1,8 @@
 """Which tests can run here, and a plain word about those that cannot.
 
 A machine without a container engine, Chromium or tracepoints still gets a useful `make test`: what
-needs them is left out, and the summary says what and why. `TEST_ALL=yes` (as .ci/run sets it) turns a
-missing one into a failure, so that no run there is green by leaving things out.
+needs them is left out, and the summary says what and why. `TEST_ALL=yes` (as .ci/run sets it) turns
+a missing one into a failure, so that no run there is green by leaving things out.
 """
 
 import os
