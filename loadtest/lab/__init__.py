@@ -2,7 +2,9 @@
 
     experiment.py   a TOML file → what is compared, checked, with an error's line
     schedule.py     blocks, shuffled orders, what is queued again, the time it takes
-    arms.py         one arm up: its address, its processes, what its server says of its options
+    arms.py         one arm up: its address, its processes, what its server says of its options;
+                    copies.py starts it, locally or in containers, servers.py knows the servers
+                    (each is an executable in loadtest/servers/), uwsgi_http.py builds one of them
     canary.py       the stack's app with a known cost, which an experiment must find
     load.py         Locust in a process of its own: rotation, open loop, closed loop
     plan.py         what load.py asks of it, and the schedules that a seed gives
@@ -16,7 +18,7 @@
     trial.py        the record of a trial and the table of its figures
     gates.py        which trials must not be believed, by rules that cannot see the arm
     estimate.py     from trials to ratios with intervals; scalability.py to a law
-    verdict.py      trials → verdict.json
+    verdict.py      trials → verdict.json; answer.py says it in a sentence
     facts.py        claims that are true or false on a real uWSGI; claims.py judges published ones
     results.py      results/<experiment>/<time>/: plan.json, trials.jsonl, latest
     report/         verdict.json → report.html, report.md
