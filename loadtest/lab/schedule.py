@@ -70,14 +70,14 @@ def rotations(experiment: Experiment, block: int, trials: Iterable[Trial]) -> li
     Arms are compared round against round, so a rotation counts as a whole or not at all.
     """
     of_block = [trial for trial in trials if trial.block == block]
-    todo = [
+    lacking = [
         load
         for load in experiment.loads
         if not load.alone
         and attempts(of_block, load) < ATTEMPTS
         and not _whole(experiment, load, of_block)
     ]
-    return sorted(todo, key=lambda load: seed_for(experiment.seed, block, load.name))
+    return sorted(lacking, key=lambda load: seed_for(experiment.seed, block, load.name))
 
 
 def visits(experiment: Experiment, block: int, trials: Iterable[Trial]) -> list[Visit]:
@@ -90,7 +90,7 @@ def visits(experiment: Experiment, block: int, trials: Iterable[Trial]) -> list[
     hopeless = _hopeless(experiment, [trial for trial in trials if trial.block < block])
     result = []
     for arm in experiment.arms:
-        todo = [
+        lacking = [
             load
             for load in experiment.loads
             if load.alone
@@ -102,10 +102,10 @@ def visits(experiment: Experiment, block: int, trials: Iterable[Trial]) -> list[
                 most=1 if (arm.name, load.name) in hopeless else ATTEMPTS,
             )
         ]
-        if todo:
+        if lacking:
             seed = (experiment.seed, block, arm.name)
-            todo.sort(key=lambda load: (load.kind == "reload", seed_for(*seed, load.name)))
-            result.append(Visit(arm, tuple(todo)))
+            lacking.sort(key=lambda load: (load.kind == "reload", seed_for(*seed, load.name)))
+            result.append(Visit(arm, tuple(lacking)))
     return sorted(result, key=lambda visit: seed_for(experiment.seed, block, visit.arm.name))
 
 

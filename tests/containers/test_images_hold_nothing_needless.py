@@ -28,7 +28,7 @@ def test_no_build_tools_package_lists_or_setuid_programs(
         service,
         f"for tool in {BUILD_TOOLS}; do command -v $tool; done;"
         "find / -xdev -type f \\( -perm /6000 -o -name '*.deb' -o -name 'pip' -o -path '*/pip/*'"
-        " -o -path '/var/lib/apt/lists/*_Packages*' -o -path '/root/.cache/*' \\);"
+        " -o -path '/var/lib/apt/lists/*_Packages*' -o -path '*/.cache/*' \\);"
         "true",
     )
     assert found == []
