@@ -1,6 +1,6 @@
 """What the environment says, read once and checked.
 
-STACK_* variables are described in stack/toggles.py; the three here are secrets and where Redis is.
+STACK_* variables are described in toggles/; the three here are secrets and where Redis is.
 Nothing else in app/ reads the environment.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from stack import toggles
+import toggles
 
 # nginx refuses at the same size (client_max_body_size), so that a body is never cut off in between.
 MAX_BODY_BYTES = 1024 * 1024

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.compose import ComposeRuntime
+from stack.checkout import CHECKOUT
+from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
-from stack.local import CHECKOUT, LocalRuntime
+from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 
 # An engine on this machine answers in milliseconds; one behind a dead DOCKER_HOST never does.

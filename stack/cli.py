@@ -9,12 +9,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from stack import dev, dotenv, jobs
+from stack.checkout import CHECKOUT
 from stack.choose import Choice, choose
 from stack.errors import StackError
-from stack.local import CHECKOUT, LocalRuntime
+from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 from stack.runtime import ServiceStatus
-from stack.toggles import TOGGLES
+from toggles import TOGGLES
 
 DEMO_NAME, DEMO_PASSWORD = "demo", "look-around-first"
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stack import ports
+from stack.checkout import CHECKOUT
 from stack.errors import StackError
-from stack.local import CHECKOUT, LocalRuntime
+from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 from stack.venv import DEVELOP, VirtualEnvironment
 

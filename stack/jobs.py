@@ -15,10 +15,11 @@ from pathlib import Path
 
 from stack import programs
 from stack.base_image import make_base_image
+from stack.checkout import CHECKOUT
 from stack.choose import choose, engine_trouble
-from stack.compose import ComposeRuntime
+from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
-from stack.local import CHECKOUT, LocalRuntime
+from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 from stack.venv import TEST, VirtualEnvironment
 
@@ -93,7 +94,7 @@ def loadtest(environ: Mapping[str, str]) -> int:
 
 def bench(environ: Mapping[str, str]) -> int:
     """Start stacks of its own, and compare; it minds neither the running one nor its load."""
-    return _python("-m", "loadtest.bench", *shlex.split(environ.get("ARGS", "")))
+    return _python("-m", "lab.bench", *shlex.split(environ.get("ARGS", "")))
 
 
 def compare(environ: Mapping[str, str]) -> int:
@@ -105,7 +106,7 @@ def compare(environ: Mapping[str, str]) -> int:
                if environ.get(name.upper())]  # fmt: skip
     switches = [f"--{name}" for name in ("quick", "fresh") if _is_on(environ, name.upper())]
     experiment = environ.get("EXPERIMENT", "")
-    return _python("-m", "loadtest.lab", "compare", *options, *switches, "--", experiment)
+    return _python("-m", "lab", "compare", *options, *switches, "--", experiment)
 
 
 def report(environ: Mapping[str, str]) -> int:
@@ -113,7 +114,7 @@ def report(environ: Mapping[str, str]) -> int:
     switches = [f"--{name}" for name in ("open", "publish") if _is_on(environ, name.upper())]
     experiment = environ.get("EXPERIMENT")
     which = ["--", experiment] if experiment else []
-    return _python("-m", "loadtest.lab", "report", *switches, *which)
+    return _python("-m", "lab", "report", *switches, *which)
 
 
 def _is_on(environ: Mapping[str, str], name: str) -> bool:

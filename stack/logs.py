@@ -71,7 +71,7 @@ class _Tail:
         return lines
 
     def _was_rotated(self) -> bool:
-        """Whether it was cut (stack.rotate), or is another file after a new start."""
+        """Whether it was cut (stack.local.rotate), or is another file after a new start."""
         if self._stream is None:
             return False
         try:

@@ -20,7 +20,7 @@ from stack.progress import Progress
 
 SERVE = ("app", "server", "local")
 DEVELOP = ("app", "local")
-TEST = (*SERVE, "loadtest", "bench", "servers", "dev")
+TEST = (*SERVE, "loadtest", "lab", "lab-servers", "dev")
 
 
 class VirtualEnvironment:

@@ -13,7 +13,7 @@ from functools import cache
 
 import pytest
 
-from loadtest.lab import eagain
+from lab.measure import eagain
 
 TEST_ALL = os.environ.get("TEST_ALL") == "yes"
 _left_out: Counter[str] = Counter()

@@ -1,0 +1,273 @@
+"""``python -m lab compare EXPERIMENT`` and ``python -m lab report``.
+
+Exit codes of compare: 0 as declared, 1 a declared expectation failed, 2 usage, 3 untrustworthy or
+not decided, 130 stopped by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lab import compare
+from lab.judge import gates, verdict
+from lab.measure import arms, eagain, facts, machine, measure
+from lab.measure.interrupts import interrupts
+from lab.plan import claims, schedule
+from lab.plan.experiment import (
+    MOST,
+    Experiment,
+    ExperimentError,
+    find,
+    known,
+    parse,
+    read,
+    shown,
+)
+from lab.report import markdown, write
+from lab.results import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
+from stack.errors import StackError
+from stack.progress import Progress
+
+# verdict.exit_code() has the others.
+USAGE, NOT_TO_BE_TRUSTED, INTERRUPTED = 2, 3, 130
+
+PUBLISHED = Path("lab/results")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what *arguments* ask for and return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        with interrupts.heeded():
+            job: int = options.job(options)
+    except (ExperimentError, ResultsError) as error:
+        for line in str(error).splitlines():
+            print(f"{options.command}: {line}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print(f"\n{options.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return job
+
+
+def run(options: argparse.Namespace) -> int:
+    """`compare`: run an experiment or continue it, judge it, and report."""
+    if not options.experiment:
+        raise ExperimentError(f"say which: EXPERIMENT= one of {', '.join(known())}")
+    file = find(options.experiment)
+    read(file)  # its faults come before anything is made
+    text = file.read_text(encoding="utf-8")
+    blocks = options.blocks or (schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS)
+    new = _plan(parse(text, str(file)), text, file, blocks, options)
+    _check_runtime(new, options.runtime)
+    folder = None if options.fresh else latest(new.experiment, options.results)
+    unfinished = _unfinished(folder)
+    others = _differences(unfinished.plan, new, options.seed) if unfinished else []
+    continued = None if others else unfinished
+    work = continued or Run.create(new, options.results)
+    experiment = experiment_of(work.plan)
+    left = schedule.seconds_left(experiment, blocks, work.trials)
+    print(compare.describe(experiment, work, left))
+    if continued:
+        print(f"Continues there, with {len(work.trials)} trials done. FRESH=1 begins anew.")
+    elif unfinished:
+        print(f"{unfinished.folder} is not continued, as these differ: {', '.join(others)}.")
+    if blocks < schedule.FEWEST_BLOCKS:
+        print(f"{blocks} blocks cannot decide anything: no test gets below p = 0.05 under 6.")
+    print(flush=True)
+
+    progress = Progress.to_terminal()
+    bench = measure.Machine(options.runtime, work.folder / "locust")
+    began = time.monotonic()
+    try:
+        with work.held():
+            compare.Runner(experiment, work, bench, gates, progress).run()
+    except KeyboardInterrupt:
+        progress.clear()
+        print(f"\nStopped, nothing is left running. The same command continues in {work.folder}.")
+        return INTERRUPTED
+    except (compare.CannotGoOn, StackError) as error:
+        progress.clear()
+        print(f"compare: {error}", file=sys.stderr)
+        return NOT_TO_BE_TRUSTED
+    print(f"  took {compare.duration(time.monotonic() - began)}")
+    try:
+        return _conclude(experiment, work)
+    except KeyboardInterrupt:
+        print(f"\nStopped. All trials are done: make report EXPERIMENT={experiment.name}")
+        return INTERRUPTED
+
+
+def report(options: argparse.Namespace) -> int:
+    """`report`: judge and render a run again from its data."""
+    if options.experiment:
+        name = Path(options.experiment).stem
+        folder = latest(name, options.results)
+        missing = f"{name} has not been run: make compare EXPERIMENT={name}"
+    else:
+        folder = newest(options.results)
+        missing = "nothing has been run yet: make compare EXPERIMENT=thunder-lock"
+    if folder is None:
+        raise ResultsError(missing)
+    work = Run.open(folder)
+    if work.plan.finished is None:
+        print("This run is not complete: the same `make compare` continues it.")
+    if not work.trials:
+        raise ResultsError(f"{folder} holds no trial yet")
+    code = _conclude(experiment_of(work.plan), work)
+    if options.publish:
+        print(f"published {markdown.publish(folder, PUBLISHED)}")
+    if options.open:
+        return serve(folder)
+    return code
+
+
+def serve(folder: Path) -> int:
+    """Serve *folder* on loopback until Ctrl-C."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}/{REPORT}  (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """A line for each picture would hide the address."""
+
+
+def experiment_of(plan: Plan) -> Experiment:
+    """The experiment as it was planned, whatever its file says now."""
+    experiment = replace(parse(plan.toml, plan.file), seed=plan.seed)
+    return schedule.shortened(experiment) if plan.quick else experiment
+
+
+def _conclude(experiment: Experiment, work: Run) -> int:
+    """Judge the run, write the report, print the answer; the exit code."""
+    found = verdict.of(experiment, work.trials, work.plan.conditions)
+    if experiment.claims:
+        needed = claims.facts_needed(experiment.claims)
+        known_facts = facts.kept(needed, work.folder / FACTS, Progress.to_terminal().step)
+        found["claims"] = claims.judge(experiment, found, known_facts)
+    work.save_verdict(found)
+    page = write(work.folder)
+    compare.show(found, Console())
+    print(f"\n{page}")
+    return verdict.exit_code(found)
+
+
+def _unfinished(folder: Path | None) -> Run | None:
+    """What is in *folder*, if there is something left to do."""
+    found = Run.open(folder) if folder else None
+    return found if found is not None and found.plan.finished is None else None
+
+
+def _differences(old: Plan, new: Plan, seed: int | None) -> list[str]:
+    """Why *old* cannot be continued as *new*. Who gives no *seed* takes the one that is there."""
+    return old.differences(new) + ["seed"] * (seed not in (None, old.seed))
+
+
+def _plan(
+    experiment: Experiment, text: str, file: Path, blocks: int, options: argparse.Namespace
+) -> Plan:
+    return Plan(
+        experiment=experiment.name,
+        toml=text,
+        file=shown(file),
+        seed=options.seed or experiment.seed or time.time_ns() % 1_000_000,
+        blocks=blocks,
+        quick=options.quick,
+        runtime=options.runtime,
+        capacity_rps=None,
+        conditions=_conditions(experiment),
+        servers={
+            name: {
+                "command": server.command(),
+                "speaks": server.speaks,
+                "keep-alive": server.keep_alive,
+                "note": server.note,
+            }
+            for name, server in arms.SERVERS.items()
+            if name in {arm.server for arm in experiment.arms}
+        },
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        arms=[asdict(arm) for arm in experiment.arms],
+        loads=[asdict(load) for load in experiment.loads],
+    )
+
+
+def _conditions(experiment: Experiment) -> dict[str, Any]:
+    found = machine.conditions()
+    if any(load.eagain for load in experiment.loads):
+        found["eagain"] = eagain.missing() or "counted by perf"
+    return found
+
+
+def _check_runtime(plan: Plan, runtime: str) -> None:
+    if runtime == "compose" and (others := sorted(set(plan.servers) - {"uwsgi"})):
+        raise ExperimentError(
+            f"{plan.experiment} compares {', '.join(others)}, which only the local runtime has: "
+            "RUNTIME=local"
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m lab", allow_abbrev=False)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="compare|report")
+    comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
+    comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
+    comparing.add_argument(
+        "--blocks",
+        type=_blocks,
+        help=f"fresh starts of every arm (default: {schedule.DEFAULT_BLOCKS})",
+    )
+    comparing.add_argument("--runtime", choices=("local", "compose"), default="local")
+    comparing.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{schedule.QUICK_BLOCKS} blocks, and a third of every load: large effects only",
+    )
+    comparing.add_argument(
+        "--seed", type=_seed, help="for orders and arrivals (default: the file's, or a new one)"
+    )
+    comparing.add_argument("--fresh", action="store_true", help="do not continue a cut-off run")
+    comparing.set_defaults(job=run)
+    reporting = commands.add_parser("report", help="render it again", allow_abbrev=False)
+    reporting.add_argument("experiment", nargs="?", help="default: the newest run")
+    reporting.add_argument("--open", action="store_true", help="serve it on loopback")
+    reporting.add_argument("--publish", action="store_true", help=f"copy it to {PUBLISHED}")
+    reporting.set_defaults(job=report)
+    return parser
+
+
+def _blocks(text: str) -> int:
+    if text.isascii() and text.isdigit() and 2 <= int(text) <= schedule.MOST_BLOCKS:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: must be a whole number from 2 to {schedule.MOST_BLOCKS}"
+    )
+
+
+def _seed(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) <= MOST:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number from 1 to {MOST:,}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,469 @@
+"""Loading arms, from the lab's side: hands a plan to Locust and returns what came of it.
+
+Three kinds. rotate(): all arms are up and the load moves between them, a slice at a time; for costs
+a request. open_loop(): requests arrive when a schedule says, whether the server keeps up or not;
+for what a client feels. closed(): so many users, each sends when it has its answer; for capacity.
+
+Service time is from sending to the answer. Response time is from the moment at which the request
+was meant to be sent: what a client waits when generator or server are late, which a closed loop
+leaves out (coordinated omission). In the closed loop nothing is meant, so there they are equal.
+
+Locust runs in a process of its own (generator.py), in a folder that keeps its plan, result and log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from lab.measure import counters
+from lab.measure.histogram import Histogram
+from lab.measure.rotation import (
+    FINISH_SIGNAL,
+    LOG_FILE,
+    MARK,
+    MEASURING,
+    PARENT_VARIABLE,
+    PLAN_FILE,
+    PLAN_VARIABLE,
+    RESULT_FILE,
+    Plan,
+    Target,
+)
+from loadtest import child
+from loadtest.target import TargetError, refuse_foreign
+
+__all__ = [
+    "LoadError",
+    "LoadResult",
+    "OpenLoop",
+    "Rotation",
+    "Target",
+    "closed",
+    "open_loop",
+    "rotate",
+]
+
+GENERATOR = Path(__file__).with_name("generator.py")
+# In the open loop; an arrival that finds so many requests in flight is dropped.
+IN_FLIGHT = 200
+# An open loop must send on time, and hardly works: it may go first where the system allows. Closed
+# loops and rotations wait for the server anyway; there the generator would only push it aside.
+PUNCTUAL_NICE = -10
+PATIENCE_S = 10.0
+# Locust has nothing to tidy up: what has not ended by then does not want to.
+STOP_WITHIN_S = 3
+_LINES_OF_LOG = 8
+
+Progress = Callable[[str], None]
+
+
+class LoadError(Exception):
+    """There was no load, or nothing can be learned from it. The text says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadResult:
+    """What came of one arm's requests in the measured part; the warm-up is in none of it.
+
+    seconds: from the first request's moment until the last answer, of a rotation the arm's own
+    slices. earlier: requests that were sent before it, the first one and the warm-up; for servers'
+    own counters, which have them too.
+    intended: requests whose turn it was. sent: of those, not dropped. dropped: arrivals
+    that found the pool of users empty. done: answers, whatever they say. errors: no answer, or a
+    status other than 200. wrong: status 200 and another body. faults: the first few kinds of both,
+    "3 x 502 Bad Gateway". Histograms are of the answers with status 200; lag is from the intended
+    moment to the sending. longest_wait_ms: from the intended moment, of any request, failed or not.
+    generator_cpu: its share of one core. used: by the arm's processes. nice: the generator's
+    priority that was in force.
+    """
+
+    seconds: float
+    users: int
+    earlier: int
+    intended: int
+    sent: int
+    done: int
+    dropped: int
+    errors: int
+    wrong: int
+    faults: list[str]
+    response: Histogram
+    service: Histogram
+    lag: Histogram
+    longest_wait_ms: float
+    generator_cpu: float
+    used: counters.Reading
+    nice: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotation(LoadResult):
+    """One arm of a rotation.
+
+    rounds: metric (see trial.METRICS) → its value per request, a round an entry; the same index is
+    the same round in every arm. places: the arm's place in each round's order, from 0. idle_share:
+    CPU time that its processes used while others had their turn, as a share of one core.
+    """
+
+    rounds: dict[str, list[float]]
+    places: list[int]
+    idle_share: float
+
+
+class OpenLoop:
+    """Requests at the moments of a seeded Poisson process, in the background.
+
+    For what happens to clients while something is done to the server: start() returns when the
+    warm-up is over, wait() when the last answer is there; finish() ends the arrivals early. As a
+    context manager it leaves no process behind, whatever is raised.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        rate: float,
+        seconds: float,
+        warm_s: float,
+        seed: int | str,
+        folder: Path,
+        progress: Progress,
+        in_flight: int = IN_FLIGHT,
+        patience_s: float = PATIENCE_S,
+        nice: int = PUNCTUAL_NICE,
+    ) -> None:
+        """rate: arrivals a second, for *seconds* after *warm_s*. Raises LoadError if no load."""
+        _check(rate=rate, seconds=seconds, in_flight=in_flight)
+        plan = Plan(
+            kind="open",
+            targets=[target],
+            users=in_flight,
+            seed=seed,
+            rate=rate,
+            seconds=seconds,
+            warm_s=warm_s,
+            patience_s=patience_s,
+            nice=nice,
+        )
+        self._locust = _Locust(plan, folder, progress)
+
+    def start(self) -> None:
+        """Start Locust and return when the measured part begins. Raises LoadError."""
+        with self._stopped_if_it_fails():
+            self._locust.start()
+
+    def finish(self) -> None:
+        """Let no more requests arrive; wait() then returns soon."""
+        self._locust.finish()
+
+    def wait(self) -> LoadResult:
+        """Return the result when the last answer is there. Raises LoadError."""
+        with self._stopped_if_it_fails():
+            (result,) = _results(self._locust.wait())
+        return LoadResult(**result)
+
+    @contextmanager
+    def _stopped_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:  # Ctrl-C above all
+            self._locust.stop()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._locust.stop()
+
+
+def rotate(
+    targets: Sequence[Target],
+    *,
+    users: int,
+    rounds: int,
+    slice: int,
+    seed: int | str,
+    folder: Path,
+    progress: Progress,
+    patience_s: float = PATIENCE_S,
+    nice: int = 0,
+) -> dict[str, Rotation]:
+    """Visit every target once a round with *slice* requests of *users*; return target → result.
+
+    The order is drawn anew for each round. Nothing else is asked during a slice, and the counters
+    are read before and after it. Raises LoadError.
+    """
+    _check(users=users, rounds=rounds, slice=slice, targets=len(targets))
+    names = [target.name for target in targets]
+    if len(set(names)) < len(names):
+        raise LoadError(f"every arm needs a name of its own, not {', '.join(names)}")
+    plan = Plan(
+        kind="rotation",
+        targets=list(targets),
+        users=users,
+        seed=seed,
+        rounds=rounds,
+        slice=slice,
+        patience_s=patience_s,
+        nice=nice,
+    )
+    found = _run(plan, folder, progress)
+    rotations = {}
+    for number, (target, result) in enumerate(zip(targets, _results(found), strict=True)):
+        arm = found["arms"][number]
+        slices = [_reading(reading) for reading in arm["used"]]
+        whole = _reading(found["whole"][number])
+        idle_ns = sum(whole.cpu_ns.values()) - sum(result["used"].cpu_ns.values())
+        others_s = whole.clock - result["used"].clock
+        rotations[target.name] = Rotation(
+            **result,
+            rounds=_by_round(slices, arm["requests"]),
+            places=[order.index(number) for order in found["orders"]],
+            idle_share=idle_ns / 1e9 / others_s if others_s else 0.0,
+        )
+    return rotations
+
+
+def open_loop(
+    target: Target,
+    *,
+    rate: float,
+    seconds: float,
+    warm_s: float,
+    seed: int | str,
+    folder: Path,
+    progress: Progress,
+    in_flight: int = IN_FLIGHT,
+    patience_s: float = PATIENCE_S,
+    nice: int = PUNCTUAL_NICE,
+) -> LoadResult:
+    """Let requests arrive at *rate* a second for *seconds* after *warm_s*. Raises LoadError.
+
+    See OpenLoop, which does the same in the background.
+    """
+    loop = OpenLoop(
+        target,
+        rate=rate,
+        seconds=seconds,
+        warm_s=warm_s,
+        seed=seed,
+        folder=folder,
+        progress=progress,
+        in_flight=in_flight,
+        patience_s=patience_s,
+        nice=nice,
+    )
+    with loop:
+        loop.start()
+        return loop.wait()
+
+
+def closed(
+    target: Target,
+    *,
+    users: int,
+    seconds: float | None,
+    requests: int | None,
+    warm_s: float,
+    seed: int | str,
+    folder: Path,
+    progress: Progress,
+    patience_s: float = PATIENCE_S,
+    nice: int = 0,
+) -> LoadResult:
+    """Let *users* send without a pause for *seconds* or until there were *requests*, exactly.
+
+    One of the two is None. Both come after *warm_s* of the same. Raises LoadError.
+    """
+    if (seconds is None) == (requests is None):
+        raise LoadError("a closed loop ends after seconds or after requests: give one of them")
+    _check(users=users, **({"seconds": seconds} if seconds is not None else {"requests": requests}))
+    plan = Plan(
+        kind="closed",
+        targets=[target],
+        users=users,
+        seed=seed,
+        seconds=seconds,
+        requests=requests,
+        warm_s=warm_s,
+        patience_s=patience_s,
+        nice=nice,
+    )
+    (result,) = _results(_run(plan, folder, progress))
+    return LoadResult(**result)
+
+
+class _Locust:
+    """Locust's process with one plan: started once, waited for once, never left behind."""
+
+    def __init__(self, plan: Plan, folder: Path, progress: Progress) -> None:
+        for target in plan.targets:
+            try:
+                refuse_foreign(target.address, os.environ)
+            except TargetError as error:
+                raise LoadError(f"{target.name}: {error}") from error
+            if not target.address.startswith("http://"):
+                raise LoadError(f"{target.name}: the lab speaks plain http, not {target.address}")
+        self._plan = plan
+        self._folder = folder
+        self._progress = progress
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Return when it measures. Raises LoadError."""
+        for name in (RESULT_FILE, LOG_FILE):
+            (self._folder / name).unlink(missing_ok=True)
+        self._plan.write(self._folder / PLAN_FILE)
+        users = self._plan.users
+        with (self._folder / LOG_FILE).open("wb") as log:
+            self._process = child.start(
+                GENERATOR,
+                [
+                    *("--headless", "--only-summary", "--loglevel=WARNING"),
+                    *(f"--users={users}", f"--spawn-rate={users}"),
+                ],
+                {
+                    PLAN_VARIABLE: str((self._folder / PLAN_FILE).resolve()),
+                    PARENT_VARIABLE: str(os.getpid()),
+                },
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        self._read(self._process, until=MEASURING)
+
+    def finish(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(FINISH_SIGNAL)
+
+    def wait(self) -> dict[str, Any]:
+        """Return what the generator has written. Raises LoadError."""
+        if self._process is None:
+            raise LoadError("wait() before start()")
+        self._read(self._process)
+        code = self._process.wait()
+        try:
+            text = (self._folder / RESULT_FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            log = self._folder / LOG_FILE
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            last = "\n".join(lines[-_LINES_OF_LOG:])
+            raise LoadError(
+                f"Locust ended with {code} and left no result; {log} ends with:\n{last}"
+            ) from None
+        found: dict[str, Any] = json.loads(text)
+        if "error" in found:
+            raise LoadError(found["error"])
+        return found
+
+    def stop(self) -> None:
+        """End it if it still runs."""
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_WITHIN_S)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _read(self, process: subprocess.Popen[bytes], until: str | None = None) -> None:
+        """Pass its lines on, to the end or up to the line *until*."""
+        for raw in process.stdout or ():
+            line = raw.decode(errors="replace").rstrip()
+            if line.startswith(MARK):
+                line = line.removeprefix(MARK)
+                self._progress(line)
+                if line == until:
+                    return
+
+
+def _run(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
+    locust = _Locust(plan, folder, progress)
+    try:
+        locust.start()
+        return locust.wait()
+    finally:
+        locust.stop()
+
+
+def _results(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The fields of a LoadResult for each target."""
+    results = []
+    for arm in found["arms"]:
+        same = ("seconds", "intended", "sent", "done", "dropped", "errors", "wrong", "faults")
+        results.append(
+            {
+                **{name: arm[name] for name in (*same, "earlier", "longest_wait_ms")},
+                **{name: Histogram.decode(arm[name]) for name in ("response", "service", "lag")},
+                "users": found["users"],
+                "nice": found["nice"],
+                "generator_cpu": arm["cpu_s"] / arm["seconds"] if arm["seconds"] else 0.0,
+                "used": _total([_reading(reading) for reading in arm["used"]]),
+            }
+        )
+    return results
+
+
+def _by_round(
+    slices: Sequence[counters.Reading], requests: Sequence[int]
+) -> dict[str, list[float]]:
+    """Metric → its value in each slice, as far as the services are known: costs per request, and
+    the rate, to which the other arms' slices of the same round stand under the same neighbours."""
+    rounds: dict[str, list[float]] = {}
+    for used, sent in zip(slices, requests, strict=True):
+        figures = {f"cpu_us_{name}": ns / 1000 for name, ns in used.cpu_ns.items()}
+        if figures:
+            figures["cpu_us"] = sum(figures.values())
+        if "app" in used.voluntary:
+            figures["wakeups"] = used.voluntary["app"]
+            figures["preemptions"] = used.involuntary["app"]
+        for name, figure in figures.items():
+            rounds.setdefault(name, []).append(figure / sent)
+        if figures:
+            rounds.setdefault("rps", []).append(sent / used.clock)
+    return rounds
+
+
+def _reading(fields: Mapping[str, Any]) -> counters.Reading:
+    return counters.Reading(**{**fields, "lost": tuple(fields["lost"])})
+
+
+def _total(readings: Sequence[counters.Reading]) -> counters.Reading:
+    def added(part: str) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for reading in readings:
+            for service, count in getattr(reading, part).items():
+                counts[service] = counts.get(service, 0) + count
+        return counts
+
+    return counters.Reading(
+        clock=sum(reading.clock for reading in readings),
+        cpu_ns=added("cpu_ns"),
+        voluntary=added("voluntary"),
+        involuntary=added("involuntary"),
+        lost=tuple(sorted({pid for reading in readings for pid in reading.lost})),
+    )
+
+
+def _check(**numbers: float | None) -> None:
+    for name, number in numbers.items():
+        if number is None or number <= 0:
+            raise LoadError(f"{name} must be more than 0, not {number}")

@@ -1,0 +1,235 @@
+"""The machine that a run happened on, and what else it was doing meanwhile.
+
+conditions() is what a reader needs to judge a figure or to repeat it. A Watch tells of one trial
+how much of the machine was taken away: on a virtual machine the host steals CPU time whenever it
+has something else to do, which no program in it can see in its own times.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from stack import programs
+from stack.checkout import CHECKOUT
+
+_PROC = Path("/proc")
+_CPU = Path("/sys/devices/system/cpu")
+_CGROUP = Path("/sys/fs/cgroup")
+
+# What is installed into the same environment, by its name there.
+PACKAGES = (
+    *("uwsgi", "flask", "werkzeug", "redis", "flask-session"),
+    *("gunicorn", "granian", "waitress", "locust"),
+)
+PROGRAMS = {"nginx": "-v", "redis-server": "--version", "docker": "--version", "perf": "--version"}
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """The machine's CPU time since boot, all cores together, in ticks (1/100 s) of /proc/stat."""
+
+    busy: int
+    idle: int
+    stolen: int
+
+    @classmethod
+    def parse(cls, text: str) -> CpuTimes:
+        """*text* is /proc/stat. Raises ValueError when it has no line for all CPUs.
+
+        Time of guests is in user and nice already, so it is not added again. Older kernels end the
+        line before `steal`: nothing was stolen as far as they know.
+        """
+        for line in text.splitlines():
+            name, *numbers = line.split()
+            if name == "cpu":
+                user, nice, system, idle, wait, irq, soft, stolen = (
+                    [int(number) for number in numbers] + [0] * 8
+                )[:8]
+                return cls(user + nice + system + irq + soft, idle + wait, stolen)
+        raise ValueError("/proc/stat has no line that begins with `cpu `")
+
+    @classmethod
+    def read(cls) -> CpuTimes:
+        return cls.parse((_PROC / "stat").read_text(encoding="ascii"))
+
+    def since(self, before: CpuTimes) -> CpuTimes:
+        """The difference. Ticks of idle time can step back a little on some kernels: never below 0.
+
+        (proc_stat(5) says so of iowait.)
+        """
+        return CpuTimes(
+            max(0, self.busy - before.busy),
+            max(0, self.idle - before.idle),
+            max(0, self.stolen - before.stolen),
+        )
+
+    @property
+    def stolen_share(self) -> float:
+        """What the host took, as a share of all CPU time; 0 when no tick has passed."""
+        return self.stolen / (self.total or 1)
+
+    @property
+    def busy_share(self) -> float:
+        """What this machine's own programs used, as a share of all CPU time."""
+        return self.busy / (self.total or 1)
+
+    @property
+    def total(self) -> int:
+        return self.busy + self.idle + self.stolen
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The machine during an interval. Shares are of 1.
+
+    stolen, busy: of the CPU time of all cores. pressure: share of the interval in which some task
+    was ready and had no CPU (the kernel's PSI, over exactly this interval instead of its sliding
+    10 s); None where the kernel keeps no such account.
+    """
+
+    seconds: float
+    stolen: float
+    busy: float
+    pressure: float | None
+
+
+class Watch:
+    """Begins to watch when it is made: ``watch = Watch(); …; watch.seen().stolen``.
+
+    /proc/stat counts in ticks of 10 ms, so an interval below half a second says little.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._cpu = CpuTimes.read()
+        self._waited = _waited_us()
+
+    def seen(self) -> Watched:
+        """From the beginning until now; may be asked repeatedly."""
+        seconds = time.monotonic() - self._began
+        cpu = CpuTimes.read().since(self._cpu)
+        waited = _waited_us()
+        pressure = None
+        if waited is not None and self._waited is not None and seconds > 0:
+            pressure = min(1.0, (waited - self._waited) / 1e6 / seconds)
+        return Watched(seconds, cpu.stolen_share, cpu.busy_share, pressure)
+
+
+def conditions() -> dict[str, Any]:
+    """What a report says of the machine, ready for JSON; None: this machine does not tell."""
+    pressure = _pressure()
+    return {
+        "kernel": platform.release(),
+        "architecture": platform.machine(),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "virtual": _virtual(),
+        "governor": _line(_CPU / "cpu0/cpufreq/scaling_governor"),
+        "cgroup": "v2" if (_CGROUP / "cgroup.controllers").exists() else "v1",
+        "somaxconn": int(_line(_PROC / "sys/net/core/somaxconn") or 0) or None,
+        "python": platform.python_version(),
+        "versions": versions(),
+        "revision": _revision(),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "stolen_since_boot": round(CpuTimes.read().stolen_share, 4),
+        "pressure_avg10": None if pressure is None else float(pressure["avg10"]) / 100,
+    }
+
+
+def _revision() -> str | None:
+    """The commit of this checkout, with "-dirty" where files differ from it; None without Git."""
+    git = programs.which("git")
+    if git is None:
+        return None
+    said = subprocess.run(
+        [git, "describe", "--always", "--dirty", "--exclude=*"],
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=10, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() or None
+
+
+def versions() -> dict[str, str]:
+    """Name → version of the servers, the generator and what they run; without what is missing."""
+    found = {}
+    for program, option in PROGRAMS.items():
+        if (version := _said_version(program, option)) is not None:
+            found[program] = version
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    # Redis the server is a program, redis the package is its client.
+    if "redis" in found:
+        found["redis-py"] = found.pop("redis")
+    return dict(sorted(found.items()))
+
+
+def _said_version(program: str, option: str) -> str | None:
+    """The first word that begins with a digit in what *program* says of itself."""
+    path = programs.which(program)
+    if path is None:
+        return None
+    try:
+        said = subprocess.run(
+            [path, option], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    text = said.stdout + said.stderr  # nginx uses the second
+    words = text.replace("=", " ").replace("/", " ").split()
+    return next((word.rstrip(",") for word in words if word[:1].isdigit()), None)
+
+
+def _cpu_model() -> str | None:
+    for line in (_PROC / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Model", "cpu model"):
+            return value.strip()
+    return None
+
+
+def _virtual() -> str:
+    """Which kind of virtual machine or container this is; "no" where nothing shows one."""
+    tool = programs.which("systemd-detect-virt")
+    if tool is not None:
+        kinds = [
+            subprocess.run(
+                [tool, layer], capture_output=True, text=True, timeout=10, check=False
+            ).stdout.strip()
+            for layer in ("--vm", "--container")
+        ]
+        if known := [kind for kind in kinds if kind not in ("", "none")]:
+            return ", ".join(known)
+    cpuinfo = (_PROC / "cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return "yes, of an unknown kind" if " hypervisor" in cpuinfo else "no"
+
+
+def _pressure() -> dict[str, str] | None:
+    """The line "some" of the kernel's account of tasks that waited for a CPU."""
+    try:
+        text = (_PROC / "pressure/cpu").read_text(encoding="ascii")
+    except OSError:  # no such account in this kernel, or switched off at boot
+        return None
+    fields = text.partition("\n")[0].split()[1:]
+    return {name: value for name, _, value in (pair.partition("=") for pair in fields)}
+
+
+def _waited_us() -> int | None:
+    pressure = _pressure()
+    return None if pressure is None else int(pressure["total"])
+
+
+def _line(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None

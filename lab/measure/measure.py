@@ -1,0 +1,417 @@
+"""Makes trials: starts arms, puts loads on them, reads what they used, and leaves nothing behind.
+
+Costs come from a rotation, in which all arms are up and take turns; everything else from an arm
+that stands alone. What a trial's figures mean is trial.py's table; whether it may be believed is
+left to gates.py, which gets the evidence that is gathered here.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from scipy.stats import trim_mean
+
+from lab.compare import Say, TrialFailed
+from lab.judge.estimate import TRIM
+from lab.measure import arms, counters, eagain, load, reloading
+from lab.measure.arms import RunningArm, Runtime
+from lab.measure.interrupts import interrupts
+from lab.measure.load import LoadError, LoadResult, Target
+from lab.measure.machine import Watch
+from lab.measure.reloading import Reload
+from lab.measure.rotation import MEASURING
+from lab.plan.experiment import ArmSpec, Experiment, Load
+from lab.plan.schedule import Visit
+from lab.trial import Evidence, Trial
+from stack.errors import StackError
+
+# Imports, pools and the first page faults; the processes have answered before, to log in.
+WARM_S = 0.5
+
+# Users without think time that keep any arm busy, for as long as a rate needs to be known to 5 %.
+CAPACITY_USERS = 16
+CAPACITY_S = 3.0
+# Users who wait for their answers never come in a burst, so what they get at most is more than what
+# an arm can take from requests that arrive when they like. The search goes down from there.
+CAPACITY_STEP = 0.9
+CAPACITY_STEPS = 10
+
+EAGAIN_REQUESTS = 300
+
+PERCENTS = (50, 95, 99)
+
+
+class Machine:
+    """The bench of compare.py on real servers. *folder* keeps Locust's plan, result and log."""
+
+    def __init__(self, runtime: Runtime, folder: Path) -> None:
+        self._runtime = runtime
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+
+    def capacity(self, arm: ArmSpec, under: Load, say: Say) -> float:
+        """The highest rate, in requests/s, at which *arm* answers requests that arrive by schedule
+        without a single one being dropped: searched downwards from what users who do not pause
+        get."""
+        with self._alone(arm, under.path) as running, _telling():
+            target = _target(running, under)
+            closed = load.closed(
+                target,
+                users=CAPACITY_USERS,
+                seconds=CAPACITY_S,
+                requests=None,
+                warm_s=2 * WARM_S,
+                seed=1,
+                folder=self._folder,
+                progress=say,
+            )
+            _all_right(arm, closed)
+            rate = closed.done / closed.seconds
+            for step in range(CAPACITY_STEPS):
+                rate *= CAPACITY_STEP
+                say(f"{rate:,.0f} requests/s on schedule")
+                found = load.open_loop(
+                    target,
+                    rate=rate,
+                    seconds=CAPACITY_S,
+                    warm_s=WARM_S,
+                    seed=step,
+                    folder=self._folder,
+                    progress=say,
+                )
+                _all_right(arm, found)
+                if not found.dropped:
+                    return rate
+        raise TrialFailed(
+            f"{arm.name} cannot even take {rate:,.0f} requests/s, a third of what it answers to "
+            "users who wait: is something else at work on this machine?"
+        )
+
+    def rotate(
+        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
+    ) -> Generator[list[Trial], None, None]:
+        """Start all arms of *loads* side by side; for each load, yield a trial for each arm."""
+        specs = [
+            arm
+            for arm in experiment.arms
+            if any(arm in experiment.arms_under(load) for load in loads)
+        ]
+        with self._side_by_side(specs, loads[0].path, say) as running:
+            for number, under in enumerate(loads):
+                names = {arm.name for arm in experiment.arms_under(under)}
+                taking_part = [arm for arm in running if arm.spec.name in names]
+                say(f"{under.name}: starting")
+                yield self._rotation(taking_part, under, seed + number, say)
+
+    def visit(
+        self, visit: Visit, seeds: Mapping[str, int], say: Say
+    ) -> Generator[Trial, None, None]:
+        """Start one arm and yield a trial for each of its loads."""
+        with self._alone(visit.arm, visit.loads[0].path) as running:
+            fresh = counters.memory(running.pids()["app"])
+            start = {
+                "start_s": running.start_s,
+                "start_pss_mb": fresh.pss_bytes / 1e6,
+                "start_uss_mb": fresh.uss_bytes / 1e6,
+            }
+            for under in visit.loads:
+                say(f"{under.name}: starting")
+                trial = self._service(running, under, seeds[under.name], say)
+                if under.kind != "reload":
+                    trial.figures |= start
+                yield trial
+
+    # ── Loads ───────────────────────────────────────────────────────────────────────────────────
+
+    def _rotation(
+        self, running: Sequence[RunningArm], under: Load, seed: int, say: Say
+    ) -> list[Trial]:
+        before = [_Counted(arm) for arm in running]
+        watch = _Watching(say, under.name)
+        with _telling():
+            results = load.rotate(
+                [_target(arm, under) for arm in running],
+                users=under.users,
+                rounds=under.rounds,
+                slice=under.slice,
+                seed=seed,
+                folder=self._folder,
+                progress=watch,
+            )
+            seen = watch.watch.seen()
+            trials = []
+            for arm, then in zip(running, before, strict=True):
+                result = results[arm.spec.name]
+                now = _Counted(arm)
+                trial = _trial(arm, under, result, then, now)
+                del trial.figures["pss_mb"], trial.figures["uss_mb"]  # neighbours share in them
+                trial.rounds = result.rounds
+                trial.figures |= {
+                    name: float(trim_mean(values, TRIM)) for name, values in result.rounds.items()
+                }
+                trial.evidence.idle_share = result.idle_share
+                trial.evidence.stolen, trial.evidence.pressure = seen.stolen, seen.pressure
+                trials.append(trial)
+            if under.eagain:
+                for arm, trial in zip(running, trials, strict=True):
+                    found = eagain.measure(arm, partial(_one_by_one, arm, under))
+                    if isinstance(found, eagain.Eagain):
+                        trial.figures["eagain"] = found.per_request
+        return trials
+
+    def _service(self, running: RunningArm, under: Load, seed: int, say: Say) -> Trial:
+        before = _Counted(running)
+        watch = _Watching(say, under.name)
+        with _telling():
+            if under.kind == "reload":
+                reloaded = reloading.reload(
+                    running,
+                    _target(running, under),
+                    how=_way(running, under),
+                    rate=_rate(under),
+                    seed=seed,
+                    folder=self._folder,
+                    progress=watch,
+                )
+                seen = watch.watch.seen()
+                trial = _reload_trial(running, under, reloaded, before, _Counted(running))
+            else:
+                result = self._loaded(running, under, seed, watch)
+                seen = watch.watch.seen()
+                trial = _trial(running, under, result, before, _Counted(running))
+                trial.figures["rps"] = result.response.count / result.seconds
+                trial.evidence.slots = running.slots
+                trial.evidence.holds_s = holds_s(under.path)
+                _add_schedule(trial, under, result)
+        trial.evidence.stolen, trial.evidence.pressure = seen.stolen, seen.pressure
+        return trial
+
+    def _loaded(self, running: RunningArm, under: Load, seed: int, watch: _Watching) -> LoadResult:
+        target = _target(running, under)
+        if under.kind == "closed":
+            return load.closed(
+                target,
+                users=under.users,
+                seconds=None if under.requests else under.seconds,
+                requests=under.requests,
+                warm_s=WARM_S,
+                seed=seed,
+                folder=self._folder,
+                progress=watch,
+            )
+        return load.open_loop(
+            target,
+            rate=_rate(under),
+            seconds=under.seconds,
+            warm_s=WARM_S,
+            seed=seed,
+            folder=self._folder,
+            progress=watch,
+        )
+
+    # ── Arms ────────────────────────────────────────────────────────────────────────────────────
+
+    @contextmanager
+    def _alone(self, spec: ArmSpec, path: str) -> Iterator[RunningArm]:
+        with _telling():
+            running = arms.start(spec, path=path, runtime=self._runtime)
+        with ExitStack() as cleanup:
+            cleanup.callback(_stop, [running])
+            yield running
+
+    @contextmanager
+    def _side_by_side(
+        self, specs: Sequence[ArmSpec], path: str, say: Say
+    ) -> Iterator[list[RunningArm]]:
+        say(f"starting {len(specs)} arms")
+        with _telling():
+            running = arms.start_all(specs, path=path, runtime=self._runtime)
+        with ExitStack() as cleanup:
+            cleanup.callback(_stop, running)
+            yield running
+
+
+class _Watching:
+    """Passes progress on, and begins to watch the machine when the measured part begins."""
+
+    def __init__(self, say: Say, name: str) -> None:
+        self._say = say
+        self._name = name
+        self.watch = Watch()
+
+    def __call__(self, text: str) -> None:
+        if text == MEASURING:
+            self.watch = Watch()
+        self._say(f"{self._name}: {text}")
+
+
+class _Counted:
+    """What an arm's servers have counted up to now."""
+
+    def __init__(self, arm: RunningArm) -> None:
+        self.at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.served = arm.served()
+        self.by_worker = arm.worker_requests()
+        self.redis_commands = arm.redis_commands()
+
+
+def _trial(
+    arm: RunningArm, under: Load, result: LoadResult, before: _Counted, after: _Counted
+) -> Trial:
+    """What every load gives that leaves the arm's processes as they are."""
+    trial = _answered(arm, under, result, before)
+    sent = result.sent or 1
+    used = result.used
+    figures = {f"cpu_us_{service}": ns / 1000 / sent for service, ns in used.cpu_ns.items()}
+    figures["cpu_us"] = sum(figures.values())
+    figures["wakeups"] = used.voluntary["app"] / sent
+    figures["preemptions"] = used.involuntary["app"] / sent
+    figures["failed"] = result.errors + result.wrong
+    served = after.served - before.served
+    if served:
+        figures["redis_commands"] = (after.redis_commands - before.redis_commands) / served
+    if served and before.by_worker is not None and after.by_worker is not None:
+        figures["balance"] = counters.balance(before.by_worker, after.by_worker)
+    memory = counters.memory(arm.pids()["app"])
+    figures["pss_mb"], figures["uss_mb"] = memory.pss_bytes / 1e6, memory.uss_bytes / 1e6
+    trial.figures |= figures
+    trial.evidence.errors, trial.evidence.wrong = result.errors, result.wrong
+    trial.evidence.served = served - result.earlier
+    return trial
+
+
+def _reload_trial(
+    arm: RunningArm, under: Load, reloaded: Reload, before: _Counted, after: _Counted
+) -> Trial:
+    """What a reload gives. Its failures are its result, so no gate gets them as evidence."""
+    result = reloaded.load
+    trial = _answered(arm, under, result, before)
+    _add_schedule(trial, under, result)
+    trial.figures = {
+        "reload_s": reloaded.reload_s,
+        "stall_ms": reloaded.stall_ms,
+        "failed": reloaded.failed,
+    }
+    trial.evidence.dropped = None
+    # What is measured is the longest wait, so that is what the generator's lateness counts against.
+    trial.evidence.response_p50_ms = reloaded.stall_ms
+    if not reloaded.failed:
+        trial.evidence.served = after.served - before.served - result.earlier
+    if reloaded.kept:
+        pids = ", ".join(map(str, reloaded.kept))
+        trial.evidence.wrong_options.append(f"{reloaded.how} reload: not replaced were {pids}")
+    return trial
+
+
+def _answered(arm: RunningArm, under: Load, result: LoadResult, before: _Counted) -> Trial:
+    """What every load gives."""
+    return Trial(
+        block=0,
+        arm=arm.spec.name,
+        load=under.name,
+        attempt=1,
+        began=before.at,
+        seconds=result.seconds,
+        requests=result.done,
+        figures={
+            f"service_p{percent}_ms": result.service.percentile(percent) for percent in PERCENTS
+        },
+        evidence=Evidence(
+            sent=result.sent,
+            done=result.done,
+            faults=result.faults,
+            seconds=result.seconds,
+            users=result.users,
+            generator_cpu=result.generator_cpu,
+            ended=len(result.used.lost),
+            generator_nice=result.nice,
+            wrong_options=list(arm.wrong_options),
+        ),
+        histograms={"response": result.response.encode(), "service": result.service.encode()},
+        options=dict(arm.options),
+    )
+
+
+def _add_schedule(trial: Trial, under: Load, result: LoadResult) -> None:
+    """When requests were to be sent, and when they were."""
+    for percent in PERCENTS:
+        trial.figures[f"p{percent}_ms"] = result.response.percentile(percent)
+    evidence = trial.evidence
+    if under.kind == "closed":
+        evidence.mean_response_s = result.response.mean_ms / 1000
+        return
+    # In the open loop this is the most that may be in flight, which Little's law is not about.
+    evidence.users = None
+    evidence.intended, evidence.dropped = result.intended, result.dropped
+    evidence.lag_p50_ms, evidence.lag_p99_ms = (result.lag.percentile(p) for p in (50, 99))
+    evidence.response_p50_ms = result.response.percentile(50)
+
+
+def _rate(under: Load) -> float:
+    if isinstance(under.rate, float):
+        return under.rate
+    raise TypeError(f"{under.name}: the rate {under.rate!r} was never worked out")
+
+
+def _way(running: RunningArm, under: Load) -> reloading.How:
+    """How the workers are to be replaced; as uwsgi/reload decides it where the load says so."""
+    if under.how == "shipped":
+        return "chain" if running.options.get("STACK_LAZY_APPS") == "on" else "full"
+    return "chain" if under.how == "chain" else "full"
+
+
+def _all_right(arm: ArmSpec, result: LoadResult) -> None:
+    if result.errors or result.wrong:
+        raise TrialFailed(f"{arm.name} answers wrongly: {'; '.join(result.faults)}")
+
+
+def holds_s(path: str) -> float | None:
+    """How long a request of app/workload holds its slot at least, in seconds; None: not known."""
+    where = urlsplit(path)
+    names = {"/workload/cpu": ("ms",), "/workload/io": ("ms",), "/workload/mixed": ("cpu", "io")}
+    given = parse_qs(where.query)
+    try:
+        return sum(float(given[name][0]) for name in names[where.path]) / 1000
+    except (KeyError, ValueError):
+        return None
+
+
+def _target(arm: RunningArm, under: Load) -> Target:
+    return Target(arm.spec.name, arm.address, under.path, arm.cookie, under.expect, arm.pids())
+
+
+def _one_by_one(arm: RunningArm, under: Load) -> int:
+    """Requests one after the other, for counts that need no clock; how many."""
+    where = urlsplit(arm.address)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
+    try:
+        for _ in range(EAGAIN_REQUESTS):
+            connection.request("GET", under.path, headers={"Cookie": arm.cookie})
+            connection.getresponse().read()
+    finally:
+        connection.close()
+    return EAGAIN_REQUESTS
+
+
+def _stop(running: Sequence[RunningArm]) -> None:
+    """End them all, whatever one of them says."""
+    with interrupts.held(), ExitStack() as all_of_them:
+        for arm in running:
+            all_of_them.callback(arm.stop)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """What arms and loads raise, as the trial's failure."""
+    try:
+        yield
+    except StackError as error:
+        raise TrialFailed("\n".join(filter(None, (str(error), error.log)))) from error
+    except (LoadError, OSError, http.client.HTTPException) as error:
+        raise TrialFailed(str(error)) from error

@@ -1,0 +1,60 @@
+"""Arms of the lab for tests: started once for a whole module, and gone afterwards."""
+
+from __future__ import annotations
+
+import http.client
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lab.measure.arms import RunningArm, start_all
+from lab.plan.experiment import ArmSpec
+
+SHAPE = {"STACK_PROCESSES": "2", "STACK_THREADS": "2"}
+MIRROR = {**SHAPE, "STACK_APP": "mirror:with_mirror()"}
+PROTECTED = "/workload/protected"
+
+
+@contextmanager
+def arms(specs: list[ArmSpec]) -> Iterator[dict[str, RunningArm]]:
+    """Start *specs* side by side; by name. Their apps may be in tests/foreign_app."""
+    with foreign_apps():
+        running = start_all(specs, path=PROTECTED)
+    try:
+        yield {arm.spec.name: arm for arm in running}
+    finally:
+        for arm in running:
+            arm.stop()
+
+
+@contextmanager
+def foreign_apps() -> Iterator[None]:
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2] / "tests" / "foreign_app")
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+
+
+def ask(
+    arm: RunningArm,
+    path: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[http.client.HTTPResponse, bytes]:
+    """One request on a connection of its own."""
+    where = urlsplit(arm.address)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=20)
+    try:
+        connection.request(method, path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return answer, answer.read()
+    finally:
+        connection.close()

@@ -1,0 +1,119 @@
+"""A bench without servers: trials as a test wants them, and an account of what was started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+
+from lab.compare import Runner, Say, TrialFailed
+from lab.plan import schedule
+from lab.plan.experiment import ArmSpec, Experiment, Load, parse
+from lab.results import Plan, Run
+from lab.trial import Metric, Trial, Void
+from stack.progress import Progress
+
+TOML = """\
+question = "Does it?"
+primary  = { metric = "wakeups", load = "turns" }
+baseline = "off"
+canary   = "wake_1"
+[loads]
+turns = { kind = "rotation" }
+open  = { kind = "open", rate = "30%" }
+full  = { kind = "closed" }
+chain = { kind = "reload", how = "chain", rate = 100 }
+[arms]
+off = { STACK_THUNDER_LOCK = "off" }
+on  = { STACK_THUNDER_LOCK = "on" }
+"""
+
+BAD = [Void("bad", "a test wants it so")]
+
+
+class FakeBench:
+    """`log` has a line for everything that was started; `running` is how much of it runs still."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.running = 0
+        self.rates: set[float | str | None] = set()
+        # Called for each trial that is to be made; may void it or raise.
+        self.on_trial: Callable[[Trial], None] = lambda trial: None
+
+    def capacity(self, arm: ArmSpec, load: Load, say: Say) -> float:
+        self.log.append(f"capacity of {arm.name}")
+        return 1000.0
+
+    def rotate(
+        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
+    ) -> Generator[list[Trial], None, None]:
+        self.log.append(f"rotate {', '.join(load.name for load in loads)}")
+        self.running += 1
+        try:
+            for load in loads:
+                yield [self._trial(arm.name, load) for arm in experiment.arms_under(load)]
+        finally:
+            self.running -= 1
+
+    def visit(
+        self, visit: schedule.Visit, seeds: Mapping[str, int], say: Say
+    ) -> Generator[Trial, None, None]:
+        self.log.append(f"visit {visit.arm.name}: {', '.join(load.name for load in visit.loads)}")
+        self.running += 1
+        try:
+            for load in visit.loads:
+                if load.kind == "open":
+                    self.rates.add(load.rate)
+                yield self._trial(visit.arm.name, load)
+        finally:
+            self.running -= 1
+
+    def _trial(self, arm: str, load: Load) -> Trial:
+        trial = Trial(0, arm, load.name, 0, "2026-01-01T00:00:00+00:00", 1.0, 100)
+        trial.figures = {"wakeups": 1.0}
+        self.on_trial(trial)
+        return trial
+
+
+class NoGates:
+    """Voids nothing; a test may put voids by (arm, load) into `relatives`."""
+
+    def __init__(self) -> None:
+        self.relatives: dict[tuple[str, str], list[Void]] = {}
+
+    def judge(self, trial: Trial, *, primary: Metric) -> list[Void]:
+        return []
+
+    def relative(self, trials: Sequence[Trial]) -> list[list[Void]]:
+        return [self.relatives.get((trial.arm, trial.load), []) for trial in trials]
+
+
+def plan(toml: str = TOML, **changes: object) -> Plan:
+    fields: dict[str, object] = {
+        "experiment": "locks",
+        "toml": toml,
+        "file": "locks.toml",
+        "seed": 7,
+        "blocks": 2,
+        "quick": False,
+        "runtime": "local",
+        "capacity_rps": None,
+        "conditions": {},
+        "servers": {},
+        "started": "2026-01-01T00:00:00+00:00",
+        "arms": [],
+        "loads": [],
+    }
+    return Plan(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def runner(run: Run, bench: FakeBench, gates: NoGates | None = None) -> Runner:
+    experiment = parse(run.plan.toml, "locks.toml")
+    return Runner(experiment, run, bench, gates or NoGates(), Progress())
+
+
+def new_run(folder: Path, **changes: object) -> Run:
+    return Run.create(plan(**changes), folder)
+
+
+__all__ = ["BAD", "TOML", "FakeBench", "NoGates", "TrialFailed", "new_run", "plan", "runner"]

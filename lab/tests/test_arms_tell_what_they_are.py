@@ -1,0 +1,131 @@
+"""A running arm tells its processes, what its server has in force, and what was counted."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.measure import arms as lab
+from lab.measure import servers
+from lab.measure.arms import RunningArm
+from lab.plan.experiment import ArmSpec
+from lab.tests.fixtures_arms import PROTECTED, SHAPE, arms, ask
+from stack import processes
+from stack.errors import StackError
+from stack.local.runtime import AppServer
+
+ASKED = {
+    "STACK_PROCESSES": "3",
+    "STACK_THREADS": "2",
+    "STACK_THUNDER_LOCK": "off",
+    "STACK_LAZY_APPS": "on",
+    "STACK_HARAKIRI": "20",
+}
+
+
+@pytest.fixture(scope="module")
+def arm() -> Iterator[RunningArm]:
+    with arms([ArmSpec("ours", ASKED)]) as started:
+        yield started["ours"]
+
+
+def test_options_are_uwsgis_own_word(arm: RunningArm) -> None:
+    assert arm.wrong_options == []
+    assert {name: arm.options[name] for name in ASKED} == ASKED
+    assert arm.options["thunder lock (log)"] == "off"
+    assert (arm.options["workers (log)"], arm.options["threads (log)"]) == ("3", "2")
+    assert arm.slots == 6
+
+
+def test_processes_are_those_of_the_service(arm: RunningArm) -> None:
+    pids = arm.pids()
+    names = {
+        service: {Path(f"/proc/{pid}/comm").read_text().strip() for pid in found}
+        for service, found in pids.items()
+    }
+    assert names == {
+        "nginx": {"nginx"},
+        "app": {"python3", "uwsgi"},
+        "redis": {"redis-server"},
+    }
+    assert len(arm.workers()) == 3
+    assert set(arm.workers()) < set(pids["app"])
+
+
+def test_requests_are_counted_by_nginx_and_by_the_workers(arm: RunningArm) -> None:
+    before, by_worker = arm.served(), arm.worker_requests()
+    assert arm.served() == before  # asking is not counted
+    for _ in range(10):
+        assert ask(arm, "/workload/bare")[0].status == 200
+    assert arm.served() - before == 10
+    after = arm.worker_requests()
+    assert by_worker is not None and after is not None
+    assert sum(after.values()) - sum(by_worker.values()) == 10
+
+
+def test_redis_commands_are_the_apps(arm: RunningArm) -> None:
+    before = arm.redis_commands()
+    assert arm.redis_commands() == before  # asking is not counted
+    for _ in range(10):
+        ask(arm, PROTECTED, headers={"Cookie": arm.cookie})
+    assert arm.redis_commands() - before >= 10
+
+
+@pytest.mark.parametrize("how", ["full", "chain"])
+def test_a_reload_replaces_every_worker(arm: RunningArm, how: lab.How) -> None:
+    before = arm.workers()
+    arm.reload(how)
+    after = arm.workers()
+    assert len(after) == len(before)
+    assert not set(before) & set(after)
+    assert ask(arm, PROTECTED, headers={"Cookie": arm.cookie})[0].status == 200
+
+
+def test_a_server_that_does_something_else_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two servers that were told one thing and do another: uWSGI, and one without metrics."""
+    root = Path(__file__).parents[2]
+    liars = {
+        "uwsgi-liar": ("uwsgi", f"export STACK_THUNDER_LOCK=off\nexec {root}/uwsgi/entrypoint"),
+        "gunicorn-liar": (
+            "gunicorn-gthread",
+            f"export STACK_PROCESSES=1\nexec {root}/lab/servers/gunicorn-gthread",
+        ),
+    }
+    for name, (honest, text) in liars.items():
+        script = tmp_path / name
+        script.write_text(f"#!/bin/sh\n{text}\n")
+        script.chmod(0o755)
+        model = servers.SERVERS[honest]
+        program = AppServer(str(script), model.program.nginx, model.program.speaks)
+        liar = replace(model, name=name, program=program)
+        monkeypatch.setitem(servers.SERVERS, name, liar)  # type: ignore[misc]
+    with arms([ArmSpec(name, SHAPE, server=name) for name in liars]) as started:
+        assert started["uwsgi-liar"].wrong_options == [
+            "STACK_THUNDER_LOCK: asked on, the server says off",
+            "STACK_THUNDER_LOCK: asked on, the server's log says off",
+        ]
+        assert started["gunicorn-liar"].wrong_options == ["workers: asked 2, 1 run"]
+
+
+def test_a_canary_serves_the_same(arm: RunningArm) -> None:
+    settings = {**SHAPE, "STACK_APP": "lab.plan.canary:hold_20()"}
+    with arms([ArmSpec("canary", settings)]) as started:
+        canary = started["canary"]
+        assert ask(canary, "/workload/bare")[1] == ask(arm, "/workload/bare")[1]
+        for pid in canary.workers():
+            process = processes.find(pid)
+            assert process is not None
+            assert processes.pss_bytes([process]) > 20e6 / len(canary.workers())
+
+
+def test_what_a_server_would_ignore_is_refused() -> None:
+    with pytest.raises(StackError, match=r"arm 'deaf': waitress knows no STACK_THUNDER_LOCK"):
+        lab.start(ArmSpec("deaf", {"STACK_THUNDER_LOCK": "on"}, server="waitress"))
+
+
+def test_an_unknown_server_says_which_are_known() -> None:
+    with pytest.raises(StackError, match=r"no such server: apache: known are uwsgi, .*granian"):
+        lab.start(ArmSpec("other", SHAPE, server="apache"))

@@ -1,0 +1,247 @@
+"""Published claims are judged by rules that are written down, each held here to its cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from lab.measure.facts import Fact, FactError
+from lab.plan import claims
+from lab.plan.claims import CANNOT_TELL, CONFIRMED, DIRECTION, REFUTED, Interval
+from lab.plan.experiment import ArmSpec, Experiment, Load
+
+MARGIN = 0.05
+
+# low, high, claimed, outcome
+RULES = [
+    # no difference claimed
+    (0.97, 1.03, 1, CONFIRMED),
+    (1.01, 1.04, 1, CONFIRMED),  # different, but by less than anybody would act on
+    (1.06, 1.20, 1, REFUTED),
+    (0.50, 0.90, 1, REFUTED),
+    (1.02, 1.20, 1, CANNOT_TELL),
+    (0.90, 1.02, 1, CANNOT_TELL),
+    # a direction claimed
+    (0.10, 0.13, "<1", CONFIRMED),
+    (0.97, 0.99, "<1", CONFIRMED),
+    (1.02, 1.30, "<1", REFUTED),
+    (0.97, 1.03, "<1", REFUTED),
+    (0.80, 1.10, "<1", CANNOT_TELL),
+    (1.02, 1.30, ">1", CONFIRMED),
+    (0.70, 0.90, ">1", REFUTED),
+    # a ratio claimed: its size
+    (0.75, 0.85, 0.8, CONFIRMED),
+    (0.82, 0.90, 0.8, CONFIRMED),  # 0.8 is just within the interval widened by the margin
+    (0.88, 0.94, 0.8, DIRECTION),
+    (0.30, 0.40, 0.8, DIRECTION),  # far larger than claimed is another size, too
+    (2.90, 3.60, 3.2, CONFIRMED),
+    (1.40, 1.80, 3.2, DIRECTION),
+    # … the other side
+    (1.01, 1.10, 0.8, REFUTED),
+    (0.60, 0.99, 3.2, REFUTED),
+    # … no difference worth mentioning, where a large one is claimed
+    (0.97, 1.03, 0.8, REFUTED),
+    (0.96, 0.99, 0.8, REFUTED),
+    # … a small one, which the margin hides
+    (0.98, 1.02, 0.96, CANNOT_TELL),
+    (0.94, 0.98, 0.96, CONFIRMED),
+    (1.02, 1.04, 0.96, REFUTED),
+    (0.99, 1.04, 1.06, CANNOT_TELL),  # 1.06 may still be the truth, give or take the margin
+    # … too wide
+    (0.70, 1.20, 0.8, CANNOT_TELL),
+    (0.93, 1.10, 0.8, CANNOT_TELL),
+]
+
+
+@pytest.mark.parametrize(("low", "high", "claimed", "expected"), RULES)
+def test_an_interval_is_judged_by_the_rules(
+    low: float, high: float, claimed: claims.Claimed, expected: str
+) -> None:
+    interval = Interval((low * high) ** 0.5, low, high, 8)
+    judgement = claims.outcome(interval, claimed, MARGIN)
+    assert judgement.outcome == expected, judgement.why
+    assert judgement.why
+
+
+@pytest.mark.parametrize(("low", "high", "claimed", "expected"), RULES)
+def test_it_does_not_matter_which_arm_comes_first(
+    low: float, high: float, claimed: claims.Claimed, expected: str
+) -> None:
+    turned = Interval((low * high) ** 0.5, low, high, 8).inverse()
+    other = claims._inverse(claimed)
+    assert claims.outcome(turned, other, MARGIN).outcome == expected
+
+
+@pytest.mark.parametrize(("low", "high", "claimed", "expected"), RULES)
+def test_five_blocks_tell_nothing(
+    low: float, high: float, claimed: claims.Claimed, expected: str
+) -> None:
+    judgement = claims.outcome(Interval(1, low, high, 5), claimed, MARGIN)
+    assert judgement.outcome == CANNOT_TELL
+    assert "5 blocks" in judgement.why
+
+
+def test_an_open_direction_says_how_much_of_the_claim_is_left() -> None:
+    why = claims.outcome(Interval(1.01, 0.93, 1.10, 8), 0.8, MARGIN).why
+    assert "0.93 is the most that is left of the claimed 0.8" in why
+
+
+ARMS = (
+    ArmSpec("off", against=""),
+    ArmSpec("on", {"STACK_THUNDER_LOCK": "on"}, against="off"),
+    ArmSpec("other", against="off"),
+)
+LOADS = (Load("full", "closed"),)
+
+
+def experiment(**table: Mapping[str, Any]) -> Experiment:
+    return Experiment(
+        name="e", question="q", primary_metric="cpu_us", primary_load="full", baseline="off",
+        canary="burn_40", margin=MARGIN, loads=LOADS, arms=ARMS, claims=table,
+    )  # fmt: skip
+
+
+def compared(metric: str, low: float, high: float, **other: Any) -> dict[str, Any]:
+    return {
+        "arm": "on", "baseline": "off", "load": "full", "metric": metric, "n": 8,
+        "ratio": (low * high) ** 0.5, "low": low, "high": high, "verdict": "inconclusive",
+        "why": "", "medians": {"arm": 40.0, "baseline": 50.0}, **other,
+    }  # fmt: skip
+
+
+def verdict(*comparisons: dict[str, Any], trustworthy: bool = True) -> dict[str, Any]:
+    return {"trustworthy": trustworthy, "why": "the twin failed", "comparisons": [*comparisons]}
+
+
+def claim(**other: Any) -> dict[str, Any]:
+    return {
+        "says": "it costs 20 %", "source": "a page", "arm": "on", "against": "off", "load": "full",
+        "metric": "rps", "ratio": 0.8, **other,
+    }  # fmt: skip
+
+
+def judged(found: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
+    (row,) = claims.judge(experiment(c=table), found, {})
+    return row
+
+
+def test_a_row_has_the_figures_of_the_comparison() -> None:
+    row = judged(verdict(compared("rps", 0.75, 0.85)), claim())
+    assert row["outcome"] == CONFIRMED
+    assert (row["claim"], row["says"], row["source"]) == ("c", "it costs 20 %", "a page")
+    assert (row["low"], row["high"], row["n"], row["claimed"]) == (0.75, 0.85, 8, 0.8)
+    assert "“on” against “off”, under “full”: 40 against 50 1/s" in row["measured"]
+
+
+def test_a_claim_may_turn_the_comparison_round() -> None:
+    turned = claim(arm="off", against="on", ratio=1.25)
+    row = judged(verdict(compared("rps", 0.75, 0.85)), turned)
+    assert row["outcome"] == CONFIRMED
+    assert (row["low"], row["high"]) == (pytest.approx(1 / 0.85), pytest.approx(1 / 0.75))
+    assert "“off” against “on”, under “full”: 50 against 40 1/s" in row["measured"]
+
+
+def test_the_stand_in_answers_with_the_inverse_where_the_metric_cannot() -> None:
+    noisy, steady = compared("rps", 0.6, 1.2), compared("cpu_us", 1.20, 1.30)
+    row = judged(verdict(noisy, steady), claim(stand_in="cpu_us", note="Mind the rest."))
+    assert row["outcome"] == CONFIRMED
+    assert (row["metric"], row["claimed"], row["low"]) == ("cpu_us", 1.25, 1.20)
+    assert row["why"].startswith("rps cannot tell here (")
+    assert row["why"].endswith(". Mind the rest.")
+
+
+def test_the_stand_in_is_not_asked_where_the_metric_can_tell() -> None:
+    row = judged(
+        verdict(compared("rps", 1.01, 1.1), compared("cpu_us", 1.2, 1.3)), claim(stand_in="cpu_us")
+    )
+    assert (row["outcome"], row["metric"]) == (REFUTED, "rps")
+
+
+def test_a_stand_in_that_cannot_tell_either_leaves_both_reasons() -> None:
+    row = judged(
+        verdict(compared("rps", 0.6, 1.2), compared("cpu_us", 0.8, 1.4)), claim(stand_in="cpu_us")
+    )
+    assert row["outcome"] == CANNOT_TELL
+    assert "rps: " in row["why"]
+    assert "cpu_us: " in row["why"]
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (verdict(compared("rps", 0.75, 0.85), trustworthy=False), "the twin failed"),
+        (verdict(), "no trials of rps under 'full'"),
+        (
+            verdict(compared("rps", 0.75, 0.85, verdict="void", why="3 good blocks")),
+            "3 good blocks",
+        ),
+        (verdict(compared("rps", 0.75, 0.85, n=5)), "5 blocks"),
+        (verdict(compared("rps", 0.75, 0.85, load="else")), "no trials of rps"),
+        (verdict(compared("rps", 0.75, 0.85, arm="other")), "no trials of rps"),
+    ],
+)
+def test_what_cannot_be_believed_cannot_be_told(found: dict[str, Any], why: str) -> None:
+    row = judged(found, claim())
+    assert row["outcome"] == CANNOT_TELL
+    assert why in row["why"]
+
+
+def test_a_fact_confirms_or_refutes_even_in_an_untrustworthy_run() -> None:
+    table = {"says": "s", "source": "a page", "fact": "harakiri-kills"}
+    found = verdict(trustworthy=False)
+    for holds, expected in ((True, CONFIRMED), (False, REFUTED)):
+        fact = Fact("harakiri-kills", "harakiri kills", "it was cut off", holds)
+        (row,) = claims.judge(experiment(c=table), found, {"harakiri-kills": fact})
+        assert (row["outcome"], row["measured"]) == (expected, "it was cut off")
+        assert row["ratio"] is row["low"] is row["high"] is row["n"] is None
+
+
+def test_a_fact_that_could_not_be_tried_is_not_told() -> None:
+    table = {"says": "s", "source": "a page", "fact": "harakiri-kills"}
+    error = FactError("uWSGI ended with exit code 1; its log ends:\nmore")
+    (row,) = claims.judge(experiment(c=table), verdict(), {"harakiri-kills": error})
+    assert row["outcome"] == CANNOT_TELL
+    assert row["why"] == "uWSGI ended with exit code 1"
+    (row,) = claims.judge(experiment(c=table), verdict(), {})
+    assert row["why"] == "it was not tried in this run"
+
+
+def test_facts_needed_are_named_once() -> None:
+    table = {name: {"fact": "harakiri-kills"} for name in "ab"} | {"c": claim()}
+    assert claims.facts_needed(table) == ["harakiri-kills"]
+
+
+@pytest.mark.parametrize(
+    ("table", "keys", "text"),
+    [
+        (claim(arm="onn"), ("c", "arm"), "unknown arm 'onn'; allowed are off, on, other"),
+        (claim(load="ful"), ("c", "load"), "unknown load 'ful'; allowed are full"),
+        (claim(metric="failed"), ("c", "metric"), "unknown metric 'failed'"),
+        (claim(stand_in="cpu"), ("c", "stand_in"), "unknown metric 'cpu'"),
+        (claim(ratio="half"), ("c", "ratio"), "ratio = 'half': must be a number"),
+        (claim(ratio=0), ("c", "ratio"), "ratio = 0"),
+        (claim(ratio=True), ("c", "ratio"), "ratio = True"),
+        (claim(says=" "), ("c", "says"), "says = ' ': must be a text"),
+        (claim(rato=1), ("c", "rato"), "unknown key of this claim 'rato'"),
+        (claim(arm="other", against="on"), ("c", "against"), "'other' is not compared with 'on'"),
+        ({"says": "s", "arm": "on"}, ("c",), "source is missing in c"),
+        ({"says": "s", "source": "t", "fact": "x"}, ("c", "fact"), "unknown fact 'x'; allowed are"),
+        ({"says": "s", "source": "t", "fact": "harakiri-kills", "ratio": 1}, ("c", "ratio"),
+         "unknown key of this claim 'ratio'"),
+        ("a text", ("c",), "must be a table"),
+    ],
+)  # fmt: skip
+def test_a_wrong_claim_is_told_with_its_place(table: Any, keys: tuple[str, ...], text: str) -> None:
+    found = list(claims.faults({"c": table}, ARMS, LOADS))
+    assert [k for k, t in found if t.startswith(text)] == [keys], found
+
+
+def test_a_right_claim_has_no_fault() -> None:
+    table = {
+        "a": claim(ratio="<1", stand_in="cpu_us", note="n"),
+        "b": claim(arm="off", against="on"),
+        "c": {"says": "s", "source": "t", "fact": "harakiri-kills", "note": "n"},
+    }
+    assert list(claims.faults(table, ARMS, LOADS)) == []

@@ -1,0 +1,136 @@
+"""EAGAIN: the exact number where tracepoints may be used, a plain sentence where not."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from lab.measure import eagain
+
+# On each line: 7 accepts that find nothing, in the main thread and in one that is there before.
+SERVER = """
+import socket, sys, threading
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen(64)
+listener.setblocking(False)
+
+def empty():
+    for _ in range(7):
+        try:
+            listener.accept()
+        except BlockingIOError:
+            pass
+
+go, done = threading.Semaphore(0), threading.Semaphore(0)
+def other():
+    while go.acquire():
+        empty()
+        done.release()
+threading.Thread(target=other, daemon=True).start()
+
+print(listener.getsockname()[1], flush=True)
+for line in sys.stdin:
+    for _ in range(int(line)):
+        listener.accept()[0].close()
+    empty()
+    go.release()
+    done.acquire()
+    print("done", flush=True)
+"""
+
+
+class Server:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._in, self._out = process, process.stdin, process.stdout
+        self._port = int(self._out.readline())
+
+    def pids(self) -> Mapping[str, Sequence[int]]:
+        return {"app": [self._process.pid]}
+
+    def connect(self, times: int) -> int:
+        waiting = [socket.create_connection(("127.0.0.1", self._port)) for _ in range(times)]
+        self._in.write(f"{times}\n")
+        self._in.flush()
+        assert self._out.readline() == "done\n"
+        for connection in waiting:
+            connection.close()
+        return times
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Server(process)
+        finally:
+            process.kill()
+
+
+@pytest.mark.tracepoints
+def test_both_threads_are_counted_and_only_during_the_run(server: Server) -> None:
+    server.connect(3)
+    found = eagain.measure(server, lambda: server.connect(20))
+    server.connect(3)
+    assert found == eagain.Eagain(requests=20, accepts=20, empty=14)
+    assert found.per_request == found.per_accept == 14 / 20
+
+
+@pytest.mark.tracepoints
+def test_a_run_of_nothing_is_refused(server: Server) -> None:
+    with pytest.raises(ValueError, match="sent no request"):
+        eagain.measure(server, lambda: 0)
+
+
+def never() -> int:
+    raise AssertionError("a run that cannot be counted must not be started")
+
+
+def test_where_perf_is_missing_a_sentence_says_how_to_get_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(eagain.programs, "SEARCH_PATH", str(tmp_path))
+    said = eagain.measure(server, never)
+    assert isinstance(said, str)
+    assert "perf is not installed" in said
+    assert "linux-perf" in said
+
+
+def test_where_perf_may_not_the_sentence_says_who_may(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    perf = tmp_path / "perf"
+    perf.write_text("#!/bin/sh\necho 'event syntax error: unknown tracepoint' >&2\nexit 129\n")
+    perf.chmod(0o755)
+    monkeypatch.setattr(eagain.programs, "SEARCH_PATH", str(tmp_path))
+    monkeypatch.setattr(eagain.os, "geteuid", lambda: 1000)
+    assert eagain.measure(server, never) == (
+        "EAGAIN was not counted: only root may use the kernel's tracepoints"
+    )
+    monkeypatch.setattr(eagain.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(eagain, "_TRACEFS", [str(tmp_path)])
+    assert "shows no tracepoints" in str(eagain.measure(server, never))
+    (tmp_path / "events/syscalls").mkdir(parents=True)
+    assert "'event syntax error: unknown tracepoint'" in str(eagain.measure(server, never))
+
+
+def test_a_perf_that_ends_early_is_an_answer_too(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One that is too old to be controlled says so and ends."""
+    perf = tmp_path / "perf"
+    perf.write_text(
+        "#!/bin/sh\ncase $* in *--control*) echo 'unknown option control' >&2; exit 129;; esac\n"
+    )
+    perf.chmod(0o755)
+    monkeypatch.setattr(eagain.programs, "SEARCH_PATH", str(tmp_path))
+    assert eagain.measure(server, never) == (
+        "EAGAIN was not counted: perf says 'unknown option control'"
+    )

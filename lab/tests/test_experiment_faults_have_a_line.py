@@ -1,0 +1,175 @@
+"""A wrong experiment is refused before anything starts: its line, what is wrong, what is right."""
+
+from pathlib import Path
+
+import pytest
+
+from lab.plan.experiment import ExperimentError, find, line_of, parse, read
+
+GOOD = """\
+# What a stranger would write.
+question = "Does it?"
+primary  = { metric = "wakeups", load = "one client" }
+baseline = "off"
+canary   = "wake_1"
+[loads]
+"one client" = { kind = "rotation", rounds = 10 }
+"30 %" = { kind = "open", rate = "30%", seconds = 3 }
+full = { kind = "closed", users = 32, seconds = 3 }
+ladder = { kind = "closed", users = [1, 2], seconds = 1 }
+"chain" = { kind = "reload", how = "chain", rate = 100 }
+[arms]
+off = { STACK_THUNDER_LOCK = "off" }
+on = { STACK_THUNDER_LOCK = "on" }
+[arms.rival]
+server = "uwsgi"
+app = "lab.bench.rivals:create_app()"
+enter = "/enter"
+[expect]
+on = "faster"
+"""
+
+
+def test_a_right_file_is_read() -> None:
+    experiment = parse(GOOD, "mine/locks.toml")
+    assert experiment.name == "locks"
+    assert (experiment.primary_metric, experiment.primary_load) == ("wakeups", "one client")
+    assert experiment.margin == 0.05
+    assert [(arm.name, arm.against, arm.role) for arm in experiment.arms] == [
+        ("off", "", "arm"),
+        ("on", "off", "arm"),
+        ("rival", "off", "arm"),
+        ("off (twin)", "off", "twin"),
+        ("off (wake_1)", "off", "canary"),
+    ]
+    twin, canary = experiment.arms[-2:]
+    assert twin.settings == {"STACK_THUNDER_LOCK": "off"}
+    assert canary.settings == {**twin.settings, "STACK_APP": "lab.plan.canary:wake_1()"}
+    rival = experiment.arm("rival")
+    assert rival.settings == {"STACK_APP": "lab.bench.rivals:create_app()"}
+    assert rival.enter == "/enter"
+    assert experiment.load("30 %").rate == "30%"
+    assert experiment.load("chain").rate == 100.0
+
+
+def test_a_list_of_users_is_a_load_each() -> None:
+    loads = parse(GOOD, "x.toml").loads
+    ladder = [(load.name, load.users) for load in loads if load.name.startswith("ladder")]
+    assert ladder == [("ladder, 1 user", 1), ("ladder, 2 users", 2)]
+
+
+def test_controls_take_part_in_the_primary_load_alone() -> None:
+    experiment = parse(GOOD, "x.toml")
+    roles = {
+        load.name: {arm.role for arm in experiment.arms_under(load)} for load in experiment.loads
+    }
+    assert roles.pop("one client") == {"arm", "twin", "canary"}
+    assert all(of_load == {"arm"} for of_load in roles.values())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line", "said"),
+    [
+        ('"Does it?"', '" "', 2, "question = ' ': must be a text that is not empty"),
+        ('"Does it?"', "4", 2, "question = 4"),
+        ("question ", "qestion ", 2, "'qestion' is no key, did you mean question? allowed: "),
+        ("wakeups", "wakeup", 3, "'wakeup' is no metric, did you mean wakeups? allowed: cpu_us, "),
+        ("wakeups", "failed", 3, "'failed' is no metric"),
+        ("wakeups", "p99_ms", 3, "a load of kind rotation has no p99_ms; it has cpu_us"),
+        ("load =", "under =", 3, "'under' is no key of primary"),
+        ('load = "one client"', 'load = "one"', 3, "'one' is no load"),
+        ('= "off"\ncanary', '= "of"\ncanary', 4, "'of' is no arm, did you mean off? allowed: off,"),
+        ("wake_1", "wake", 5, "canary = 'wake': must be burn_<µs>, wake_<times>, hold_<MB>"),
+        ("wake_1", "sleep_1", 5, "canary = 'sleep_1'"),
+        ('"rotation"', '"rotate"', 7, "'rotate' is no kind, did you mean rotation? allowed: "),
+        ("rounds", "seconds", 7, "'seconds' is no key of a load of kind rotation"),
+        ("rounds = 10", "rounds = 1", 7, "rounds = 1: must be a whole number from 2 to 1,000,000"),
+        ("rounds = 10", "users = true", 7, "users = True: must be a whole number from 1"),
+        ("rounds = 10", "eagain = 1", 7, "eagain = 1: must be true or false"),
+        ("rounds = 10", 'path = "here"', 7, 'must begin with "/"'),
+        ('"30%"', '"30"', 8, 'from "1%" to "100%"'),
+        ('"30%"', '"130%"', 8, "rate = '130%'"),
+        ('"30%"', "-3", 8, "rate = -3: must be requests per second, such as 100"),
+        ('rate = "30%", ', "", 8, "rate is missing in loads 30 %"),
+        ("users = 32", "requests = 500", 9, "seconds and requests: one of them"),
+        ("users = 32, seconds = 3", "seconds = 0", 9, "seconds = 0: must be a number above 0"),
+        ("[1, 2]", "[1, 0]", 10, "users = 0: must be a whole number from 1"),
+        ('"chain", rate', '"hup", rate', 11, "'hup' is no way; allowed: chain, full"),
+        ('{ STACK_THUNDER_LOCK = "off" }', "4", 13, "must be a table"),
+        ('LOCK = "on"', 'LOCK = "onn"', 14, "STACK_THUNDER_LOCK='onn': must be on or off"),
+        ('LOCK = "on"', 'LOK = "on"', 14, "STACK_THUNDER_LOK: no such setting; did you mean"),
+        ('LOCK = "on"', 'LOCK = "on", STACK_PORT = 1', 14, "STACK_PORT: the lab sets it itself"),
+        ('LOCK = "on"', 'LOCK = "on", agianst = "off"', 14, "did you mean against? allowed: "),
+        ('LOCK = "on"', 'LOCK = "on", against = "on"', 14, "'on' is no other arm"),
+        ('"uwsgi"', '"uwsgi-htp"', 16, "did you mean uwsgi-http?"),
+        ('"uwsgi"', '"waitress"', 11, "the lab reloads uwsgi only, and other servers have rival"),
+        ('LOCK = "on"', 'LOCK = "on", server = "granian"', 14, "granian knows no STACK_THUNDER_LO"),
+        ("[1, 2]", "[2, 2]", 6, "two loads are called 'ladder, 2 users'"),
+        ('"wakeups"', '"eagain"', 3, "eagain is counted only where 'one client' has eagain = true"),
+        ("rivals:create_app()", "rivals", 17, "STACK_APP='lab.bench.rivals': must be module:"),
+        ('"/enter"', '"enter"', 18, "enter = 'enter': must be \"none\" or a path"),
+        ('on = "faster"', 'onn = "faster"', 20, "'onn' is no arm, did you mean on?"),
+        ('"faster"', '"better"', 20, "'better' is no verdict; allowed: faster, slower, equivalent"),
+        ("[expect]", "[expect", 19, "not TOML"),
+    ],
+)
+def test_a_fault_is_told_with_its_line(right: str, wrong: str, line: int, said: str) -> None:
+    assert right in GOOD
+    with pytest.raises(ExperimentError) as error:
+        parse(GOOD.replace(right, wrong, 1), "locks.toml")
+    told = [text for text in str(error.value).splitlines() if f"locks.toml, line {line}" in text]
+    assert any(said in text for text in told), str(error.value)
+
+
+def test_all_faults_are_told_at_once_in_the_order_of_the_file() -> None:
+    wrong = GOOD.replace("wake_1", "wake").replace('"faster"', '"better"').replace("30%", "30")
+    with pytest.raises(ExperimentError) as error:
+        parse(wrong, "locks.toml")
+    lines = [
+        int(text.split(",")[1].split()[1].rstrip(":")) for text in str(error.value).splitlines()
+    ]
+    assert lines == [5, 8, 20]
+
+
+def test_what_is_missing_altogether_is_named() -> None:
+    with pytest.raises(ExperimentError) as error:
+        parse("", "empty.toml")
+    for key in ("question", "primary", "baseline", "canary", "loads", "arms"):
+        assert f"empty.toml: {key} is missing" in str(error.value)
+
+
+def test_one_arm_alone_is_no_comparison() -> None:
+    lonely = GOOD[: GOOD.index("on = {")]
+    with pytest.raises(ExperimentError, match="compares with nothing"):
+        parse(lonely, "lonely.toml")
+
+
+def test_shares_of_two_capacities_are_refused() -> None:
+    two = GOOD.replace("rate = 100", 'rate = "10%", path = "/workload/bare"')
+    with pytest.raises(ExperimentError, match="shares of one capacity need one path"):
+        parse(two, "x.toml")
+
+
+def test_a_line_is_found_behind_values_of_several_lines() -> None:
+    text = 'a = """\nb = 1\n"""\n\n# b\nb = [\n  1,\n]\n[c.d]\ne = 1\n'
+    assert line_of(text, ("b",)) == 6
+    assert line_of(text, ("c", "d", "e")) == 10
+    assert line_of(text, ("c", "d")) == 9
+    assert line_of(text, ("f",)) is None
+
+
+def test_an_unknown_experiment_lists_the_known(tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError) as error:
+        find("thunderlock")
+    assert "did you mean thunder-lock?" in str(error.value)
+    for name in ("lazy-apps", "servers", "sessions", "shapes"):
+        assert name in str(error.value)
+    with pytest.raises(ExperimentError, match=r"no experiment .*gone\.toml"):
+        find(str(tmp_path / "gone.toml"))
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "binary.toml"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(ExperimentError, match=r"binary\.toml"):
+        read(file)

@@ -1,0 +1,36 @@
+"""Every shipped experiment can be read by a person in a minute, and by the lab."""
+
+from pathlib import Path
+
+import pytest
+
+from lab.plan import schedule
+from lab.plan.experiment import EXPERIMENTS, read
+
+FILES = sorted(EXPERIMENTS.glob("*.toml"))
+
+
+def test_the_promised_ones_are_there() -> None:
+    names = {file.stem for file in FILES}
+    assert names >= {"thunder-lock", "lazy-apps", "shapes", "servers", "sessions"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_it_is_right_and_at_most_40_lines(file: Path) -> None:
+    experiment = read(file)
+    lines = file.read_text(encoding="utf-8").splitlines()
+    # Claims are a line each, with their source: a table, not something to read through.
+    begin = lines.index("[claims]") if experiment.claims else len(lines)
+    assert begin <= 40
+    assert {arm.role for arm in experiment.arms} == {"arm", "twin", "canary"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_ten_blocks_are_expected_to_take_less_than_45_minutes(file: Path) -> None:
+    assert schedule.seconds_left(read(file), 10, []) < 45 * 60
+
+
+def test_the_ladder_of_users_is_long_enough_for_a_law() -> None:
+    shapes = read(EXPERIMENTS / "shapes.toml")
+    users = {load.users for load in shapes.loads if load.kind == "closed" and "mixed" in load.path}
+    assert len(users) >= 6

@@ -1,0 +1,90 @@
+"""In a rotation no two arms are ever asked together, and the order is the seed's alone."""
+
+from pathlib import Path
+
+import pytest
+
+from lab.measure import load
+from lab.measure.rotation import WARM_UP_SLICES
+from lab.tests.fixtures_load import Server, ignore, serving
+
+ARMS = ("plain", "twin", "canary")
+USERS, ROUNDS, SLICE = 4, 8, 22  # a slice that its users cannot share evenly
+
+
+def _rotate(server: Server, folder: Path, seed: int) -> dict[str, load.Rotation]:
+    return load.rotate(
+        [server.target(name) for name in ARMS],
+        users=USERS,
+        rounds=ROUNDS,
+        slice=SLICE,
+        seed=seed,
+        folder=folder,
+        progress=ignore,
+    )
+
+
+def test_a_rotation_keeps_its_barrier_and_its_order(tmp_path: Path) -> None:
+    with serving(Server(delay_s=0.001)) as server:
+        found = _rotate(server, tmp_path, seed=1)
+
+    assert all(len(paths) == 1 for paths in server.together), "two arms were asked together"
+    # After the first answers and the warm-up, the log is made of whole slices.
+    first = len(ARMS) * (1 + WARM_UP_SLICES * SLICE)
+    measured = server.log[first:]
+    assert len(measured) == len(ARMS) * ROUNDS * SLICE
+    slices = [set(measured[at : at + SLICE]) for at in range(0, len(measured), SLICE)]
+    assert all(len(paths) == 1 for paths in slices)
+    visited = [path.removeprefix("/") for (path,) in slices]
+    orders = [visited[at : at + len(ARMS)] for at in range(0, len(visited), len(ARMS))]
+    assert all(sorted(order) == sorted(ARMS) for order in orders)
+    assert len({tuple(order) for order in orders}) > 1
+    for name, result in found.items():
+        assert result.places == [order.index(name) for order in orders]
+
+    with serving(Server()) as server:
+        again, other = _rotate(server, tmp_path, seed=1), _rotate(server, tmp_path, seed=2)
+    places = [{name: arm.places for name, arm in one.items()} for one in (found, again, other)]
+    assert places[0] == places[1] != places[2]
+
+
+def test_a_rotation_counts_every_round_of_every_arm(tmp_path: Path) -> None:
+    with serving(Server()) as server:
+        found = load.rotate(
+            [*(server.target(name) for name in ARMS), server.target("elsewhere", pids={})],
+            users=USERS,
+            rounds=ROUNDS,
+            slice=SLICE,
+            seed=1,
+            folder=tmp_path,
+            progress=ignore,
+        )
+    assert list(found) == [*ARMS, "elsewhere"]
+    nowhere = found.pop("elsewhere")
+    assert (nowhere.sent, nowhere.rounds, nowhere.idle_share) == (ROUNDS * SLICE, {}, 0)
+    for result in found.values():
+        assert result.sent == result.done == result.response.count == ROUNDS * SLICE
+        assert (result.users, result.errors, result.wrong) == (USERS, 0, 0)
+        assert set(result.rounds) == {"cpu_us", "cpu_us_app", "wakeups", "preemptions", "rps"}
+        assert {len(figures) for figures in result.rounds.values()} == {ROUNDS}
+        assert all(figure > 0 for figure in result.rounds["cpu_us"])
+        total_us = sum(result.rounds["cpu_us_app"]) * SLICE
+        assert total_us * 1000 == pytest.approx(result.used.cpu_ns["app"])
+        total = sum(result.rounds["wakeups"]) * SLICE
+        assert total == pytest.approx(result.used.voluntary["app"])
+        # All live in this one process, which works in the others' turns as well.
+        assert 0.1 < result.idle_share < 1.1
+
+
+def test_two_arms_of_one_name_are_refused(tmp_path: Path) -> None:
+    target = load.Target("arm", "http://127.0.0.1:9", "/")
+    with pytest.raises(load.LoadError, match="a name of its own"):
+        load.rotate(
+            [target, target],
+            users=1,
+            rounds=1,
+            slice=1,
+            seed=1,
+            folder=tmp_path,
+            progress=ignore,
+        )

@@ -1,0 +1,74 @@
+"""The published claims that ship: each says who said it, and can be tried by what the file has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.measure import facts
+from lab.plan import claims
+from lab.plan.experiment import EXPERIMENTS, ExperimentError, find, parse, read
+from lab.trial import METRICS
+
+FILE = EXPERIMENTS / "published-claims.toml"
+TEXT = FILE.read_text(encoding="utf-8")
+
+
+def test_the_file_is_right_and_no_longer_than_its_claims_make_it() -> None:
+    experiment = read(find("published-claims"))
+    assert len(TEXT.splitlines()) - len(experiment.claims) <= 40
+
+
+def test_every_probe_has_a_claim_that_needs_it() -> None:
+    assert set(claims.facts_needed(read(FILE).claims)) == set(facts.PROBES)
+
+
+def test_every_arm_has_a_claim_that_needs_it() -> None:
+    experiment = read(FILE)
+    named = {claim.get(key) for claim in experiment.claims.values() for key in ("arm", "against")}
+    assert {arm.name for arm in experiment.arms if arm.role == "arm"} <= named
+
+
+def test_what_stands_in_for_a_rate_is_steadier() -> None:
+    """Requests per second are what a busy machine can tell least. The lock's claim has no stand-in:
+    cores that a lock leaves idle do not show in CPU time."""
+    claims = read(FILE).claims
+    rates = {name for name, claim in claims.items() if claim.get("metric") == "rps"}
+    stand_ins = {name: claim["stand_in"] for name, claim in claims.items() if "stand_in" in claim}
+    assert stand_ins.keys() == rates - {"techempower-lock"}
+    assert {METRICS[metric].kind for metric in stand_ins.values()} == {"count"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ('ratio = 0.8 ', 'ratio = "less" ', "ratio = 'less': must be a number"),
+        ('fact = "harakiri-kills" ', 'fact = "harakiri" ', "unknown fact 'harakiri'"),
+        ('against = "gunicorn", load', 'against = "guni", load', "unknown arm 'guni'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_claim_is_told_with_its_line(right: str, wrong: str, told: str) -> None:
+    line = next(n for n, text in enumerate(TEXT.splitlines(), 1) if right in text)
+    with pytest.raises(ExperimentError) as error:
+        parse(TEXT.replace(right, wrong, 1), "my-claims.toml")
+    assert str(error.value).startswith(f"my-claims.toml, line {line}: {told}")
+
+
+def test_the_short_app_answers_every_path_alike() -> None:
+    from lab.servers.short import BODY, application
+
+    started = []
+    for path in ("/readyz", "/workload/protected"):
+        body = application({"PATH_INFO": path}, lambda *given: started.append(given))
+        assert list(body) == [BODY]
+    assert started[0] == started[1]
+    assert started[0][0] == "200 OK"
+
+
+def test_its_servers_can_be_started() -> None:
+    from lab.measure.servers import SERVERS
+
+    root = Path(__file__).resolve().parents[2]
+    for arm in read(FILE).arms:
+        assert (root / SERVERS[arm.server].program.entrypoint).stat().st_mode & 0o111

@@ -1,0 +1,73 @@
+"""A reload under load: new workers, what failed, and the longest wait, on a real stack."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from lab.measure import arms, reloading
+from lab.measure.arms import RunningArm
+from lab.measure.load import Target
+from lab.plan.experiment import ArmSpec
+
+PATH = "/workload/protected"
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reloading, "QUIET_S", 0.4)
+
+
+@pytest.fixture(scope="module")
+def lazy() -> Iterator[RunningArm]:
+    spec = ArmSpec("lazy", {"STACK_LAZY_APPS": "on", "STACK_PROCESSES": "2"})
+    arm = arms.start(spec, path=PATH)
+    yield arm
+    arm.stop()
+
+
+def reload(
+    arm: reloading.Arm, address: str, cookie: str, folder: Path, how: Literal["chain", "full"]
+) -> reloading.Reload:
+    target = Target(name="lazy", address=address, path=PATH, cookie=cookie)
+    return reloading.reload(
+        arm, target, how=how, rate=100, seed=1, folder=folder, progress=print, warm_s=0.2
+    )
+
+
+def test_one_after_the_other_nobody_fails(lazy: RunningArm, tmp_path: Path) -> None:
+    before = lazy.workers()
+    found = reload(lazy, lazy.address, lazy.cookie, tmp_path, "chain")
+    assert found.failed == 0, found.load.faults
+    assert found.kept == ()
+    assert len(lazy.workers()) == len(before) == 2
+    # Arrivals before, during and after it.
+    assert found.load.seconds == pytest.approx(
+        found.reload_s + 2 * reloading.QUIET_S, abs=2 * reloading.QUIET_S
+    )
+    assert found.load.done == found.load.intended > 50
+
+
+def test_all_at_once_everybody_waits_until_the_app_is_loaded(
+    lazy: RunningArm, tmp_path: Path
+) -> None:
+    found = reload(lazy, lazy.address, lazy.cookie, tmp_path, "full")
+    assert found.kept == ()
+    # Loading the app takes longer than that anywhere; a request takes a few ms.
+    assert found.stall_ms > 200
+    assert found.stall_ms < 1000 * found.reload_s + 1000
+
+
+def test_what_replaces_nobody_is_no_reload(lazy: RunningArm, tmp_path: Path) -> None:
+    class Idle:
+        """Says that it has reloaded."""
+
+        def workers(self) -> list[int]:
+            return lazy.workers()
+
+        def reload(self, how: reloading.How) -> None:
+            pass
+
+    found = reload(Idle(), lazy.address, lazy.cookie, tmp_path, "chain")
+    assert set(found.kept) == set(lazy.workers())

@@ -1,0 +1,222 @@
+"""The report says what verdict.json says: the answer first, then each number as it stands there."""
+
+import json
+import re
+from dataclasses import replace
+from html import unescape
+
+import pytest
+
+from lab import report
+from lab.measure import facts
+from lab.report import tables, words
+from lab.report.data import ReportError, Run
+from lab.tests import fixtures_report as runs
+
+FACT = next(iter(facts.PROBES))
+
+
+@pytest.fixture(scope="module")
+def lock(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lock")
+    verdict = runs.write_run(folder)
+    report.write(folder)
+    return folder, verdict
+
+
+def page(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def text(html):
+    """What a reader sees, spaces collapsed."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def shown(one):
+    """The arm's name in the tables: the canary's own does not say that it is one."""
+    return one["arm"] + (", the canary" if one["role"] == "canary" else "")
+
+
+def test_the_answer_stands_above_everything_else(lock):
+    folder, verdict = lock
+    seen = text(page(folder).partition("<body>")[2])
+    assert verdict["trustworthy"], verdict["why"]
+    assert seen.index(verdict["question"]) < seen.index(verdict["answer"])
+    assert seen.index(verdict["answer"]) < seen.index("The answer, with its intervals")
+    assert "UNTRUSTWORTHY" not in seen
+
+
+def test_each_comparison_has_its_numbers(lock):
+    folder, verdict = lock
+    rows = re.findall(r"<tr>(.*?)</tr>", page(folder), re.S)
+    cells = [[text(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)] for row in rows]
+    for one in verdict["comparisons"]:
+        expected = [
+            words.ratio(one["ratio"]),
+            f"[{words.ratio(one['low'])}, {words.ratio(one['high'])}]",
+            str(one["n"]),
+        ]
+        found = [
+            row
+            for row in cells
+            if row[:4] == [shown(one), one["baseline"], one["load"], words.short(one["metric"])]
+        ]
+        assert [row[6:9] for row in found] == [expected], one
+        assert one["verdict"] in found[0][10]
+        assert words.number(one["medians"]["arm"]) in found[0][4]
+
+
+def test_the_numbers_are_rounded_and_not_changed():
+    assert words.ratio(1.0474999) == "1.047"
+    assert words.ratio(0.0689) == "0.069"
+    assert words.ratio(15.624) == "15.62"
+    assert [words.number(value) for value in (0, 0.0123456, 1.0567, 15.64, 20100.4)] == [
+        "0",
+        "0.0123",
+        "1.06",
+        "15.6",
+        "20100",
+    ]
+    assert words.p_value(0.0004) == "< 0.001"
+    assert words.ratio(None) == words.p_value(None) == words.number(None)
+
+
+def test_the_markdown_has_answer_table_and_controls(lock):
+    folder, verdict = lock
+    markdown = (folder / "report.md").read_text(encoding="utf-8").replace("\\", "")
+    assert verdict["answer"] in markdown
+    for one in verdict["comparisons"]:
+        if one["primary"]:
+            numbers = f"| {words.ratio(one['ratio'])} | [{words.ratio(one['low'])}, "
+            assert f"| {shown(one)} | {one['baseline']} |" in markdown
+            assert numbers in markdown
+    for link in re.findall(r"\]\((pictures/[^)]+)\)", markdown):
+        assert (folder / link).is_file(), link
+    assert "make compare EXPERIMENT=thunder-lock BLOCKS=8 RUNTIME=local SEED=4" in markdown
+    conditions = markdown[markdown.index("## Conditions") :]
+    for name in ("capacity of the baseline", "memory", "virtual machine", "CPU time stolen since"):
+        assert f"| {name}" in conditions
+    assert "| generator's priority (nice) | -10 under 60 % of capacity; 0 under" in conditions
+
+
+def test_voids_are_counted_and_told(lock):
+    folder, verdict = lock
+    count = verdict["void_by_rule"]["stolen CPU"]
+    assert count > 0
+    seen = text(page(folder))
+    assert f"stolen CPU : {count}" in seen
+    assert seen.count("the host took 31 %; 10 % are allowed") == count
+    assert f"stolen CPU {count}" in (folder / "report.md").read_text(encoding="utf-8")
+
+
+def test_what_was_declared_beforehand_is_held_against_what_was_found(lock):
+    folder, _ = lock
+    seen = text(page(folder))
+    assert "16 processes, on: faster, found faster (as declared)" in seen
+    assert "2 processes, off: slower, found faster (not as declared)" in seen
+
+
+def test_conditions_are_complete(lock):
+    folder, _ = lock
+    seen = text(page(folder))
+    for fact in (
+        "kernel 6.18.44",
+        "cores 2",
+        "versions · uwsgi 2.0.31",
+        "make compare EXPERIMENT=thunder-lock BLOCKS=8 RUNTIME=local SEED=4",
+        "capacity of the baseline, requests a second 812",
+        "started 2026-11-21 08:00:00 UTC",
+        "generator's priority (nice) -10 under 60 % of capacity; 0 under one client",
+        "STACK_PROCESSES=16, STACK_THUNDER_LOCK=on",
+        "one client rotation path /workload/protected, users 1, rounds 30, slice 60",
+    ):
+        assert fact in seen, fact
+    options = seen[seen.index("Options in force that differ") :]
+    assert "arm processes thunder-lock 1 process, off 1 off 1 process, on 1 on" in options
+
+
+def test_a_run_that_cannot_be_trusted_says_so_first(tmp_path):
+    verdict = runs.write_run(tmp_path, runs.SMALL, twin_off=1.2, histograms=False)
+    assert not verdict["trustworthy"]
+    report.write(tmp_path)
+    html = page(tmp_path)
+    header = text(html[html.index("<header>") : html.index("</header>")])
+    assert "✕ UNTRUSTWORTHY: do not use these figures" in header
+    assert verdict["answer"] in header
+    assert header.startswith("thunder-lock")
+    assert "Both controls" not in html
+    assert 'class="answer bad" role="alert"' in html
+    assert "untrustworthy</title>" in html
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "UNTRUSTWORTHY" in "".join(markdown.splitlines()[:6])
+
+
+def test_blocks_that_are_too_few_leave_no_ratio(tmp_path):
+    verdict = runs.write_run(tmp_path, runs.SMALL, blocks=1, histograms=False)
+    assert {one["verdict"] for one in verdict["comparisons"]} == {"void"}
+    report.write(tmp_path)
+    assert "✕ void" in text(page(tmp_path))
+    assert not (tmp_path / "pictures" / "forest.svg").exists()
+
+
+def test_claims_are_told_with_source_and_outcome(tmp_path):
+    toml = f"""{runs.SMALL}
+[claims]
+reload = {{ says = "A <chain> reload", source = "https://example.org/a?b=1&c=2", fact = "{FACT}" }}
+"""
+    verdict = runs.write_run(tmp_path, toml, histograms=False)
+    (claim,) = verdict["claims"]
+    report.write(tmp_path)
+    html = page(tmp_path)
+    section = html[html.index('<section id="claims">') : html.index('<section id="pictures">')]
+    seen = text(section)
+    assert claim["says"] in seen
+    assert claim["outcome"] in seen
+    assert 'href="https://example.org/a?b=1&amp;c=2"' in section
+    assert claim["outcome"] in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_what_is_missing_or_damaged_is_named(tmp_path):
+    runs.write_run(tmp_path, runs.SMALL, histograms=False)
+    trials = tmp_path / "trials.jsonl"
+    lines = trials.read_text(encoding="utf-8").splitlines()
+    trials.write_text("\n".join([lines[0], "{", *lines[1:]]) + "\n", encoding="utf-8")
+    with pytest.raises(ReportError, match=r"trials\.jsonl, line 2"):
+        report.write(tmp_path)
+    (tmp_path / "verdict.json").unlink()
+    with pytest.raises(ReportError, match=r"verdict\.json is missing"):
+        report.write(tmp_path)
+
+
+def test_the_last_line_of_a_run_that_was_killed_does_not_matter(tmp_path):
+    runs.write_run(tmp_path, runs.SMALL, histograms=False)
+    with (tmp_path / "trials.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write('{"block":9,"ar')
+    assert report.write(tmp_path).is_file()
+
+
+def test_the_same_run_gives_the_same_page(tmp_path):
+    for name in ("one", "two"):
+        folder = tmp_path / name / "2026"
+        runs.write_run(folder, runs.SMALL, histograms=False)
+        report.write(folder)
+    for file in ("report.html", "report.md", "pictures/forest.svg", "pictures/strip.svg"):
+        one, two = ((tmp_path / name / "2026" / file).read_bytes() for name in ("one", "two"))
+        assert one == two, file
+
+
+def test_verdict_without_trials_of_a_load_is_no_obstacle(tmp_path):
+    runs.write_run(tmp_path, runs.SMALL, histograms=False)
+    plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    plan["loads"].append({"name": "never run", "kind": "open"})
+    runs.edit(tmp_path, "plan.json", {"loads": plan["loads"]})
+    report.write(tmp_path)
+    assert "never run" in page(tmp_path)
+
+
+def test_a_file_of_ones_own_is_repeated_by_its_file(lock):
+    run = Run.read(lock[0])
+    assert tables.command(run).startswith("make compare EXPERIMENT=thunder-lock BLOCKS")
+    mine = replace(run, plan={**run.plan, "file": "thunder-lock.toml"})
+    assert tables.command(mine).startswith("make compare EXPERIMENT=thunder-lock.toml BLOCKS")

@@ -1,0 +1,131 @@
+"""Whatever server hosts the app, a client gets the same answers and the app the same requests."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.measure.arms import SERVERS, RunningArm
+from lab.plan.experiment import ArmSpec
+from lab.tests.fixtures_arms import MIRROR, PROTECTED, arms, ask
+
+OTHERS = [name for name in SERVERS if name != "uwsgi"]
+
+FORGED = {
+    "X-Forwarded-For": "6.6.6.6",
+    "X-Forwarded-Proto": "https",
+    "X-Forwarded-Host": "evil.example",
+    "X-Real-IP": "6.6.6.6",
+    "Proxy": "http://evil.example",
+    "X-Own": "mine",
+    "Cookie": "a=b; c=d",
+}
+
+# What a server could treat in a way of its own: bodies in and out, their ends, errors, names.
+REQUESTS: dict[str, tuple[str, str, bytes | None, dict[str, str]]] = {
+    "query": ("GET", "/mirror/?a=1&b=%20c&%C3%A9=", None, {}),
+    "forged headers": ("GET", "/mirror/", None, FORGED),
+    "host with a port": ("GET", "/mirror/", None, {"Host": "Example.org:81"}),
+    "large upload": ("POST", "/mirror/", bytes(range(256)) * 4000, {"Content-Type": "a/b"}),
+    "empty upload": ("PUT", "/mirror/", b"", {}),
+    "upload that is not read": ("POST", "/mirror/refuses", b"y" * 900_000, {}),
+    "too large an upload": ("POST", "/mirror/", b"z" * 1_100_000, {}),
+    "every byte": ("GET", "/mirror/bytes", None, {}),
+    "only its head": ("HEAD", "/mirror/bytes", None, {}),
+    "a response without a length": ("GET", "/mirror/stream", None, {}),
+    "no content": ("GET", "/mirror/nothing", None, {}),
+    "a redirection": ("GET", "/mirror/elsewhere", None, {}),
+    "an exception": ("GET", "/mirror/fails", None, {}),
+    "an unknown path": ("GET", "/nowhere", None, {}),
+    "a path in UTF-8": ("GET", "/mirror/%C3%A9", None, {}),
+    "the front page": ("GET", "/", None, {}),
+}
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[dict[str, RunningArm]]:
+    with arms([ArmSpec(name, MIRROR, server=name) for name in SERVERS]) as started:
+        yield started
+
+
+def seen_by_a_client(arm: RunningArm, what: str) -> tuple[int, list[str], bytes]:
+    """Status, names of headers, and the body without what is random in it."""
+    method, path, body, headers = REQUESTS[what]
+    answer, text = ask(arm, path, method=method, body=body, headers=headers)
+    port = arm.address.rpartition(":")[2].encode()
+    same = re.sub(rb"\b[0-9a-f]{32}\b", b"ID", text.replace(b":" + port, b":PORT"))
+    return answer.status, sorted(name.lower() for name in answer.headers), same
+
+
+@pytest.mark.parametrize("server", OTHERS)
+@pytest.mark.parametrize("what", REQUESTS)
+def test_the_answer_is_the_same(running: dict[str, RunningArm], server: str, what: str) -> None:
+    assert seen_by_a_client(running[server], what) == seen_by_a_client(running["uwsgi"], what)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_app_believes_nginx_and_not_the_client(
+    running: dict[str, RunningArm], server: str
+) -> None:
+    arm = running[server]
+    _, text = ask(arm, "/mirror/?x", headers=FORGED)
+    seen: dict[str, Any] = json.loads(text)
+    assert seen["url"] == f"{arm.address}/mirror/?x"
+    assert (seen["address"], seen["scheme"]) == ("127.0.0.1", "http")
+    assert seen["told"] == {
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Proto": "http",
+        "X-Real-IP": "127.0.0.1",
+        "X-Forwarded-Host": None,
+        "Proxy": None,
+        "X-Own": "mine",
+    }
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_login_is_served(running: dict[str, RunningArm], server: str) -> None:
+    arm = running[server]
+    answer, text = ask(arm, PROTECTED, headers={"Cookie": arm.cookie})
+    assert answer.status == 200
+    assert re.fullmatch(rb'\{"name":"demo","user":"[0-9a-f]{32}"\}\n', text)
+    assert ask(arm, PROTECTED)[0].status != 200
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_it_runs_what_was_asked(running: dict[str, RunningArm], server: str) -> None:
+    arm = running[server]
+    processes, threads = SERVERS[server].workers_and_threads(MIRROR)
+    assert arm.wrong_options == []
+    assert len(arm.workers()) == processes
+    assert set(arm.workers()) <= set(arm.pids()["app"])
+    assert threads is None or arm.slots == processes * threads == 4
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_connections_to_nginx_are_kept_as_stated(
+    running: dict[str, RunningArm], server: str
+) -> None:
+    arm = running[server]
+    for _ in range(3):
+        assert ask(arm, "/workload/bare")[0].status == 200
+    kept = open_towards(port_of_app(arm)) > 0
+    assert kept == SERVERS[server].keep_alive.startswith(("yes", "nginx to router yes"))
+
+
+def port_of_app(arm: RunningArm) -> int:
+    nginx = Path(f"/proc/{arm.pids()['nginx'][0]}/cmdline").read_text().replace("\0", " ")
+    run = re.search(r"-p (\S+)", nginx)
+    assert run is not None
+    configured = (Path(run[1]) / "conf" / "rendered" / "app.conf").read_text()
+    found = re.search(r"default 127\.0\.0\.1:(\d+);", configured)
+    assert found is not None
+    return int(found[1])
+
+
+def open_towards(port: int) -> int:
+    """How many connections to *port* of this machine stand open."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)

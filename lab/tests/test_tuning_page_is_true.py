@@ -1,0 +1,54 @@
+"""lab/README.md shows an experiment that can be run, and names what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lab.measure.servers import SERVERS
+from lab.plan import schedule
+from lab.plan.experiment import CANARY, KINDS, known, parse
+from lab.trial import METRICS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "lab" / "README.md").read_text(encoding="utf-8")
+
+
+def example() -> str:
+    (found,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    return str(found)
+
+
+def test_the_example_is_right_and_short() -> None:
+    text = example()
+    assert len(text.splitlines()) <= 25
+    experiment = parse(text, "shop.toml")
+    apps = [arm.settings["STACK_APP"] for arm in experiment.arms if arm.role != "canary"]
+    assert apps == ["shop:app"] * 3
+    assert {arm.enter for arm in experiment.arms} == {"none"}
+    # With ten blocks, somebody who tries it should see the end of it.
+    assert schedule.seconds_left(experiment, schedule.DEFAULT_BLOCKS, []) < 20 * 60
+
+
+def test_every_experiment_is_introduced_and_has_its_result() -> None:
+    table = PAGE[PAGE.index("| experiment |") :].partition("\n\n")[0]
+    introduced = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
+    linked = set(re.findall(r"\]\(results/([a-z-]+)\.md\)", PAGE))
+    assert sorted(introduced) == sorted(linked) == known()
+
+
+def test_the_names_are_those_of_the_lab() -> None:
+    servers = re.search(r"a `server` \((.*?)\)", PAGE)
+    assert servers is not None
+    assert re.findall(r"`([a-z-]+)`", servers[1]) == list(SERVERS)
+    loads = re.search(r"\*\*Loads\.\*\*.*", PAGE)
+    assert loads is not None
+    assert re.findall(r"`([a-z]+)`:", loads[0]) == list(KINDS)
+    metrics = re.search(r"\*\*Metrics\*\*.*", PAGE)
+    assert metrics is not None
+    for name in re.findall(r"`([a-z]\w*)`", metrics[0]):
+        assert name in METRICS
+    canaries = re.search(r"\*\*Canaries\*\*.*", PAGE)
+    assert canaries is not None
+    for name in re.findall(r"`([a-z]+_)<", canaries[0]):
+        assert CANARY.fullmatch(f"{name}40")

@@ -1,1 +1,0 @@
-"""How each server of a comparison is started: an executable each, for `loadtest.lab.arms`."""

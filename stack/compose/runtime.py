@@ -1,0 +1,434 @@
+"""The stack in containers: one Compose project a copy, driven through the ``docker`` command.
+
+Everything that a container is allowed is written in docker-compose.yml. This module starts and
+watches it, so that `make up` either ends with a stack that answers or with the reason why not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stack import ports, probes
+from stack.base_image import DEFAULT as DEFAULT_BASE_IMAGE
+from stack.checkout import CHECKOUT
+from stack.compose.cgroup import ControlGroup
+from stack.errors import StackError
+from stack.local import wiring
+from stack.progress import Progress
+from stack.runtime import SERVICES, ServiceStatus, Usage
+from toggles import PREFIX, ToggleError
+from toggles import read as read_toggles
+
+# Every container is up within seconds; a slow machine that compiles beside it gets its chance too.
+READY_WITHIN_S = 120.0
+_STEP = re.compile(r"#\d+ \[(?P<stage>[^\]]+)\] (?P<what>.+)")
+_MOUNT = re.compile(r"--mount=\S+")
+_INTERNAL_ADDRESS = {"app": "app:3031", "redis": "redis:6379"}
+_READ_METRICS = (
+    "from urllib.request import urlopen;"
+    "print(urlopen('http://127.0.0.1:9101/metrics', timeout=5).read().decode(), end='')"
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """What the engine says about one container of this copy."""
+
+    id: str
+    name: str
+    service: str
+    pid: int
+    state: str
+    health: str
+    exit_code: int
+    restarts: int
+    started_at: str
+    environment: Mapping[str, str]
+
+    @classmethod
+    def from_inspection(cls, answer: Mapping[str, Any]) -> Container:
+        state = answer["State"]
+        return cls(
+            id=answer["Id"],
+            name=answer["Name"].lstrip("/"),
+            service=answer["Config"]["Labels"]["com.docker.compose.service"],
+            pid=state["Pid"],
+            state=state["Status"],
+            health=state.get("Health", {}).get("Status", ""),
+            exit_code=state["ExitCode"],
+            restarts=answer["RestartCount"],
+            started_at=state["StartedAt"],
+            environment=dict(pair.split("=", 1) for pair in answer["Config"]["Env"]),
+        )
+
+    @property
+    def uptime_s(self) -> float | None:
+        if self.state != "running":
+            return None
+        # Nanoseconds, which older versions of Python do not read.
+        started = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z$", r"\1+00:00", self.started_at))
+        return time.time() - started.timestamp()
+
+    @property
+    def failed(self) -> bool:
+        return self.restarts > 0 or self.state in {"exited", "dead", "restarting"}
+
+
+class ComposeRuntime:
+    """One copy of the stack in containers. Implements ``stack.runtime.Runtime``.
+
+    *environ* holds the ``STACK_*`` settings, and BASE_IMAGE, CA_BUNDLE and the like where they
+    differ from the process's own environment. ``STACK_PORT=0`` takes a free port. *files* are
+    further Compose files, read after the stack's own.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        checkout: Path = CHECKOUT,
+        *,
+        progress: Progress | None = None,
+        files: Sequence[Path] = (),
+    ) -> None:
+        chosen = dict(environ)
+        if chosen.get("STACK_PORT") == "0":
+            bind = chosen.get("STACK_BIND") or "127.0.0.1"
+            chosen["STACK_PORT"], chosen["STACK_TLS_PORT"] = (str(ports.free(bind)) for _ in "12")
+        try:
+            self.toggles = read_toggles(chosen)
+        except ToggleError as error:
+            raise StackError(str(error)) from error
+        self.name = self.toggles["STACK_NAME"]
+        self.checkout = checkout
+        self._progress = progress or Progress()
+        self._files = [checkout / "docker-compose.yml"]
+        if self.toggles["STACK_TLS"] == "on":
+            self._files.append(checkout / "docker-compose.tls.yml")
+        self._files += files
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
+        known = {**inherited, **chosen, **self.toggles}
+        self.environ: Mapping[str, str] = {
+            **known,
+            "CA_BUNDLE": known.get("CA_BUNDLE") or _certificates_that_python_trusts(known),
+        }
+
+    def __enter__(self) -> ComposeRuntime:
+        self.up()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
+
+    # ── The protocol ─────────────────────────────────────────────────────────────────────────────
+
+    def up(self) -> None:
+        before = self.containers()
+        if not any(c.service == "nginx" and c.state == "running" for c in before.values()):
+            self._require_ports()
+        new = not before and not self._volumes()
+        self._require_base_image()
+        self._build()
+        try:
+            self._progress.step("starting the containers")
+            self._start()
+            self._progress.step("waiting until the stack answers")
+            self._wait_until_ready()
+        except BaseException:
+            # A copy that ran before is left as it is: half a deploy still serves, `down` does not.
+            if not before:
+                self.down(volumes=new)
+            raise
+
+    def down(self, *, volumes: bool = False) -> None:
+        # Every profile: else the load test's container stays, and with it the network it is on.
+        arguments = ["--profile", "*", "down", "--remove-orphans"]
+        self._compose(*arguments, *(["--volumes"] if volumes else []), timeout_s=300)
+
+    def address(self) -> str:
+        return wiring.public_address(self.running_toggles())
+
+    def is_up(self) -> bool:
+        running = {c.service for c in self.containers().values() if c.state == "running"}
+        return running >= set(SERVICES) and self._ready()
+
+    def status(self) -> list[ServiceStatus]:
+        containers = self.containers()
+        # The first probe comes seconds after the start; until then the stack's own answer counts.
+        good = {"healthy", "starting"} if self._ready() else {"healthy"}
+        return [
+            ServiceStatus(
+                service=name,
+                id=container.name,
+                address=_INTERNAL_ADDRESS.get(name, self.address()),
+                healthy=container.state == "running" and container.health in good,
+                uptime_s=container.uptime_s,
+                memory_bytes=group.pss_bytes() if (group := _group(container)) else None,
+            )
+            for name in SERVICES
+            if (container := containers.get(name)) is not None
+        ]
+
+    def usage(self) -> dict[str, Usage]:
+        usage = {}
+        for name, container in self.containers().items():
+            if name not in SERVICES:
+                continue
+            group = _group(container)
+            if group is None:
+                raise StackError(
+                    f"the control group of {container.name} is not to be seen from here",
+                    "usage needs the engine on this machine, and its containers running",
+                )
+            usage[name] = Usage(group.cpu_seconds(), group.pss_bytes())
+        return usage
+
+    def reload(self) -> None:
+        """Replace the workers, one after the other where they load the app by themselves.
+
+        They come back with the code of their image: new code and new static files are new images.
+        """
+        self._progress.step("replacing the workers")
+        self._progress.clear()
+        command = self._command("exec", "-T", "app", "/srv/uwsgi/reload")
+        if subprocess.run(command, env=self.environ, check=False).returncode != 0:
+            raise StackError("the workers were not replaced", "make logs")
+        self._progress.step("code is part of the images: `docker compose up -d --build` deploys it")
+
+    def logs(self, follow: bool = True) -> int:
+        command = self._command("logs", *(["--follow"] if follow else []))
+        try:
+            return subprocess.run(command, env=self.environ, check=False).returncode
+        except KeyboardInterrupt:
+            return 0
+
+    def metrics(self) -> str:
+        return self._compose("exec", "-T", "app", "python3", "-c", _READ_METRICS)
+
+    def server_log(self) -> str:
+        return self.log("app")
+
+    # ── More than the protocol: what tests and `up` need to see ──────────────────────────────────
+
+    def log(self, service: str, *, lines: int | None = None) -> str:
+        """What *service* has written since its container was made, both streams in their order."""
+        container = self.containers().get(service)
+        if container is None:
+            raise StackError(f"{service} has no container", "make up")
+        tail = [] if lines is None else ["--tail", str(lines)]
+        finished = subprocess.run(
+            ["docker", "logs", *tail, container.id],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        return finished.stdout
+
+    def running_toggles(self) -> dict[str, str]:
+        """The values that the app's container was made with; without one, those to start with."""
+        app = self.containers().get("app")
+        if app is not None:
+            given = {k: v for k, v in app.environment.items() if k.startswith(PREFIX)}
+            try:
+                return read_toggles(given)
+            except ToggleError:
+                pass  # a container that has refused them; it serves nothing to find
+        return self.toggles
+
+    def containers(self) -> dict[str, Container]:
+        """By service. Of a scaled service, any one of its containers."""
+        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", *self._label()).split()
+        if not ids:
+            return {}
+        # One that ended in this moment is an error to `inspect`, which still prints the others.
+        text = self._docker("inspect", *ids, check=False)
+        found = (Container.from_inspection(answer) for answer in json.loads(text or "[]"))
+        return {container.service: container for container in found}
+
+    def compose(self, *arguments: str, timeout_s: float = 120) -> str:
+        """Run ``docker compose`` on this copy and return what it printed."""
+        return self._compose(*arguments, timeout_s=timeout_s)
+
+    # ── Starting ─────────────────────────────────────────────────────────────────────────────────
+
+    def _require_ports(self) -> None:
+        if self.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
+            tls = self.toggles["STACK_TLS"] == "on"
+            for variable in ("STACK_PORT", *(["STACK_TLS_PORT"] if tls else [])):
+                port = int(self.toggles[variable])
+                # The engine publishes as root, so a port below 1024 is no obstacle to it.
+                if port >= 1024 or os.geteuid() == 0:
+                    ports.require(self.toggles["STACK_BIND"], port, variable)
+
+    def _require_base_image(self) -> None:
+        image = self.environ.get("BASE_IMAGE") or DEFAULT_BASE_IMAGE
+        if self._docker("images", "--quiet", image).strip():
+            return
+        self._progress.step(f"pulling {image}")
+        pulled = subprocess.run(
+            ["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False
+        )
+        if pulled.returncode != 0:
+            raise StackError(
+                f"{image} cannot be pulled ({_last_line(pulled.stderr)})",
+                "`make base-image` makes it from Debian's packages",
+            )
+
+    def _build(self) -> None:
+        self._progress.step("building the images (minutes the first time, seconds from then on)")
+        said: deque[str] = deque(maxlen=30)
+        command = self._command("--progress", "plain", "build")
+        with subprocess.Popen(
+            command,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process:
+            assert process.stdout is not None  # noqa: S101 - asked for above
+            for line in process.stdout:
+                said.append(line.rstrip())
+                if (step := _STEP.match(line)) is not None:
+                    what = " ".join(_MOUNT.sub("", step["what"]).split())
+                    self._progress.detail(f"{step['stage']}: {what[:80]}")
+        self._progress.clear()
+        if process.returncode == 0:
+            return
+        log = "\n".join(said)
+        if re.search("CERTIFICATE_VERIFY_FAILED|certificate verify failed", log):
+            raise StackError(
+                "pip does not trust the package index's certificate (a proxy that re-signs?)",
+                "make up CA_BUNDLE=/path/of/the/proxy's/certificates.pem",
+                log=log,
+            )
+        raise StackError("the images could not be built", "the lines above name the step", log=log)
+
+    def _start(self) -> None:
+        command = self._command("--progress", "plain", "up", "--detach", "--no-build")
+        done = subprocess.run(
+            command, env=self.environ, capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0:
+            return
+        if re.search("port is already allocated|address already in use", done.stderr):
+            found = re.search(r":(\d+)(?: failed|: bind)", done.stderr)
+            port = found[1] if found else self.toggles["STACK_PORT"]
+            variable = "STACK_TLS_PORT" if port == self.toggles["STACK_TLS_PORT"] else "STACK_PORT"
+            raise StackError(f"port {port} is taken", f"make up {variable}={int(port) + 1}")
+        for container in self.containers().values():
+            self._raise_if_failed(container)
+        raise StackError("the containers did not start", _last_line(done.stderr), log=done.stderr)
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while True:
+            if self._ready():
+                return
+            for container in self.containers().values():
+                self._raise_if_failed(container)
+            if time.monotonic() > deadline:
+                states = (f"{c.service} {c.state}" for c in self.containers().values())
+                raise StackError(
+                    f"the stack does not answer at {self.address()} ({', '.join(states)})",
+                    "the app's log is above",
+                    log=self.log("app", lines=30),
+                )
+            time.sleep(0.2)
+
+    def _raise_if_failed(self, container: Container) -> None:
+        if container.failed:
+            log = self.log(container.service, lines=60).rstrip()
+            # An entrypoint that refuses values says so, a line each; anything else needs the log.
+            # It may have been started anew meanwhile, and have said everything twice.
+            refused = dict.fromkeys(re.findall(r"^\w+/entrypoint: .+: must .+$", log, re.MULTILINE))
+            raise StackError(
+                f"{container.service} does not start",
+                "\n".join(refused) or "the lines above are the end of its log",
+                log=log,
+            )
+
+    # ── Asking the stack ─────────────────────────────────────────────────────────────────────────
+
+    def _ready(self) -> bool:
+        """Whether the app answers through nginx; its own readiness page also asks Redis."""
+        toggles = self.running_toggles()
+        own = toggles["STACK_APP"].startswith("app.")
+        status = probes.http_status(
+            wiring.public_address(toggles) + ("/readyz" if own else "/"),
+            host=wiring.known_host(toggles),
+        )
+        return status == 200 if own else status is not None and status < 500
+
+    # ── Asking the engine ────────────────────────────────────────────────────────────────────────
+
+    def _label(self) -> Iterator[str]:
+        yield from ("--filter", f"label=com.docker.compose.project={self.name}")
+        yield from ("--filter", "label=com.docker.compose.oneoff=False")
+
+    def _volumes(self) -> list[str]:
+        label = f"label=com.docker.compose.project={self.name}"
+        return self._docker("volume", "ls", "--quiet", "--filter", label).split()
+
+    def _command(self, *arguments: str) -> list[str]:
+        """``docker compose`` on this copy, whatever COMPOSE_* the caller's environment holds."""
+        files = (word for file in self._files for word in ("--file", str(file)))
+        where = ["--project-name", self.name, "--project-directory", str(self.checkout)]
+        return ["docker", "compose", *where, *files, *arguments]
+
+    def _compose(self, *arguments: str, timeout_s: float = 120) -> str:
+        return _output(self._command(*arguments), self.environ, timeout_s)
+
+    def _docker(self, *arguments: str, check: bool = True) -> str:
+        return _output(["docker", *arguments], self.environ, 60, check=check)
+
+
+def _certificates_that_python_trusts(environ: Mapping[str, str]) -> str:
+    """What pip on this machine was told to trust, pip in a build must trust as well."""
+    for variable in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        if Path(environ.get(variable, "")).is_file():
+            return environ[variable]
+    return ""
+
+
+def _group(container: Container) -> ControlGroup | None:
+    return ControlGroup.of(container.pid) if container.pid else None
+
+
+def _output(
+    command: Sequence[str], environ: Mapping[str, str], timeout_s: float, *, check: bool = True
+) -> str:
+    what = " ".join(word for word in command[:2])
+    try:
+        finished = subprocess.run(
+            command, env=environ, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except FileNotFoundError:
+        raise StackError("docker is not installed", "make up RUNTIME=local") from None
+    except subprocess.TimeoutExpired:
+        raise StackError(f"`{what}` did not answer within {timeout_s:.0f} s") from None
+    if check and finished.returncode != 0:
+        raise StackError(f"`{what}` failed", _last_line(finished.stderr), log=finished.stderr)
+    return finished.stdout
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else "it gave no reason"

@@ -1,0 +1,206 @@
+"""One supervisord for one copy of the stack: its configuration, its start, what to ask of it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shlex
+import socket
+import subprocess
+import time
+import xmlrpc.client
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from stack.errors import StackError
+from stack.runtime import SERVICES
+
+
+@dataclass(frozen=True)
+class Program:
+    """A service as supervisord runs it. *stop_wait_s* must exceed what a graceful stop may take."""
+
+    service: str
+    entrypoint: Path
+    stop_signal: str
+    stop_wait_s: int
+
+
+_HEAD = """\
+[supervisord]
+nodaemon=true
+identifier={name}
+directory={checkout}
+logfile={run}/logs/supervisord.log
+logfile_maxbytes=1MB
+logfile_backups=1
+pidfile={run}/supervisord.pid
+childlogdir={run}/logs
+{user}
+[unix_http_server]
+file={run}/supervisor.sock
+chmod=0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+
+# autostart: off, because redis must answer before the app starts, and supervisord's priorities only
+#   order the forks.
+# startretries: what cannot start is tried again for about an hour, ever more slowly; supervisord
+#   would give up after 3 tries, and a full disk at night would still be an outage in the morning.
+# killasgroup: a stop that ran out of time must not leave workers that hold the port.
+# stdout_logfile: none, because stack.local.program points the service at its log file.
+_PROGRAM = """
+[program:{service}]
+command={command}
+directory={checkout}
+autostart=false
+autorestart=true
+startsecs=1
+startretries=80
+stopsignal={signal}
+stopwaitsecs={wait}
+killasgroup=true
+redirect_stderr=true
+stdout_logfile=NONE
+"""
+
+_ROTATION = """
+[eventlistener:rotate]
+command={command}
+directory={checkout}
+events=TICK_5
+stderr_logfile=NONE
+"""
+
+
+class Supervisor:
+    """The supervisord whose files are in *run*.
+
+    *run* must be short (a unix socket's path has at most 107 bytes) and must hold nothing that an
+    ini file would understand; LocalRuntime sees to both.
+    """
+
+    def __init__(self, run: Path, checkout: Path, binaries: Path) -> None:
+        self._run = run
+        self._checkout = checkout
+        self._binaries = binaries
+        self._socket = run / "supervisor.sock"
+
+    def start(
+        self, name: str, programs: Sequence[Program], environ: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start supervisord in a session of its own, which outlives the terminal and marks every
+        process of this copy; nothing else is started yet."""
+        config = self._run / "supervisord.conf"
+        config.write_text(self._render(name, programs), encoding="utf-8")
+        with (self._run / "logs" / "supervisord.out").open("wb") as out:
+            process = subprocess.Popen(
+                [self._binaries / "supervisord", "--configuration", config],
+                cwd=self._checkout,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+        return process
+
+    def wait_until_it_answers(self, process: subprocess.Popen[bytes], patience_s: float) -> None:
+        deadline = time.monotonic() + patience_s
+        while not self.answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                log = (self._run / "logs" / "supervisord.out").read_text(encoding="utf-8")
+                raise StackError("supervisord did not start", log="\n".join(log.splitlines()[-6:]))
+            time.sleep(0.02)
+
+    def answers(self) -> bool:
+        try:
+            self._call("getState")
+        except (OSError, StackError, http.client.HTTPException):
+            return False
+        return True
+
+    def start_program(self, service: str) -> None:
+        self._call("startProcess", service, False)
+
+    def stop_program(self, service: str) -> None:
+        """Stop it gracefully and return when it has ended; nothing to do is fine."""
+        try:
+            self._call("stopProcess", service, True)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != 70:  # NOT_RUNNING
+                raise
+
+    def shutdown(self) -> None:
+        self._call("shutdown")
+
+    def programs(self) -> dict[str, dict[str, Any]]:
+        """By service: supervisord's ``getProcessInfo``, such as ``pid`` and ``statename``."""
+        known = {info["name"]: info for info in cast(Any, self._call("getAllProcessInfo"))}
+        return {service: known[service] for service in SERVICES}
+
+    def _call(self, method: str, *arguments: str | bool) -> Any:
+        with xmlrpc.client.ServerProxy(
+            "http://stack", transport=_OverSocket(self._socket)
+        ) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
+    def _render(self, name: str, programs: Sequence[Program]) -> str:
+        values = {
+            "name": name,
+            "run": _literal(str(self._run)),
+            "checkout": _literal(str(self._checkout)),
+            # Says that root is meant; supervisord warns of it at every start otherwise.
+            "user": "user=root\n" if os.geteuid() == 0 else "",
+        }
+        logs = self._run / "logs"
+        parts = [_HEAD.format(**values)]
+        for program in programs:
+            log, pid_file = f"{program.service}.log", f"{program.service}.pid"
+            arguments = [self._run / pid_file, logs / log, program.entrypoint]
+            parts.append(
+                _PROGRAM.format(
+                    **values,
+                    service=program.service,
+                    command=self._python("stack.local.program", *arguments),
+                    signal=program.stop_signal,
+                    wait=program.stop_wait_s,
+                )
+            )
+        rotate = self._python("stack.local.rotate", logs)
+        return "".join([*parts, _ROTATION.format(**values, command=rotate)])
+
+    def _python(self, module: str, *arguments: Path) -> str:
+        """-S: neither needs a package, and the start is twice as fast without looking for them."""
+        command = [self._binaries / "python", "-S", "-m", module, *arguments]
+        return _literal(shlex.join(str(part) for part in command))
+
+
+def _literal(text: str) -> str:
+    """supervisord replaces ``%(…)s`` in every value and takes `` ;`` for a comment."""
+    if " ;" in text:
+        raise StackError(f"the path of the checkout holds ' ;': {text}", "move it elsewhere")
+    return text.replace("%", "%%")
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("stack")
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(self._path))
+
+
+class _OverSocket(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002 - always the socket
+        return _Connection(self._path)

@@ -1,0 +1,50 @@
+"""One stack in containers for all tests here: images are built and started once a run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from stack.compose.runtime import ComposeRuntime
+from stack.progress import Progress
+
+NAME = f"stack-test-{os.getpid()}"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[ComposeRuntime]:
+    """The stack as it ships, with demo account and workload pages. Leave it as you find it."""
+    runtime = ComposeRuntime(
+        {
+            "STACK_NAME": NAME,
+            "STACK_PORT": "0",
+            "STACK_DEMO": "on",
+            "STACK_WORKLOAD": "on",
+            "STACK_LOGIN_RATE": "0",
+        },
+        progress=Progress.to_terminal(),
+    )
+    try:
+        runtime.up()
+        yield runtime
+    finally:
+        runtime.down(volumes=True)
+
+
+@pytest.fixture
+def another(stack: ComposeRuntime) -> Iterator[Callable[..., ComposeRuntime]]:
+    """Makes further copies, of other settings, that a test may break; they end with it."""
+    made: list[ComposeRuntime] = []
+
+    def make(*, files: Sequence[Path] = (), **settings: str) -> ComposeRuntime:
+        own = {"STACK_NAME": f"{NAME}-{len(made)}", "STACK_PORT": "0"}
+        runtime = ComposeRuntime({**own, **settings}, files=files)
+        made.append(runtime)
+        return runtime
+
+    yield make
+    for runtime in made:
+        runtime.down(volumes=True)

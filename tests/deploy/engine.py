@@ -1,0 +1,54 @@
+"""What the tests ask the engine directly, past the runtime that they judge."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from functools import cache
+from typing import Any
+
+from stack.compose.runtime import ComposeRuntime
+
+SECRETS = {"redis": "/secrets/redis/password", "app": "/secrets/app/secret_key"}
+
+
+def docker(*arguments: str) -> str:
+    finished = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert finished.returncode == 0, f"docker {arguments[0]}: {finished.stderr}"
+    return finished.stdout
+
+
+def inspect(stack: ComposeRuntime, service: str) -> dict[str, Any]:
+    return json.loads(docker("inspect", stack.containers()[service].id))[0]
+
+
+def execute(stack: ComposeRuntime, service: str, script: str) -> str:
+    """Run a shell script inside the service's container, as the user that it runs as."""
+    return docker("exec", stack.containers()[service].id, "sh", "-c", script)
+
+
+def secret_of(stack: ComposeRuntime, service: str) -> str:
+    return execute(stack, service, f"cat {SECRETS[service]}").strip()
+
+
+def configuration(stack: ComposeRuntime) -> dict[str, Any]:
+    """The Compose file with its variables filled in and every profile on."""
+    return json.loads(stack.compose("--profile", "*", "config", "--format", "json"))
+
+
+@cache
+def image_of(service: str) -> str:
+    return configuration(ComposeRuntime({}))["services"][service]["image"]
+
+
+def left_of(stack: ComposeRuntime) -> list[str]:
+    """The containers, networks and volumes that carry this copy's name."""
+    mine = f"label=com.docker.compose.project={stack.name}"
+    kinds = {"container": ["--all"], "network": [], "volume": []}
+    return [
+        f"{kind} {found}"
+        for kind, more in kinds.items()
+        for found in docker(kind, "ls", "--quiet", *more, "--filter", mine).split()
+    ]

@@ -1,0 +1,91 @@
+"""Numbers and names that docker-compose.yml shares with other files are the same there."""
+
+import re
+from typing import Any
+
+import pytest
+
+from stack.base_image import DEFAULT as DEFAULT_BASE_IMAGE
+from stack.checkout import CHECKOUT
+from stack.compose.runtime import ComposeRuntime
+from tests.deploy.engine import configuration
+from toggles import TOGGLES
+
+pytestmark = pytest.mark.containers
+
+COMPOSE = (CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8")
+ARGON2_MEMORY = 19 << 20
+
+
+def services(**settings: str) -> dict[str, dict[str, Any]]:
+    return configuration(ComposeRuntime(settings))["services"]
+
+
+def seconds(text: object) -> int:
+    minutes, rest = re.fullmatch(r"(?:(\d+)m)?(\d+)s", str(text)).groups()
+    return int(minutes or 0) * 60 + int(rest)
+
+
+def in_file(path: str, expression: str) -> int:
+    found = re.search(expression, (CHECKOUT / path).read_text(encoding="utf-8"), re.MULTILINE)
+    assert found, f"{path} has nothing like {expression}"
+    return int(found[1])
+
+
+def test_every_toggle_reaches_the_app_with_the_tables_default() -> None:
+    block = COMPOSE[COMPOSE.index("  app:\n") : COMPOSE.index("  redis:\n")]
+    passed = dict(re.findall(r"^      (STACK_\w+): \$\{\1-(.*)\}$", block, re.MULTILINE))
+    assert passed == {name: toggle.default for name, toggle in TOGGLES.items()}
+
+
+def test_no_other_default_of_a_toggle_differs_from_the_table() -> None:
+    for path in ("docker-compose.yml", "docker-compose.tls.yml"):
+        text = (CHECKOUT / path).read_text(encoding="utf-8")
+        for name, default in re.findall(r"\$\{(STACK_\w+):?-([^}]*)\}", text):
+            assert default == TOGGLES[name].default, f"{path}: {name}"
+
+
+def test_one_base_image() -> None:
+    named = set(re.findall(r"BASE_IMAGE:-([^}]+)", COMPOSE))
+    for file in CHECKOUT.glob("*/Dockerfile"):
+        text = file.read_text(encoding="utf-8")
+        named |= {re.search(r"^ARG BASE_IMAGE=(\S+)$", text, re.MULTILINE)[1]}
+        sources = set(re.findall(r"^FROM (\S+)", text, re.MULTILINE))
+        assert sources == {"${BASE_IMAGE}"}, file
+    assert named == {DEFAULT_BASE_IMAGE}
+
+
+def test_a_stop_waits_longer_than_the_program_takes() -> None:
+    by_name = services()
+    grace = in_file("uwsgi/entrypoint", r"^STOP_GRACE_SECONDS\s*=\s*(\d+)")
+    assert seconds(by_name["app"]["stop_grace_period"]) > grace
+    shutdown = in_file("nginx/nginx.conf", r"^worker_shutdown_timeout (\d+)s;")
+    assert seconds(by_name["nginx"]["stop_grace_period"]) > shutdown
+
+
+def test_the_kernel_lets_uwsgi_listen_as_long_as_asked() -> None:
+    somaxconn = int(services()["app"]["sysctls"]["net.core.somaxconn"])
+    assert somaxconn >= TOGGLES["STACK_LISTEN"].kind.high
+
+
+def test_open_files_are_those_that_uwsgi_sets() -> None:
+    assert services(STACK_MAX_FD="1000")["app"]["ulimits"]["nofile"] == 1000
+
+
+def test_password_hashes_of_all_threads_fit_in_the_memory() -> None:
+    threads = int(TOGGLES["STACK_PROCESSES"].default) * int(TOGGLES["STACK_THREADS"].default)
+    assert threads * ARGON2_MEMORY < int(services()["app"]["mem_limit"]) / 2
+
+
+def test_redis_has_room_to_rewrite_its_file() -> None:
+    redis = services()["redis"]
+    maximum = int(re.fullmatch(r"(\d+)mb", redis["environment"]["REDIS_MAXMEMORY"])[1]) << 20
+    assert int(redis["mem_limit"]) >= 2 * maximum
+
+
+def test_nothing_secret_can_enter_a_build() -> None:
+    lines = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*", "everything is left out but what is named"
+    named = {rule[1:].split("/")[0] for rule in rules if rule.startswith("!")}
+    assert named == {"app", "loadtest", "nginx", "redis", "requirements", "stack", "uwsgi"}

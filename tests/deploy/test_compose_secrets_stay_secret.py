@@ -1,0 +1,52 @@
+"""The first start makes the secrets, and they are in their files only."""
+
+import pytest
+
+from stack.compose.runtime import ComposeRuntime
+from tests.deploy.engine import docker, execute, secret_of
+
+pytestmark = pytest.mark.containers
+
+
+@pytest.fixture
+def secrets(stack: ComposeRuntime) -> dict[str, str]:
+    return {
+        "password": secret_of(stack, "redis"),
+        "key": secret_of(stack, "app"),
+    }
+
+
+def test_they_are_long_and_different(secrets: dict[str, str]) -> None:
+    assert all(len(bytes.fromhex(secret)) >= 32 for secret in secrets.values())
+    assert len(set(secrets.values())) == 2
+
+
+@pytest.mark.parametrize(
+    ("service", "file", "mode"),
+    [
+        ("redis", "/secrets/redis/password", "440 10002:10002"),
+        ("app", "/secrets/redis/password", "440 10002:10002"),
+        ("app", "/secrets/app/secret_key", "600 10001:10001"),
+    ],
+)
+def test_their_files_are_closed(stack: ComposeRuntime, service: str, file: str, mode: str) -> None:
+    assert execute(stack, service, f"stat -c '%a %u:%g' {file}").strip() == mode
+
+
+def test_the_app_cannot_change_the_password(stack: ComposeRuntime) -> None:
+    script = "rm -f /secrets/redis/password 2>&1; echo x >/secrets/redis/new; ls /secrets/redis"
+    listed = execute(stack, "app", script + "; true")
+    assert "Read-only file system" in listed
+    assert listed.split()[-1] == "password"
+
+
+def test_neither_environment_nor_arguments_nor_logs_hold_them(
+    stack: ComposeRuntime, secrets: dict[str, str]
+) -> None:
+    for service, container in stack.containers().items():
+        configured = docker("inspect", container.id)
+        arguments = execute(stack, service, "cat /proc/[0-9]*/cmdline /proc/1/environ")
+        for name, secret in secrets.items():
+            assert secret not in configured, f"{service}'s configuration holds the {name}"
+            assert secret not in arguments, f"an argument in {service} holds the {name}"
+            assert secret not in stack.log(service), f"{service}'s log holds the {name}"

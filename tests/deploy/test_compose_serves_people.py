@@ -1,0 +1,58 @@
+"""The stack in containers does what a person came for, from registering to being refused."""
+
+import json
+import re
+
+import pytest
+
+from stack.cli import DEMO_NAME, DEMO_PASSWORD
+from stack.compose.runtime import ComposeRuntime
+from tests.drive import Person, walk_through
+
+pytestmark = pytest.mark.containers
+
+
+def test_register_write_log_out_and_be_refused(stack: ComposeRuntime) -> None:
+    walk_through(stack.address())
+
+
+def test_the_demo_account_opens(stack: ComposeRuntime) -> None:
+    person = Person(stack.address())
+    assert person.fill_in("/auth/login", name=DEMO_NAME, password=DEMO_PASSWORD).status == 200
+    assert person.get("/auth/whoami").json["name"] == DEMO_NAME
+
+
+def test_static_files_come_from_nginx_under_the_names_that_pages_use(
+    stack: ComposeRuntime,
+) -> None:
+    """Two images work the hashed names out: made from different files, pages would lose them."""
+    person = Person(stack.address())
+    names = set(re.findall(r'"(/static/[^"]+)"', person.get("/").text))
+    assert names
+    asked = {}
+    for name in names:
+        answer = person.get(name)
+        assert answer.status == 200, name
+        assert "immutable" in answer.headers["cache-control"], name
+        asked[answer.headers["x-request-id"]] = name
+    logged = [json.loads(line) for line in stack.log("nginx").splitlines() if line[:1] == "{"]
+    upstream = {line["path"]: line["upstream"] for line in logged if line["request_id"] in asked}
+    assert upstream == dict.fromkeys(names, ""), "the app served them"
+
+
+def test_status_usage_and_metrics_are_about_these_containers(stack: ComposeRuntime) -> None:
+    person = Person(stack.address())
+    before = stack.usage()
+    for _ in range(20):
+        assert person.get("/workload/cpu?ms=20").status == 200
+    after = stack.usage()
+    assert sorted(after) == ["app", "nginx", "redis"]
+    assert 0.4 <= after["app"].cpu_seconds - before["app"].cpu_seconds < 4, "20 times 20 ms"
+    assert all(1 << 20 < usage.pss_bytes < 1 << 30 for usage in after.values())
+    status = stack.status()
+    assert [line.service for line in status] == ["nginx", "app", "redis"]
+    assert all(
+        line.healthy and line.uptime_s > 0 and line.memory_bytes > 1 << 20 for line in status
+    )
+    assert stack.is_up()
+    assert re.search(r'^uwsgi_workers\{state="idle"\} \d', stack.metrics(), re.MULTILINE)

@@ -1,0 +1,50 @@
+"""The smoke profile walks through everything on the real stack, and nginx counted the same."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from stack.local.runtime import LocalRuntime
+from tests.fixtures_loadtest import CHECKOUT, run
+from toggles import TOGGLES, Whole
+
+
+def test_smoke_is_kept_and_every_request_arrived(tmp_path: Path) -> None:
+    with LocalRuntime({"STACK_PORT": "0", "STACK_NAME": "loadtest-smoke"}) as stack:
+        done = run(
+            *("--profile", "smoke", "--results", str(tmp_path)),
+            HOST=stack.address(),
+            SMOKE_SECONDS="18",
+            SMOKE_P95_MS="5000",
+        )
+        log = (stack.run_dir / "logs" / "nginx.log").read_text()
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    summary = json.loads((tmp_path / "smoke" / "latest" / "summary.json").read_text())
+    rows = {row["request"] for row in summary["rows"]}
+    assert {
+        "GET /",
+        "GET /static/…",
+        "POST /auth/register",
+        "POST /auth/logout",
+        "GET /auth/whoami",
+        "GET /auth/whoami after logout",
+        "POST /posts/",
+        "GET /posts/<id>",
+        "POST /posts/<id>/edit",
+        "POST /posts/<id>/delete",
+    } <= rows
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    ours = [line for line in lines if line["user_agent"] == "flask-uwsgi-stack loadtest"]
+    assert len(ours) == summary["requests"], Counter(line["status"] for line in ours)
+
+
+def test_a_client_waits_longer_than_nginx() -> None:
+    # In a process of its own: importing Locust would patch this one.
+    code = "from loadtest.behaviours import CLIENT_TIMEOUT_SECONDS as t; print(t)"
+    timeout = float(subprocess.check_output([sys.executable, "-c", code], cwd=CHECKOUT))
+    harakiri = TOGGLES["STACK_HARAKIRI"].kind
+    assert isinstance(harakiri, Whole)
+    assert timeout > harakiri.high + 5  # nginx's uwsgi_read_timeout is harakiri and 5 s

@@ -1,0 +1,72 @@
+"""A log that has grown too large is cut while its service writes on; a follower misses nothing."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stack.local import rotate
+from stack.local.runtime import LocalRuntime
+from tests.fixtures_stack import ROOT, TINY_APP, get, own_name, wait_for
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRuntime]:
+    (tmp_path / "tiny.py").write_text(TINY_APP)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    environ = {"STACK_PORT": "0", "STACK_APP": "tiny:app", "STACK_NAME": own_name()}
+    with LocalRuntime(environ) as stack:
+        yield stack
+
+
+def test_a_running_services_log_is_cut_and_goes_on(stack: LocalRuntime) -> None:
+    log = stack.run_dir / "logs" / "nginx.log"
+    show = "import sys, pathlib; from stack import logs;"
+    show += "logs.show(pathlib.Path(sys.argv[1]), ['nginx'], follow=True)"
+    command = [sys.executable, "-c", show, str(log.parent)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as follower:
+        said: list[str] = []
+        assert follower.stdout is not None
+        threading.Thread(target=said.extend, args=(follower.stdout,), daemon=True).start()
+        get(f"{stack.address()}/before")
+        wait_for(lambda: any("/before" in line for line in said))
+        with log.open("ab") as stream:
+            stream.write(b"x" * 99 + b"\n" + b"y" * rotate.LARGEST + b"\n")
+        wait_for(lambda: log.stat().st_size < rotate.LARGEST)
+        get(f"{stack.address()}/after")
+        wait_for(lambda: any("/after" in line for line in said))
+        follower.terminate()
+    assert "/after" in log.read_text()
+    assert "/before" in log.with_name("nginx.log.1").read_text()
+    assert log.stat().st_size < 100_000
+
+
+def test_only_so_many_are_kept(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    for generation in range(6):
+        log.write_text(f"{generation}" * 200)
+        assert rotate.rotate(log, largest=100)
+        assert log.read_text() == ""
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "app.log", "app.log.1", "app.log.2", "app.log.3",
+    ]  # fmt: skip
+    assert [log.with_name(f"app.log.{n}").read_text()[0] for n in (1, 2, 3)] == ["5", "4", "3"]
+
+
+def test_a_small_log_is_left_alone(tmp_path: Path) -> None:
+    log = tmp_path / "app.log"
+    log.write_text("x" * 100)
+    assert not rotate.rotate(log, largest=100)
+    assert not rotate.rotate(tmp_path / "absent.log")
+    assert [p.name for p in tmp_path.iterdir()] == ["app.log"]
+
+
+def test_the_whole_log_is_read_in_order(tmp_path: Path) -> None:
+    from stack import logs
+
+    for name, text in (("app.log.2", "a"), ("app.log.1", "b"), ("app.log", "c")):
+        (tmp_path / name).write_text(text)
+    assert logs.whole(tmp_path / "app.log") == "abc"

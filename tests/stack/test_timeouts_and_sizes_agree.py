@@ -1,0 +1,82 @@
+"""Numbers that two files must agree on, read from the files that ship."""
+
+import re
+from pathlib import Path
+
+from app.sessions.client import BUDGET
+from app.settings import MAX_BODY_BYTES
+from toggles import TOGGLES, Whole
+
+ROOT = Path(__file__).resolve().parents[2]
+INI = (ROOT / "uwsgi/uwsgi.ini").read_text()
+
+
+def option(name: str) -> str | None:
+    """What uwsgi.ini sets *name* to; comments do not count."""
+    found = re.search(rf"^{re.escape(name)} = (.*)$", INI, re.M)
+    return found[1] if found else None
+
+
+def number(path: str, expression: str) -> int:
+    found = re.search(expression, (ROOT / path).read_text(), re.M)
+    assert found, f"{path} has nothing like {expression}"
+    return int(found[1])
+
+
+def highest(toggle: str) -> int:
+    kind = TOGGLES[toggle].kind
+    assert isinstance(kind, Whole)
+    return kind.high
+
+
+GRACE = number("uwsgi/entrypoint", r"^STOP_GRACE_SECONDS = (\d+)$")
+MERCY = int(option("worker-reload-mercy") or 0)
+
+
+def test_a_worker_may_finish_its_longest_request_before_it_is_killed() -> None:
+    assert highest("STACK_HARAKIRI") < MERCY < GRACE
+
+
+def test_the_local_runtime_waits_longer_than_the_entrypoint() -> None:
+    assert number("stack/local/runtime.py", r'^STOP_WAIT_S = .*"app": (\d+)') > GRACE
+
+
+def test_the_app_gives_up_on_redis_long_before_harakiri() -> None:
+    assert BUDGET < 1, "a request without Redis has its 503 within a second"
+
+
+def test_a_client_of_the_load_test_outwaits_nginx() -> None:
+    seconds = number("loadtest/behaviours.py", r"^CLIENT_TIMEOUT_SECONDS = (\d+)")
+    assert seconds > highest("STACK_HARAKIRI") + 5
+
+
+def test_reload_waits_longer_for_a_worker_than_uwsgi_does() -> None:
+    assert number("uwsgi/reload", r"^PATIENCE_SECONDS = (\d+)") > MERCY
+
+
+def test_post_buffering_stays_off() -> None:
+    assert option("post-buffering") is None
+
+
+def test_die_on_term_stays_off() -> None:
+    assert option("die-on-term") is None
+
+
+def test_recycling_always_has_its_delta() -> None:
+    assert int(option("max-requests-delta") or 0) > 0
+    assert int(option("max-worker-lifetime-delta") or 0) > 0
+
+
+def test_one_limit_for_bodies() -> None:
+    nginx = number("nginx/templates/limits.conf.template", r"^client_max_body_size (\d+)m;")
+    drained = number("uwsgi/serve.py", r"^MOST_DRAINED = 1 << (\d+)$")
+    assert nginx << 20 == MAX_BODY_BYTES == 1 << drained
+
+
+def test_uwsgi_takes_as_many_headers_as_nginx_lets_through() -> None:
+    head = (highest("STACK_BUFFER_SIZE") - 2048) * 2 // 5
+    assert int(option("max-vars") or 0) >= head // 4
+
+
+def test_uwsgi_waits_for_nginx_no_longer_than_nginx_for_it() -> None:
+    assert int(option("socket-timeout") or 0) <= int(TOGGLES["STACK_HARAKIRI"].default) + 5

@@ -1,0 +1,125 @@
+"""A setting that cannot be used is named, with what is allowed; it never becomes another value."""
+
+import pytest
+
+from toggles import TOGGLES, ToggleError, read
+
+
+def fault(**environ: str) -> str:
+    with pytest.raises(ToggleError) as raised:
+        read(environ)
+    return str(raised.value)
+
+
+def test_an_empty_environment_gives_every_default_in_the_tables_order() -> None:
+    assert read({"PATH": "/bin"}) == {name: t.default for name, t in TOGGLES.items()}
+    assert list(read({})) == list(TOGGLES)
+
+
+@pytest.mark.parametrize("toggle", TOGGLES.values(), ids=str)
+def test_each_default_is_already_in_its_normal_spelling(toggle) -> None:
+    assert toggle.parse(toggle.default) == toggle.default
+    assert toggle.meaning
+
+
+@pytest.mark.parametrize("word", ["on", "ON", "true", "True", "yes", "1"])
+def test_words_for_on(word: str) -> None:
+    assert read({"STACK_THUNDER_LOCK": word})["STACK_THUNDER_LOCK"] == "on"
+
+
+@pytest.mark.parametrize("word", ["off", "Off", "false", "FALSE", "no", "0"])
+def test_words_for_off(word: str) -> None:
+    assert read({"STACK_THUNDER_LOCK": word})["STACK_THUNDER_LOCK"] == "off"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("STACK_THUNDER_LOCK", "flase"),
+        ("STACK_THUNDER_LOCK", "on "),
+        ("STACK_LAZY_APPS", "2"),
+        ("STACK_THREADS", "0"),
+        ("STACK_THREADS", "65"),
+        ("STACK_THREADS", "two"),
+        ("STACK_THREADS", "1_0"),
+        ("STACK_THREADS", "-1"),
+        ("STACK_THREADS", "٤"),  # int() reads this digit, uWSGI's atoi() does not
+        ("STACK_THREADS", "2\n"),
+        ("STACK_PROCESSES", "129"),
+        ("STACK_LISTEN", "4097"),
+        ("STACK_HARAKIRI", "61"),
+        ("STACK_BUFFER_SIZE", "65536"),
+        ("STACK_MAX_FD", "1048577"),
+        ("STACK_PORT", "65536"),
+        ("STACK_PORT", "0"),
+        ("STACK_BIND", "localhost"),
+        ("STACK_BIND", "127.0.0.1:80"),
+        ("STACK_BIND", "fe80::1%eth0"),
+        ("STACK_NAME", "Upper"),
+        ("STACK_NAME", "a/b"),
+        ("STACK_APP", "app"),
+        ("STACK_APP", "app:create_app('x')"),
+        ("STACK_APP", "app:application;import os"),
+        ("STACK_HOSTS", "https://example.org"),
+        ("STACK_HOSTS", "example.org:8080"),
+        ("STACK_HOSTS", "a,,b"),
+        ("STACK_HOSTS", "a;b"),
+        ("STACK_HOSTS", "*"),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_quoted_with_what_is(name: str, value: str) -> None:
+    assert fault(**{name: value}) == f"{name}={value!r}: must be {TOGGLES[name].kind.allowed}"
+
+
+@pytest.mark.parametrize("name", [name for name in TOGGLES if name != "STACK_HOSTS"])
+def test_empty_is_a_fault_and_says_how_to_get_the_default(name: str) -> None:
+    message = fault(**{name: ""})
+    assert message.startswith(f"{name} is empty: must be ")
+    assert message.endswith(f"leave it out for the default, {TOGGLES[name].default}")
+
+
+def test_no_hosts_means_every_host() -> None:
+    assert read({"STACK_HOSTS": ""})["STACK_HOSTS"] == ""
+
+
+def test_hosts_lose_spaces_capitals_and_repetitions() -> None:
+    hosts = read({"STACK_HOSTS": "Example.org, .example.net,example.org,127.0.0.1"})["STACK_HOSTS"]
+    assert hosts == "example.org,.example.net,127.0.0.1"
+
+
+def test_numbers_lose_leading_zeros() -> None:
+    assert read({"STACK_THREADS": "08"})["STACK_THREADS"] == "8"
+
+
+@pytest.mark.parametrize("app", ["app.wsgi:application", "foreign:make_app()", "a_b.c:d.wsgi_app"])
+def test_apps(app: str) -> None:
+    assert read({"STACK_APP": app})["STACK_APP"] == app
+
+
+def test_a_near_miss_of_a_name_is_told_the_name() -> None:
+    assert fault(STACK_THREDS="2") == "STACK_THREDS: no such setting; did you mean STACK_THREADS?"
+
+
+def test_a_name_far_from_all_is_told_all_of_them() -> None:
+    assert all(name in fault(STACK_ZZZZZZZZ="1") for name in TOGGLES)
+
+
+def test_all_faults_come_at_once_one_a_line() -> None:
+    message = fault(STACK_THREADS="0", STACK_LAZY_APPS="", STACK_FOO="1")
+    assert sorted(line.split()[0].split("=")[0].rstrip(":") for line in message.splitlines()) == [
+        "STACK_FOO",
+        "STACK_LAZY_APPS",
+        "STACK_THREADS",
+    ]
+
+
+def test_a_session_cannot_idle_longer_than_it_may_live() -> None:
+    message = fault(STACK_SESSION_IDLE="100", STACK_SESSION_ABSOLUTE="99")
+    assert message == (
+        "STACK_SESSION_ABSOLUTE='99': must be at least STACK_SESSION_IDLE, which is 100"
+    )
+
+
+def test_http_and_https_need_a_port_each() -> None:
+    assert "STACK_TLS_PORT" in fault(STACK_TLS="on", STACK_TLS_PORT="8080")
+    assert read({"STACK_TLS_PORT": "8080"})["STACK_TLS"] == "off"
