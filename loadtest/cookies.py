@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 from urllib.parse import urlencode, urlsplit
 
-from app.security.manager import DEMO_NAME, DEMO_PASSWORD
 from loadtest.pages import csrf_token
+from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 PATIENCE_S = 30.0
 

@@ -16,8 +16,7 @@ from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 from stack.runtime import ServiceStatus
 from toggles import TOGGLES
-
-DEMO_NAME, DEMO_PASSWORD = "demo", "look-around-first"
+from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 Command = Callable[[Mapping[str, str]], int]
 

@@ -42,14 +42,12 @@ from app.security.redis_users import RedisUserStore
 from app.security.roles import PermissionCheck, Role, RolePermissions
 from app.security.users import Credentials, NameTaken, User, UserStore
 from app.sessions import RedisClient, RedisSession, RedisSessionInterface, StoreUnavailable
+from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 if TYPE_CHECKING:
     from app.settings import Settings
 
 Result = TypeVar("Result")
-
-DEMO_NAME = "demo"
-DEMO_PASSWORD = "look-around-first"  # noqa: S105 - public: the README prints it
 
 # The key in the session: when its owner gave their password last.
 _AUTHENTICATED_AT = "authenticated_at"

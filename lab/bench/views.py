@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
-from app.security.manager import DEMO_NAME
 from lab.bench import rivals
 from lab.bench.inside import Inside
 from lab.bench.slices import SLICE, Arm, WrongAnswer, rotate
@@ -25,6 +24,7 @@ from lab.plan.experiment import ArmSpec
 from loadtest import cookies
 from stack import processes
 from stack.local.runtime import LocalRuntime
+from toggles.demo import DEMO_NAME
 
 PATH = "/workload/protected"
 WARM_UP = 3 * SLICE

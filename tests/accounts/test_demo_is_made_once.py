@@ -4,9 +4,9 @@ import multiprocessing
 
 import pytest
 
-from app.security.manager import DEMO_NAME, DEMO_PASSWORD
 from tests import fixtures_accounts as accounts
 from tests.fixtures_accounts import Browser, make_app, redis_server
+from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 redis = accounts.redis
 CONTEXT = multiprocessing.get_context("fork")

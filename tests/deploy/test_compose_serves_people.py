@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from stack.cli import DEMO_NAME, DEMO_PASSWORD
 from stack.compose.runtime import ComposeRuntime
 from tests.drive import Person, walk_through
+from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 pytestmark = pytest.mark.containers
 

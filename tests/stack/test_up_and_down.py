@@ -34,7 +34,7 @@ def test_up_prints_the_address_that_answers(first_up: str, commands: Commands) -
 
 
 def test_up_names_the_demo_account_and_what_to_do_next(first_up: str) -> None:
-    from app.security.manager import DEMO_NAME, DEMO_PASSWORD
+    from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
     assert f"demo account: {DEMO_NAME}, password: {DEMO_PASSWORD}" in first_up
     assert re.findall(r"^  make [a-z]+", first_up, re.MULTILINE) == [
