@@ -14,14 +14,12 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from loadtest import child, profiles, target
+from loadtest import child, latest, profiles, target
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py").resolve()
 
@@ -56,7 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run_profile(profile: profiles.Profile, host: str, results: Path) -> int:
     """Run *profile* against *host*, report, and return the exit code. Raises CouldNotRun."""
-    folder = _new_folder(results / profile.name)
+    try:
+        folder = latest.new_folder(results / profile.name)
+    except OSError as error:
+        raise CouldNotRun(
+            f"cannot write results to {results / profile.name} ({error.strerror}): "
+            "give another --results"
+        ) from error
     bound = f"{profile.seconds:,.0f} s"
     if profile.requests:
         bound = f"{profile.requests:,} requests or {bound}"
@@ -74,7 +78,7 @@ def run_profile(profile: profiles.Profile, host: str, results: Path) -> int:
     code, stopped = _supervise(arguments, LOADTEST_PROFILE=profile.name, LOADTEST_OUT=str(folder))
     if sys.stdout.isatty():
         print()
-    _point_latest(folder)
+    latest.point_to(folder)
     try:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -192,28 +196,6 @@ def _supervise(arguments: list[str], **environment: str) -> tuple[int, bool]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _new_folder(parent: Path) -> Path:
-    """A new folder named for the moment; two runs that start in one second get two."""
-    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-    for name in (stamp, *(f"{stamp}-{number}" for number in range(2, 100))):
-        try:
-            (parent / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise CouldNotRun(
-                f"cannot write results to {parent} ({error.strerror}): give another --results"
-            ) from error
-        return parent / name
-    raise CouldNotRun(f"cannot find a free name in {parent}: try again in a second")
-
-
-def _point_latest(folder: Path) -> None:
-    new = folder.parent / f".latest-{os.getpid()}-{time.monotonic_ns()}"
-    new.symlink_to(folder.name)
-    new.replace(folder.parent / "latest")
 
 
 def _parser() -> argparse.ArgumentParser:
