@@ -1,13 +1,8 @@
-"""``python -m stack``. Any Python can read this file: an old one gets a sentence, no traceback."""
+"""``python -m stack``: the commands behind the Makefile's targets."""
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 - this is the line that says so
-    sys.exit(
-        "make: this is Python %d.%d, and the stack needs 3.11 or newer: make up PYTHON=python3.11"  # noqa: UP031
-        % sys.version_info[:2]
-    )
+from stack.cli import COMMANDS
+from stack.commands import run
 
-from stack.cli import main
-
-sys.exit(main())
+sys.exit(run("stack", COMMANDS))

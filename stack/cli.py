@@ -1,50 +1,19 @@
-"""The command line behind every target of the Makefile."""
+"""The commands behind the Makefile's targets."""
 
 from __future__ import annotations
 
-import argparse
-import os
-import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
-from stack import dev, dotenv, jobs
-from stack.checkout import CHECKOUT
+from stack import dev, jobs
 from stack.choose import Choice, choose
+from stack.commands import Command
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 from stack.runtime import ServiceStatus
 from toggles import TOGGLES
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
-
-Command = Callable[[Mapping[str, str]], int]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m stack", description="Brings the stack up.")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
-    command = parser.parse_args(arguments).command
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # Ends like a Ctrl-C, through every `finally`: nothing half-started stays behind.
-        signal.signal(number, signal.default_int_handler)
-    name = f"make {command}" if "MAKELEVEL" in os.environ else f"stack {command}"
-    try:
-        environ = {**dotenv.read(CHECKOUT / ".env", os.environ), **os.environ}
-        return COMMANDS[command](environ)
-    except StackError as error:
-        if error.log:
-            print(_indented(error.log), file=sys.stderr)
-        for line in str(error).splitlines():
-            print(f"{name}: {line}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"\n{name}: interrupted", file=sys.stderr)
-        return 130
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 def up(environ: Mapping[str, str]) -> int:
@@ -161,10 +130,6 @@ COMMANDS: dict[str, Command] = {
     "test": jobs.test,
     "lint": jobs.lint,
     "loadtest": jobs.loadtest,
-    "bench": jobs.bench,
-    "compare": jobs.compare,
-    "report": jobs.report,
-    "base-image": jobs.base_image,
     "pins": jobs.pins,
     "clean": jobs.clean,
 }

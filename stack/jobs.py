@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,30 +15,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stack import programs
-from stack.base_image import make_base_image
 from stack.checkout import CHECKOUT
 from stack.choose import choose, engine_trouble
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
-from stack.venv import TEST, VirtualEnvironment
+from stack.venv import LOADTEST, VirtualEnvironment, every_pin_file, run_python
 
 
 def test(environ: Mapping[str, str]) -> int:
     """Linters, then pytest. ARGS goes to pytest and then stands for the whole job."""
     if environ.get("ARGS"):
-        return _python("-m", "pytest", *shlex.split(environ["ARGS"]))
+        return run_python(["-m", "pytest", *shlex.split(environ["ARGS"])], every_pin_file())
     linted = lint(environ)
     # Last, because its closing line is what a reader and a CI look for.
-    return _python("-m", "pytest") or linted
+    return run_python(["-m", "pytest"], every_pin_file()) or linted
 
 
 def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
     """Every linter over every file that is its own; each must find nothing."""
     progress = Progress.to_terminal()
     venv = VirtualEnvironment(CHECKOUT, progress)
-    venv.ensure(TEST)
+    venv.ensure(every_pin_file())
     programs.ensure((*programs.SERVERS, programs.SHELLCHECK), progress)
     scripts = [name for name in _tracked() if _is_shell(CHECKOUT / name)]
     dockerfiles = [name for name in _tracked() if Path(name).name == "Dockerfile"]
@@ -89,36 +89,8 @@ def loadtest(environ: Mapping[str, str]) -> int:
     """PROFILE runs one headless; without it Locust's page opens. HOST, else the running stack."""
     host = environ.get("HOST") or _address_of_running_stack(environ)
     profile = environ.get("PROFILE")
-    return _python("-m", "loadtest", "--host", host, *(["--profile", profile] if profile else []))
-
-
-def bench(environ: Mapping[str, str]) -> int:
-    """Start stacks of its own, and compare; it minds neither the running one nor its load."""
-    return _python("-m", "lab.bench", *shlex.split(environ.get("ARGS", "")))
-
-
-def compare(environ: Mapping[str, str]) -> int:
-    """Start arms of its own. EXPERIMENT, BLOCKS, RUNTIME, SEED, QUICK and FRESH say how.
-
-    0: as declared; 1: a declared expectation failed; 2: usage; 3: untrustworthy or not decided.
-    """
-    options = [f"--{name}={environ[name.upper()]}" for name in ("blocks", "runtime", "seed")
-               if environ.get(name.upper())]  # fmt: skip
-    switches = [f"--{name}" for name in ("quick", "fresh") if _is_on(environ, name.upper())]
-    experiment = environ.get("EXPERIMENT", "")
-    return _python("-m", "lab", "compare", *options, *switches, "--", experiment)
-
-
-def report(environ: Mapping[str, str]) -> int:
-    """Render a run again: EXPERIMENT's newest, or the newest of all. OPEN serves it."""
-    switches = [f"--{name}" for name in ("open", "publish") if _is_on(environ, name.upper())]
-    experiment = environ.get("EXPERIMENT")
-    which = ["--", experiment] if experiment else []
-    return _python("-m", "lab", "report", *switches, *which)
-
-
-def _is_on(environ: Mapping[str, str], name: str) -> bool:
-    return environ.get(name, "").lower() not in {"", "0", "no", "off", "false"}
+    arguments = ["-m", "loadtest", "--host", host, *(["--profile", profile] if profile else [])]
+    return run_python(arguments, LOADTEST)
 
 
 def _address_of_running_stack(environ: Mapping[str, str]) -> str:
@@ -128,28 +100,46 @@ def _address_of_running_stack(environ: Mapping[str, str]) -> str:
     return runtime.address()
 
 
-def base_image(environ: Mapping[str, str]) -> int:
-    make_base_image(environ)
-    return 0
-
-
 def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
-    """Resolve each dependency group of pyproject.toml into requirements/<group>.txt."""
+    """Write the pins of every dependency group that a pyproject.toml declares.
+
+    The pins of today are constraints: only what a changed dependency needs moves. To move a
+    package on purpose, delete its pin first.
+    """
     uv = shutil.which("uv")
     if uv is None:
-        raise StackError("uv is not installed", "pip install uv, in an environment of its own")
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
-    for group in project["dependency-groups"]:
-        print(f"  requirements/{group}.txt")
-        done = subprocess.run(
-            [uv, "export", "--quiet", "--only-group", group, "--no-emit-project", "--no-header",
-             "--no-annotate"],
-            cwd=CHECKOUT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise StackError(f"uv cannot resolve the group {group}", log=done.stderr.strip())
-        (CHECKOUT / "requirements" / f"{group}.txt").write_text(done.stdout, encoding="utf-8")
+        raise StackError("uv is not installed", "pip install uv (in a virtual environment)")
+    # The root's groups first: a unit is installed beside them and has to agree with them.
+    for project in (CHECKOUT / "pyproject.toml", *sorted(CHECKOUT.glob("*/pyproject.toml"))):
+        groups = tomllib.loads(project.read_text(encoding="utf-8")).get("dependency-groups", {})
+        for group in groups:
+            file = project.parent / "requirements" / f"{group}.txt"
+            print(f"  {file.relative_to(CHECKOUT)}", flush=True)
+            with tempfile.TemporaryDirectory() as scratch:
+                constraints = Path(scratch, "constraints.txt")
+                constraints.write_text(_versions(every_pin_file()), encoding="utf-8")
+                done = subprocess.run(
+                    [uv, "pip", "compile", "--quiet", "--universal", "--python-version=3.11",
+                     f"--group={project}:{group}", f"--constraints={constraints}",
+                     "--generate-hashes", "--no-annotate", "--no-header"],
+                    cwd=CHECKOUT, capture_output=True, text=True, check=False,
+                )  # fmt: skip
+            if done.returncode != 0:
+                raise StackError(f"uv cannot resolve the group {group}", log=done.stderr.strip())
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(done.stdout, encoding="utf-8")
     return 0
+
+
+def _versions(files: Sequence[Path]) -> str:
+    """Return the lines of *files* that name a package and its version, without the hashes."""
+    lines = {
+        line.rstrip(" \\")
+        for file in files
+        for line in (CHECKOUT / file).read_text(encoding="utf-8").splitlines()
+        if re.match(r"[A-Za-z0-9]", line)
+    }
+    return "\n".join(sorted(lines)) + "\n"
 
 
 def clean(environ: Mapping[str, str]) -> int:
@@ -169,21 +159,6 @@ def clean(environ: Mapping[str, str]) -> int:
     for cache in CHECKOUT.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)
     return 0
-
-
-def _python(*arguments: str) -> int:
-    """Run the .venv's Python on *arguments*, with everything installed that tests need."""
-    venv = VirtualEnvironment(CHECKOUT, Progress.to_terminal())
-    venv.ensure(TEST)
-    environ = {**os.environ, "PATH": os.pathsep.join([os.fspath(venv.bin), programs.SEARCH_PATH])}
-    command = [os.fspath(venv.python), *arguments]
-    with subprocess.Popen(command, cwd=CHECKOUT, env=environ) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                # The terminal told it as well; it ends its servers and writes its report.
-                continue
 
 
 def _tracked() -> Sequence[str]:

@@ -15,19 +15,38 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stack import programs
+from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.progress import Progress
 
-SERVE = ("app", "server", "local")
-DEVELOP = ("app", "local")
-TEST = (*SERVE, "loadtest", "lab", "lab-servers", "dev")
+
+def pins(*groups: str, unit: str = "") -> tuple[Path, ...]:
+    """Return the files with the pins of *groups*, relative to the checkout.
+
+    They are in ``requirements/``; those of a *unit* (a folder that a copy may delete) are in the
+    ``requirements/`` of that folder. No two files may have the same name.
+    """
+    return tuple(Path(unit, "requirements", f"{group}.txt") for group in groups)
+
+
+def every_pin_file(checkout: Path = CHECKOUT) -> tuple[Path, ...]:
+    """Return every file with pins in *checkout*: what linters and tests need."""
+    found = (*checkout.glob("requirements/*.txt"), *checkout.glob("*/requirements/*.txt"))
+    return tuple(sorted(file.relative_to(checkout) for file in found))
+
+
+_SERVER = Path("requirements/server.txt")
+DEVELOP = pins("app", "local")
+SERVE = (*DEVELOP, _SERVER)
+LOADTEST = pins("loadtest")
 
 
 class VirtualEnvironment:
-    """One directory for every job: `make up` fills it with what it needs, `make test` adds to it.
+    """One directory for all commands: each installs what it needs on top of what is there.
 
-    A stamp in it holds the hash of every requirement file that went in. What changed since is
-    brought up to date in place; another Python, or an installation that was cut off, makes it anew.
+    A stamp in the directory holds the hash of each installed file of pins. A changed file is
+    installed again in place, and after an interruption all are. Another version of Python gets a
+    new directory.
     """
 
     def __init__(self, checkout: Path, progress: Progress) -> None:
@@ -38,51 +57,49 @@ class VirtualEnvironment:
         self.bin = self._directory / "bin"
         self.python = self.bin / "python"
 
-    def needs(self, groups: Sequence[str]) -> tuple[programs.Need, ...]:
-        """What the machine must have for ensure(), to be asked for together with other things."""
+    def needs(self, files: Sequence[Path]) -> tuple[programs.Need, ...]:
+        """Return what ensure(*files*) needs on the machine, to be checked with other needs."""
         works = self._works()
-        compiles = "server" in groups and (
-            not works or self._read_stamp().get("server") != self._fingerprint("server")
+        compiles = _SERVER in files and (
+            not works or self._read_stamp().get(_SERVER.stem) != self._fingerprint(_SERVER)
         )
         return (() if works else programs.VENV) + (programs.COMPILER if compiles else ())
 
-    def ensure(self, groups: Sequence[str]) -> None:
-        """Return with every package of *groups* installed. Raises StackError if that fails."""
-        with self._alone():
-            programs.ensure(self.needs(groups), self._progress)
+    def ensure(self, files: Sequence[Path]) -> None:
+        """Install every package that *files* pin; see pins(). Raises StackError if that fails."""
+        with self._locked():
+            programs.ensure(self.needs(files), self._progress)
             stamp = self._read_stamp()
-            wanted = {group: self._fingerprint(group) for group in groups}
-            outdated = [group for group in groups if stamp.get(group) != wanted[group]]
+            wanted = {file: self._fingerprint(file) for file in files}
+            outdated = [file for file in files if stamp.get(file.stem) != wanted[file]]
             if not outdated and self._works():
                 return
             if not self._works():
                 stamp = {}
-                outdated = list(groups)
+                outdated = list(files)
                 self._create()
             self._stamp.unlink(missing_ok=True)
-            plain = [group for group in outdated if group != "server"]
+            plain = [file for file in outdated if file != _SERVER]
             if plain:
-                self._progress.step(f"installing Python packages into .venv ({', '.join(plain)})")
-                self._pip([], plain, _what_pip_is_at)
-            if "server" in outdated:
+                names = ", ".join(file.stem for file in plain)
+                self._progress.step(f"installing Python packages into .venv ({names})")
+                self._pip([], plain, _pip_activity)
+            if _SERVER in outdated:
                 self._progress.step("compiling uWSGI with uwsgi/build.ini (about a minute)")
-                # pip keeps what it once built and does not know that the profile went into it.
+                # pip's cache does not know that the build profile went into a wheel.
                 options = ["--no-cache-dir", "--no-binary=uwsgi", "--force-reinstall", "--verbose"]
-                self._pip(options, ["server"], _what_the_compiler_is_at)
-            stamp.update(wanted)
+                self._pip(options, [_SERVER], _compiler_activity)
+            stamp.update({file.stem: wanted[file] for file in files})
             self._stamp.write_text(json.dumps(stamp, indent=2) + "\n", encoding="ascii")
 
-    def _fingerprint(self, group: str) -> str:
-        files = [self._checkout / "requirements" / f"{group}.txt"]
-        if group == "server":
-            files.append(self._checkout / "uwsgi" / "build.ini")
+    def _fingerprint(self, file: Path) -> str:
+        sources = [file, Path("uwsgi/build.ini")] if file == _SERVER else [file]
         digest = hashlib.sha256()
-        for file in files:
+        for source in sources:
             try:
-                digest.update(file.read_bytes() + b"\0")
+                digest.update((self._checkout / source).read_bytes() + b"\0")
             except FileNotFoundError:
-                name = file.relative_to(self._checkout)
-                raise StackError(f"{name} is missing", f"git checkout {name}") from None
+                raise StackError(f"{source} is missing", f"git checkout {source}") from None
         return digest.hexdigest()
 
     def _read_stamp(self) -> dict[str, str]:
@@ -121,12 +138,12 @@ class VirtualEnvironment:
             )
 
     def _pip(
-        self, options: Sequence[str], groups: Sequence[str], read: Callable[[str], str | None]
+        self, options: Sequence[str], files: Sequence[Path], read: Callable[[str], str | None]
     ) -> None:
-        files = [f"--requirement={self._checkout / 'requirements' / group}.txt" for group in groups]
+        requirements = [f"--requirement={self._checkout / file}" for file in files]
         code, lines = programs.run_showing(
             [str(self.python), "-m", "pip", "install", "--require-hashes", "--no-input",
-             "--progress-bar=off", "--disable-pip-version-check", *options, *files],
+             "--progress-bar=off", "--disable-pip-version-check", *options, *requirements],
             self._progress,
             environ={
                 **{k: v for k, v in os.environ.items() if not k.startswith("UWSGI_")},
@@ -148,8 +165,8 @@ class VirtualEnvironment:
             )
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two copies of the stack may be started at once; the second waits for the first."""
+    def _locked(self) -> Iterator[None]:
+        """Serialise commands that start at the same time."""
         run = self._checkout / "run"
         run.mkdir(exist_ok=True)
         with (run / "venv.lock").open("w") as lock:
@@ -161,15 +178,33 @@ class VirtualEnvironment:
             yield
 
 
-def _what_pip_is_at(line: str) -> str | None:
+def run_python(arguments: Sequence[str], files: Sequence[Path], checkout: Path = CHECKOUT) -> int:
+    """Run the .venv's Python with the pins of *files* installed; return its exit code.
+
+    Raises StackError when they cannot be installed. The program handles Ctrl-C itself.
+    """
+    venv = VirtualEnvironment(checkout, Progress.to_terminal())
+    venv.ensure(files)
+    environ = {**os.environ, "PATH": os.pathsep.join([os.fspath(venv.bin), programs.SEARCH_PATH])}
+    command = [os.fspath(venv.python), *arguments]
+    with subprocess.Popen(command, cwd=checkout, env=environ) as process:
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                # The terminal sent it to the program as well, which stops its servers first.
+                continue
+
+
+def _pip_activity(line: str) -> str | None:
     match = re.match(
         r"\s*(Collecting|Downloading|Installing collected packages:?|Using cached) ?(\S*)", line
     )
     return f"{match[1].rstrip(':')} {match[2].split(' ')[0].rstrip(',')}" if match else None
 
 
-def _what_the_compiler_is_at(line: str) -> str | None:
+def _compiler_activity(line: str) -> str | None:
     match = re.search(r"\[gcc[^\]]*\] (\w\S+)|linking (\w\S+)", line) or re.search(
         r"-o (\S+\.o)\b", line
     )
-    return f"compiling {next(filter(None, match.groups()))}" if match else _what_pip_is_at(line)
+    return f"compiling {next(filter(None, match.groups()))}" if match else _pip_activity(line)

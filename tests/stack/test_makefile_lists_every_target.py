@@ -10,13 +10,25 @@ ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 
+def listed(folder: Path) -> tuple[str, ...]:
+    done = subprocess.run(["make"], cwd=folder, capture_output=True, text=True, check=True)
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    return tuple(re.findall(r"^make (\S+) +\S.{10,}$", done.stdout, re.MULTILINE))
+
+
 def test_every_target_is_listed_with_its_meaning() -> None:
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    names = re.findall(r"^make (\S+) +\S.{10,}$", listed, re.MULTILINE)
     targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
     phony = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()
-    assert names == targets == phony
-    assert max(map(len, listed.splitlines())) <= 100
+    assert targets == phony
+    assert list(listed(ROOT))[: len(targets)] == targets
+
+
+def test_a_units_targets_are_listed_behind_them(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    alone = listed(tmp_path)
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "lab.mk").write_text("weigh: ## Weigh the very thing\n\ttrue\n")
+    assert listed(tmp_path) == (*alone, "weigh")
 
 
 def test_every_target_is_one_line_that_calls_its_command() -> None:
