@@ -20,10 +20,10 @@ from typing import Any
 from rich.console import Console
 
 from lab import compare
-from lab.judge import gates, verdict
+from lab.judge import claims, gates, verdict
 from lab.measure import arms, eagain, facts, machine, measure
 from lab.measure.interrupts import interrupts
-from lab.plan import claims, schedule
+from lab.plan import schedule
 from lab.plan.experiment import (
     MOST,
     Experiment,
@@ -35,7 +35,7 @@ from lab.plan.experiment import (
     shown,
 )
 from lab.report import markdown, write
-from lab.results import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
+from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
 from stack.errors import StackError
 from stack.progress import Progress
 
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
         progress.clear()
         print(f"\nStopped, nothing is left running. The same command continues in {work.folder}.")
         return INTERRUPTED
-    except (compare.CannotGoOn, StackError) as error:
+    except (compare.RunFailed, StackError) as error:
         progress.clear()
         print(f"compare: {error}", file=sys.stderr)
         return NOT_TO_BE_TRUSTED

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,21 +21,15 @@ from rich.table import Table
 from lab.judge.verdict import SETTLED
 from lab.plan import schedule
 from lab.plan.experiment import ArmSpec, Experiment, Load, share
-from lab.results import Run
-from lab.trial import METRICS, Metric, Trial, Void
+from lab.runs import Run
+from lab.trial import METRICS, Metric, ShowStatus, Trial, TrialFailed, Void
 from stack.progress import Progress
 
 # The rule that voids a trial which did not come to its figures at all.
 DID_NOT_RUN = "did not run"
 
-Say = Callable[[str], None]
 
-
-class TrialFailed(Exception):
-    """An arm did not start or the load could not be put on it; trying again may help."""
-
-
-class CannotGoOn(Exception):
+class RunFailed(Exception):
     """The run has to end before it is complete; the text says why."""
 
 
@@ -46,16 +40,16 @@ class Bench(Protocol):
     started is left.
     """
 
-    def capacity(self, arm: ArmSpec, load: Load, say: Say) -> float:
+    def capacity(self, arm: ArmSpec, load: Load, say: ShowStatus) -> float:
         """The requests/s on schedule that *arm* alone can take on the path of *load*."""
 
     def rotate(
-        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
+        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus
     ) -> Generator[list[Trial], None, None]:
         """Start the arms side by side; for each of *loads*, yield the trials of all its arms."""
 
     def visit(
-        self, visit: schedule.Visit, seeds: Mapping[str, int], say: Say
+        self, visit: schedule.Visit, seeds: Mapping[str, int], say: ShowStatus
     ) -> Generator[Trial, None, None]:
         """Start one arm; yield a trial for each of its loads. *seeds* is by the load's name."""
 
@@ -84,7 +78,7 @@ class Runner:
         self._where = self._what = ""
 
     def run(self) -> None:
-        """Return when schedule.py has nothing more to do. Raises CannotGoOn."""
+        """Return when schedule.py has nothing more to do. Raises RunFailed."""
         experiment = self._with_rates()
         for block in range(1, self._run.plan.blocks + 1):
             # The first pass does what is missing, the next ones what was void in it. Neighbours are
@@ -108,7 +102,7 @@ class Runner:
                     experiment.arm(experiment.baseline), shares[0], self._say
                 )
             except TrialFailed as error:
-                raise CannotGoOn(f"the baseline's capacity cannot be measured: {error}") from error
+                raise RunFailed(f"the baseline's capacity cannot be measured: {error}") from error
             self._run.save_plan(replace(self._run.plan, capacity_rps=capacity))
             self._progress.step(f"{experiment.baseline} takes {capacity:,.0f} requests/s at most")
         loads = tuple(
@@ -200,10 +194,10 @@ class Runner:
         return found
 
     def _give_up_on(self, what: str, tried: Sequence[Trial]) -> None:
-        """What has never run will not in the blocks to come either. Raises CannotGoOn."""
+        """What has never run will not in the blocks to come either. Raises RunFailed."""
         causes = [void.reason for t in tried for void in t.voids if void.rule == DID_NOT_RUN]
         if len(causes) == len(tried) and max(t.attempt for t in tried) >= schedule.ATTEMPTS:
-            raise CannotGoOn(f"{what}: {schedule.ATTEMPTS} attempts, and none ran: {causes[-1]}")
+            raise RunFailed(f"{what}: {schedule.ATTEMPTS} attempts, and none ran: {causes[-1]}")
 
     # ── What a person sees ──────────────────────────────────────────────────────────────────────
 

@@ -1,82 +1,86 @@
-"""What is known of one trial, and what its figures mean.
+"""The record of one trial, and the definition of its metrics.
 
-A trial is one arm under one load in one block. Its record is a line of trials.jsonl: everything
-that gates, verdicts and reports need is in it, so they can be made anew without a new run.
+A trial is one arm under one load in one block, a line of trials.jsonl. The line holds everything
+that gates, verdict and report need, so each of them can be computed again without a new run.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-# count: not touched by other work on the machine (CPU time excludes what was stolen).
-# time:  touched by everything, good only where the machine was quiet.
-# tally: shown and never compared as a ratio, because it is zero when all is well.
+# count: independent of other work on the machine (CPU time excludes stolen time).
+# time:  affected by everything; valid only on a quiet machine.
+# tally: shown but never compared as a ratio, because it is normally zero.
 Kind = Literal["count", "time", "tally"]
+
+# The share of a rotation's slices that is cut at both ends before they are averaged. A slice that
+# the machine interrupts costs several times as much as the others.
+TRIM = 0.1
+
+# Shows one line of progress, replacing the previous one.
+ShowStatus = Callable[[str], None]
+
+
+class TrialFailed(Exception):
+    """The arm did not start or the load could not be applied. Another attempt may succeed."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of a trial. *better* is the direction that a reader would wish for."""
+    """A figure of a trial. `label` heads columns and axes, `meaning` fits into a sentence.
+
+    A response time counts from the scheduled send time, a service time from the actual one.
+    """
 
     name: str
     unit: str
+    label: str
     meaning: str
     kind: Kind
     better: Literal["lower", "higher"] = "lower"
 
 
+# name, unit, label, meaning
+_COUNTS = (
+    ("cpu_us", "µs", "CPU per request", "CPU time per request (nginx, app and Redis)"),
+    ("cpu_us_nginx", "µs", "CPU per request, nginx", "CPU time per request in nginx"),
+    ("cpu_us_app", "µs", "CPU per request, app", "CPU time per request in the server and workers"),
+    ("cpu_us_redis", "µs", "CPU per request, Redis", "CPU time per request in Redis"),
+    ("wakeups", "", "wake-ups per request", "voluntary context switches of the app per request"),
+    ("preemptions", "", "preemptions per request", "involuntary context switches per request"),
+    ("eagain", "", "empty accepts per request", "accept() calls per request that found nothing"),
+    ("redis_commands", "", "Redis commands per request", "Redis commands per request"),
+    ("balance", "", "imbalance between workers", "coefficient of variation of requests per worker"),
+    ("pss_mb", "MB", "memory after the load (PSS)", "memory of the app after the load (PSS)"),
+    ("uss_mb", "MB", "private memory after the load (USS)", "private memory after the load (USS)"),
+    ("start_pss_mb", "MB", "memory at the start (PSS)", "memory of the app before any load (PSS)"),
+    ("start_uss_mb", "MB", "private memory at the start (USS)", "private memory before any load"),
+)
+_TIMES = (
+    ("rps", "1/s", "requests per second", "requests answered per second"),
+    ("p50_ms", "ms", "median response time", "median response time"),
+    ("p95_ms", "ms", "p95 response time", "95th percentile of the response time"),
+    ("p99_ms", "ms", "p99 response time", "99th percentile of the response time"),
+    ("service_p50_ms", "ms", "median service time", "median service time"),
+    ("service_p95_ms", "ms", "p95 service time", "95th percentile of the service time"),
+    ("service_p99_ms", "ms", "p99 service time", "99th percentile of the service time"),
+    ("start_s", "s", "start-up time", "time from the start to the first 200 through nginx"),
+    ("reload_s", "s", "reload time", "time from the reload command to the last new worker"),
+    ("stall_ms", "ms", "longest stall", "longest wait of a request during the reload"),
+)
 METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("cpu_us", "µs", "CPU time a request: nginx, app and Redis", "count"),
-        Metric("cpu_us_nginx", "µs", "CPU time a request: nginx", "count"),
-        Metric(
-            "cpu_us_app", "µs", "CPU time a request: the app's server and all its workers", "count"
-        ),
-        Metric("cpu_us_redis", "µs", "CPU time a request: Redis", "count"),
-        Metric("wakeups", "", "voluntary context switches of the app's threads a request", "count"),
-        Metric(
-            "preemptions",
-            "",
-            "involuntary context switches of the app's threads a request",
-            "count",
-        ),
-        Metric("eagain", "", "accepts a request that found nothing", "count"),
-        Metric("redis_commands", "", "Redis commands a request", "count"),
-        Metric(
-            "balance", "", "coefficient of variation of requests over workers; 0 is even", "count"
-        ),
-        Metric("pss_mb", "MB", "memory of the app's processes after the load (PSS)", "count"),
-        Metric(
-            "uss_mb", "MB", "memory that only one of the app's processes has, summed (USS)", "count"
-        ),
-        Metric(
-            "start_pss_mb", "MB", "memory of the app's processes before any load (PSS)", "count"
-        ),
-        Metric(
-            "start_uss_mb", "MB", "private memory of the app's processes before any load", "count"
-        ),
-        Metric("rps", "1/s", "requests answered a second", "time", "higher"),
-        Metric("p50_ms", "ms", "median response, from the intended moment of sending", "time"),
-        Metric("p95_ms", "ms", "95th percentile of the response", "time"),
-        Metric("p99_ms", "ms", "99th percentile of the response", "time"),
-        Metric("service_p50_ms", "ms", "median from the actual sending to the answer", "time"),
-        Metric("service_p95_ms", "ms", "95th percentile from the actual sending", "time"),
-        Metric("service_p99_ms", "ms", "99th percentile from the actual sending", "time"),
-        Metric("start_s", "s", "from the start to the first 200 through nginx", "time"),
-        Metric("reload_s", "s", "from the command to the last new worker", "time"),
-        Metric("stall_ms", "ms", "the longest that any request waited during the reload", "time"),
-        Metric("failed", "", "requests that failed", "tally"),
-    )
+    **{row[0]: Metric(*row, "count") for row in _COUNTS},
+    **{row[0]: Metric(*row, "time", "higher" if row[0] == "rps" else "lower") for row in _TIMES},
+    "failed": Metric("failed", "", "failed requests", "requests that failed", "tally"),
 }
 
 
 @dataclass(frozen=True)
 class Void:
-    """Why a trial must not be believed. *spoils* says which of its figures."""
+    """Why a trial is void. *spoils*: which of its figures must not be used."""
 
     rule: str
     reason: str
@@ -85,7 +89,7 @@ class Void:
 
 @dataclass
 class Evidence:
-    """What the gates look at. None: not known, so the gates that need it say nothing."""
+    """The input of the gates. A gate ignores a trial in which its fields are None (unknown)."""
 
     errors: int | None = None  # no answer, or a status other than 200
     wrong: int | None = None  # 200, but not the expected body
@@ -93,23 +97,23 @@ class Evidence:
     intended: int | None = None  # open loop: arrivals of the schedule
     sent: int | None = None
     done: int | None = None
-    dropped: int | None = None  # open loop: arrivals that could not be sent
-    served: int | None = None  # what nginx counted for the same time
+    dropped: int | None = None  # open loop: arrivals that were not sent
+    served: int | None = None  # requests that nginx counted in the same time
     seconds: float | None = None
     users: int | None = None  # closed loop
     mean_response_s: float | None = None
-    slots: int | None = None  # processes times threads: requests that can be worked on at once
-    holds_s: float | None = None  # the time that a request is known to hold a slot
-    reported_rps: float | None = None  # a rate that somebody else states for the same run
+    slots: int | None = None  # processes times threads
+    holds_s: float | None = None  # how long each request holds a slot, where known
+    reported_rps: float | None = None  # a rate that another tool reports for the same run
     lag_p50_ms: float | None = None
     lag_p99_ms: float | None = None
     response_p50_ms: float | None = None
     generator_cpu: float | None = None  # share of one core
-    generator_nice: int | None = None  # its priority that was in force; no gate asks for it
+    generator_nice: int | None = None  # its priority; no gate reads it
     stolen: float | None = None  # share of the machine's CPU time
-    pressure: float | None = None  # share of the time in which some task waited for a CPU (PSI)
-    idle_share: float | None = None  # rotation: share of a core, used in others' turns
-    ended: int | None = None  # processes that ended under the load, with what they had used
+    pressure: float | None = None  # share of time in which a task waited for a CPU (PSI)
+    idle_share: float | None = None  # rotation: share of a core used outside its own slices
+    ended: int | None = None  # processes that ended under the load; their CPU time is lost
     wrong_options: list[str] = field(default_factory=list)
 
 
@@ -117,9 +121,9 @@ class Evidence:
 class Trial:
     """One line of trials.jsonl.
 
-    figures: metric name → value. rounds (rotation only): metric name → a value a round; the same
-    index is the same round in every arm of the block. histograms: "response" and "service", as
-    lab.measure.histogram writes them (µs). options: as the server reported them.
+    figures: metric name → value. rounds (rotation only): metric name → one value per round; equal
+    indexes are the same round in every arm of the block. histograms: "response" and "service" in
+    the format of lab.measure.histogram (µs). options: as the server reported them.
     """
 
     block: int
@@ -147,7 +151,7 @@ class Trial:
 
     @classmethod
     def from_json(cls, line: str) -> Trial:
-        """Raises ValueError, KeyError or TypeError for a line that is no trial."""
+        """Raises ValueError, KeyError or TypeError if *line* is not a trial."""
         fields: dict[str, Any] = json.loads(line)
         fields["evidence"] = Evidence(**fields["evidence"])
         fields["voids"] = [Void(**void) for void in fields["voids"]]

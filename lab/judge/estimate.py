@@ -1,17 +1,16 @@
-"""From costs to one ratio, its interval, and a word for it.
+"""Statistics on log ratios: one ratio over all blocks, its 95 % interval, and tests.
 
-Two levels are kept apart. Within a block (one fresh start of everything) the arms take turns in
-short slices; a slice's neighbours share its noise, so the ratio is taken slice against slice of the
-same round and averaged as a logarithm. Starts differ too (memory layout, which core), and repeating
-slices cannot average that out: the interval is over blocks. See Kalibera & Jones, "Rigorous
+There are two levels of noise. Within a block (one fresh start of every arm) the arms alternate in
+short slices. Neighbouring slices share their noise, so ratios are taken between slices of the same
+round and averaged as logarithms. Fresh starts differ as well (memory layout, choice of core), and
+more slices do not average that out, so the interval is over blocks. See Kalibera & Jones, "Rigorous
 benchmarking in reasonable time", ISMM 2013.
 
-The interval is Student's on the log ratios of the blocks. It was weighed against the wider of that
-and the interval that the sign-flip test gives when it is turned around (Hartigan 1969): with six
-blocks the wider one holds the truth 97 to 98 times in 100, Student's 95 to 96, also with one start
-in twenty five times as noisy as the rest. So Student's interval stands, and the sign-flip test,
-which assumes no more than that a block without an effect is as likely to fall on either side, must
-agree before a difference is called one.
+The interval is Student's on the log ratios of the blocks. With six blocks it covers the truth 95 to
+96 times in 100, even if one start in twenty is five times as noisy as the others; the wider of it
+and the inverted sign-flip test (Hartigan 1969) covers it 97 to 98 times. The sign-flip test assumes
+only that a block without an effect falls on either side with equal probability. It must agree
+before a difference is reported.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,34 +26,31 @@ from scipy.optimize import brentq
 from scipy.special import stdtr
 from scipy.stats import nct, t, trim_mean
 
-Word = Literal["faster", "slower", "equivalent", "inconclusive", "void"]
+from lab.judge import numbers
+from lab.trial import TRIM
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
 
-# The usual chance with which an effect that is called detectable should be found.
+# The probability with which a detectable effect is found.
 POWER = 0.8
 
-# A slice in which the machine did something else for a moment costs several times the others. The
-# same share is cut at both ends, whichever arm it is.
-TRIM = 0.1
-
-# Five blocks that all fall on one side have p = 2 / 2^5 = 0.0625: nothing could be called
-# different. Six can (0.03125).
+# Five blocks on the same side have p = 2 / 2^5 = 0.0625, so no difference could ever be reported.
+# Six have 0.03125.
 MIN_BLOCKS = 6
 
-# Up to here every assignment of signs is looked at; 2^20 are a million, and milliseconds.
+# Up to this number of blocks every assignment of signs is counted: 2^20 take milliseconds.
 EXACT_UP_TO = 20
 DRAWS = 200_000
 SEED = 20_261_121
 
-# Who needs more blocks than this needs another machine or a larger margin.
+# More blocks than this call for a quieter machine or a larger margin.
 MOST_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two costs and its 95 % interval; `n` is the number of blocks."""
+    """A ratio and its 95 % interval over *n* blocks."""
 
     ratio: float
     low: float
@@ -63,25 +58,25 @@ class Ratio:
     n: int
 
     def __str__(self) -> str:
-        return f"{self.ratio:.3f} [{self.low:.3f}, {self.high:.3f}], n={self.n}"
+        return f"{numbers.ratio(self.ratio)} {numbers.interval(self.low, self.high)}, n={self.n}"
 
 
 def of_block(costs: Sequence[float], baseline: Sequence[float]) -> float:
-    """The log ratio of a block: `costs[i]` and `baseline[i]` are of the same round.
+    """The log ratio of a block, where `costs[i]` and `baseline[i]` are of the same round.
 
-    Raises ValueError for rounds that do not match or a cost that is not positive.
+    Raises ValueError if the rounds do not match or a cost is not positive.
     """
     if len(costs) != len(baseline) or not costs:
         raise ValueError(f"{len(costs)} and {len(baseline)} slices: every round needs both arms")
     if min(*costs, *baseline) <= 0:
-        raise ValueError("a slice that cost nothing was not measured")
+        raise ValueError("a slice without a cost was not measured")
     return float(trim_mean(np.log(costs) - np.log(baseline), TRIM))
 
 
 def over_blocks(log_ratios: Sequence[float]) -> Ratio:
     """The ratio over all blocks, with Student's interval on the logarithms.
 
-    Raises ValueError for less than two blocks: one start says nothing about starts.
+    Raises ValueError for fewer than two blocks.
     """
     centre, error = _centre_and_error(log_ratios)
     n = len(log_ratios)
@@ -91,14 +86,14 @@ def over_blocks(log_ratios: Sequence[float]) -> Ratio:
 
 @cache
 def _students_factor(n: int) -> float:
-    """Half of the interval over *n* blocks, in standard errors."""
+    """Half the width of the interval over *n* blocks, in standard errors."""
     return float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
 
 
 def student_p(log_ratios: Sequence[float]) -> float:
-    """The two-sided p that belongs to the interval: below 0.05 where it excludes 1.
+    """The two-sided p of the interval: below 0.05 if the interval excludes 1.
 
-    Raises ValueError for less than two blocks.
+    Raises ValueError for fewer than two blocks.
     """
     centre, error = _centre_and_error(log_ratios)
     if error == 0:
@@ -107,17 +102,17 @@ def student_p(log_ratios: Sequence[float]) -> float:
 
 
 def sign_flip_p(log_ratios: Sequence[float]) -> float:
-    """The two-sided p of the sign-flip test of the mean: how many assignments of signs to the
-    blocks leave it at least as far from 0, as a share of all.
+    """The two-sided p of the sign-flip test of the mean.
 
-    Exact up to 20 blocks (so never below 2 / 2^n); above, from seeded draws, the one that was
-    observed among them. Raises ValueError where there is nothing to flip.
+    It is the share of all assignments of signs to the blocks that leave the mean at least as far
+    from 0. Exact up to 20 blocks, so never below 2 / 2^n; above, from seeded draws that include the
+    observed assignment. Raises ValueError for no blocks.
     """
     values = np.asarray(log_ratios, dtype=float)
     if not values.size:
         raise ValueError("a sign-flip test needs at least one block")
     observed = abs(float(values.sum()))
-    # Sums that are equal on paper differ in their last bits.
+    # Sums that are mathematically equal differ in their last bits.
     at_least = observed - 1e-12 * float(np.abs(values).sum())
     if values.size <= EXACT_UP_TO:
         sums: NDArray[np.float64] = np.zeros(1)
@@ -133,8 +128,10 @@ def sign_flip_p(log_ratios: Sequence[float]) -> float:
 
 
 def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p of each, in the order given: below 0.05 only where the chance of any false
-    alarm among all of them stays below 5 % (Holm 1979)."""
+    """Holm's adjusted p of each, in the given order (Holm 1979).
+
+    Reporting those below 0.05 keeps the chance of any false alarm among all of them below 5 %.
+    """
     adjusted = [0.0] * len(ps)
     highest = 0.0
     for rank, index in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
@@ -144,31 +141,32 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def band(margin: float) -> tuple[float, float]:
-    """The ratios that count as equal: 1/(1 + margin) to 1 + margin, so that it does not matter
-    which of two arms is called the baseline."""
+    """The ratios that count as equal, 1/(1 + margin) to 1 + margin.
+
+    It is symmetric: the result does not depend on which of two arms is the baseline.
+    """
     return 1 / (1 + margin), 1 + margin
 
 
 def equivalent(found: Ratio, margin: float) -> bool:
-    """Whether the whole interval lies inside the band."""
+    """Whether the whole interval is inside the band."""
     low, high = band(margin)
     return low <= found.low and found.high <= high
 
 
 def differs(found: Ratio, p_sign_flip: float, p_holm: float) -> bool:
-    """Whether interval, sign flips and the family of comparisons all say that it is not 1."""
+    """Whether the interval, the sign-flip test and Holm's correction all exclude a ratio of 1."""
     excludes = found.low > 1 or found.high < 1
     return excludes and p_sign_flip <= ALPHA and p_holm <= ALPHA
 
 
 def blocks_needed(log_ratios: Sequence[float], margin: float, family: int = 1) -> int:
-    """About how many blocks in all would settle a comparison that these did not.
+    """The approximate number of blocks in all that would settle this comparison.
 
-    A ratio near 1 is settled once the interval fits into the band, one far from it once the
-    interval excludes 1 (at 5 % / *family*, the hardest that Holm can ask); whichever is nearer
-    counts. For a ratio of 1 it is n·(half-width / margin)², but for Student's factor, which falls
-    as blocks are added. Never more than 1000, always more than there are. Raises ValueError for
-    less than two blocks.
+    It is settled when the interval fits into the band or excludes 1 (at 5 % / *family*, the
+    strictest level of Holm's correction), whichever takes fewer blocks. For a ratio of 1 the number
+    is n·(half-width / margin)², apart from Student's factor, which falls with the blocks. It is at
+    most 1000 and always more than there are. Raises ValueError for fewer than two blocks.
     """
     centre, error = _centre_and_error(log_ratios)
     n = len(log_ratios)
@@ -185,21 +183,21 @@ def blocks_needed(log_ratios: Sequence[float], margin: float, family: int = 1) -
 
 @cache
 def _factors_by_blocks(family: int) -> NDArray[np.float64]:
-    """Half of an interval in standard errors, at 5 % / *family*; the index is the blocks."""
+    """Half the width of an interval in standard errors at 5 % / *family*, indexed by blocks."""
     blocks = np.arange(MOST_BLOCKS + 1)
     return np.asarray(t.ppf(1 - ALPHA / 2 / family, np.maximum(blocks - 1, 1)))
 
 
 def detectable(log_ratios: Sequence[float]) -> float:
-    """The smallest effect, as a share (0.05 is 5 %), that so many blocks with such a spread would
-    have found four times in five. Raises ValueError for less than two blocks."""
+    """The smallest effect, as a share (0.05 is 5 %), that is found four times in five with this
+    number of blocks and this spread. Raises ValueError for fewer than two blocks."""
     _, error = _centre_and_error(log_ratios)
     return math.expm1(_detectable_errors(len(log_ratios) - 1) * error)
 
 
 @cache
 def _detectable_errors(freedom: int) -> float:
-    """How many standard errors an effect must be for Student's test to find it with POWER."""
+    """The effect in standard errors that Student's test finds with probability POWER."""
     limit = _students_factor(freedom + 1)
 
     def missing(shift: float) -> float:

@@ -17,8 +17,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from scipy.stats import trim_mean
 
-from lab.compare import Say, TrialFailed
-from lab.judge.estimate import TRIM
 from lab.measure import arms, counters, eagain, load, reloading
 from lab.measure.arms import RunningArm, Runtime
 from lab.measure.interrupts import interrupts
@@ -28,7 +26,7 @@ from lab.measure.reloading import Reload
 from lab.measure.rotation import MEASURING
 from lab.plan.experiment import ArmSpec, Experiment, Load
 from lab.plan.schedule import Visit
-from lab.trial import Evidence, Trial
+from lab.trial import TRIM, Evidence, ShowStatus, Trial, TrialFailed
 from stack.errors import StackError
 
 # Imports, pools and the first page faults; the processes have answered before, to log in.
@@ -55,7 +53,7 @@ class Machine:
         self._folder = folder
         folder.mkdir(exist_ok=True)
 
-    def capacity(self, arm: ArmSpec, under: Load, say: Say) -> float:
+    def capacity(self, arm: ArmSpec, under: Load, say: ShowStatus) -> float:
         """The highest rate, in requests/s, at which *arm* answers requests that arrive by schedule
         without a single one being dropped: searched downwards from what users who do not pause
         get."""
@@ -94,7 +92,7 @@ class Machine:
         )
 
     def rotate(
-        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
+        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus
     ) -> Generator[list[Trial], None, None]:
         """Start all arms of *loads* side by side; for each load, yield a trial for each arm."""
         specs = [
@@ -110,7 +108,7 @@ class Machine:
                 yield self._rotation(taking_part, under, seed + number, say)
 
     def visit(
-        self, visit: Visit, seeds: Mapping[str, int], say: Say
+        self, visit: Visit, seeds: Mapping[str, int], say: ShowStatus
     ) -> Generator[Trial, None, None]:
         """Start one arm and yield a trial for each of its loads."""
         with self._alone(visit.arm, visit.loads[0].path) as running:
@@ -130,7 +128,7 @@ class Machine:
     # ── Loads ───────────────────────────────────────────────────────────────────────────────────
 
     def _rotation(
-        self, running: Sequence[RunningArm], under: Load, seed: int, say: Say
+        self, running: Sequence[RunningArm], under: Load, seed: int, say: ShowStatus
     ) -> list[Trial]:
         before = [_Counted(arm) for arm in running]
         watch = _Watching(say, under.name)
@@ -165,7 +163,7 @@ class Machine:
                         trial.figures["eagain"] = found.per_request
         return trials
 
-    def _service(self, running: RunningArm, under: Load, seed: int, say: Say) -> Trial:
+    def _service(self, running: RunningArm, under: Load, seed: int, say: ShowStatus) -> Trial:
         before = _Counted(running)
         watch = _Watching(say, under.name)
         with _telling():
@@ -227,7 +225,7 @@ class Machine:
 
     @contextmanager
     def _side_by_side(
-        self, specs: Sequence[ArmSpec], path: str, say: Say
+        self, specs: Sequence[ArmSpec], path: str, say: ShowStatus
     ) -> Iterator[list[RunningArm]]:
         say(f"starting {len(specs)} arms")
         with _telling():
@@ -240,7 +238,7 @@ class Machine:
 class _Watching:
     """Passes progress on, and begins to watch the machine when the measured part begins."""
 
-    def __init__(self, say: Say, name: str) -> None:
+    def __init__(self, say: ShowStatus, name: str) -> None:
         self._say = say
         self._name = name
         self.watch = Watch()

@@ -115,11 +115,6 @@ class Run:
         return [str(reason) for reason in reasons if str(reason) not in self.answer]
 
     @property
-    def scalability(self) -> list[Mapping[str, Any]]:
-        """A row for each arm under a ladder of users: the fitted law, or why there is none."""
-        return _rows(self.verdict.get("scalability"), "scalability")
-
-    @property
     def expectations(self) -> Mapping[str, Mapping[str, Any]]:
         """arm → what was declared beforehand, what was found, whether that met it."""
         found: Mapping[str, Mapping[str, Any]] = self.verdict.get("expectations") or {}

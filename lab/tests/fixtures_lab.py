@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
-from lab.compare import Runner, Say, TrialFailed
+from lab.compare import Runner
 from lab.plan import schedule
 from lab.plan.experiment import ArmSpec, Experiment, Load, parse
-from lab.results import Plan, Run
-from lab.trial import Metric, Trial, Void
+from lab.runs import Plan, Run
+from lab.trial import Metric, ShowStatus, Trial, Void
 from stack.progress import Progress
 
 TOML = """\
@@ -40,12 +40,12 @@ class FakeBench:
         # Called for each trial that is to be made; may void it or raise.
         self.on_trial: Callable[[Trial], None] = lambda trial: None
 
-    def capacity(self, arm: ArmSpec, load: Load, say: Say) -> float:
+    def capacity(self, arm: ArmSpec, load: Load, say: ShowStatus) -> float:
         self.log.append(f"capacity of {arm.name}")
         return 1000.0
 
     def rotate(
-        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: Say
+        self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus
     ) -> Generator[list[Trial], None, None]:
         self.log.append(f"rotate {', '.join(load.name for load in loads)}")
         self.running += 1
@@ -56,7 +56,7 @@ class FakeBench:
             self.running -= 1
 
     def visit(
-        self, visit: schedule.Visit, seeds: Mapping[str, int], say: Say
+        self, visit: schedule.Visit, seeds: Mapping[str, int], say: ShowStatus
     ) -> Generator[Trial, None, None]:
         self.log.append(f"visit {visit.arm.name}: {', '.join(load.name for load in visit.loads)}")
         self.running += 1
@@ -114,6 +114,3 @@ def runner(run: Run, bench: FakeBench, gates: NoGates | None = None) -> Runner:
 
 def new_run(folder: Path, **changes: object) -> Run:
     return Run.create(plan(**changes), folder)
-
-
-__all__ = ["BAD", "TOML", "FakeBench", "NoGates", "TrialFailed", "new_run", "plan", "runner"]

@@ -16,11 +16,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.judge import verdict
+from lab.judge import claims, verdict
 from lab.measure.histogram import Histogram
-from lab.plan import claims
 from lab.plan.experiment import ArmSpec, Experiment, Load, parse
-from lab.results import Plan
+from lab.runs import Plan
 from lab.trial import Evidence, Trial, Void
 
 BLOCKS = 8

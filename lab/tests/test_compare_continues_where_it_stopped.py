@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import results
-from lab.results import ResultsError, Run
+from lab import runs
+from lab.runs import ResultsError, Run
 from lab.tests.fixtures_lab import BAD, FakeBench, NoGates, new_run, plan, runner
 from lab.trial import Trial
 
@@ -114,18 +114,18 @@ def test_only_the_same_run_is_continued() -> None:
 
 
 def test_latest_is_the_newest_of_each_and_of_all(tmp_path: Path) -> None:
-    assert results.latest("locks", tmp_path) is None
-    assert results.newest(tmp_path) is None
+    assert runs.latest("locks", tmp_path) is None
+    assert runs.newest(tmp_path) is None
     first = new_run(tmp_path)
     second = new_run(tmp_path)
     assert first.folder != second.folder
-    assert results.latest("locks", tmp_path) == second.folder.resolve()
-    assert results.newest(tmp_path) == second.folder.resolve()
+    assert runs.latest("locks", tmp_path) == second.folder.resolve()
+    assert runs.newest(tmp_path) == second.folder.resolve()
 
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    with run.held(), pytest.raises(ResultsError, match="another command is at work"):  # noqa: SIM117
+    with run.held(), pytest.raises(ResultsError, match="another command is writing to"):  # noqa: SIM117
         with Run.open(run.folder).held():
             pytest.fail("two at once")
     with Run.open(run.folder).held():
@@ -137,5 +137,5 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
         Run.open(tmp_path)
     run = new_run(tmp_path)
     (run.folder / "trials.jsonl").write_text("{}\n")
-    with pytest.raises(ResultsError, match="holds a line that is no trial"):
+    with pytest.raises(ResultsError, match="line 1, is not a trial"):
         Run.open(run.folder)

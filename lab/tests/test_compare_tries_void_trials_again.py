@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.compare import CannotGoOn, TrialFailed
-from lab.results import Run
+from lab.compare import RunFailed
+from lab.runs import Run
 from lab.tests.fixtures_lab import BAD, FakeBench, NoGates, new_run, runner
-from lab.trial import Trial, Void
+from lab.trial import Trial, TrialFailed, Void
 
 
 def test_a_run_without_voids_does_everything_once(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_an_arm_that_never_starts_ends_the_run(tmp_path: Path) -> None:
 
     bench.on_trial = never
     # Its rotations run, so "never" is about the loads of an arm alone.
-    with pytest.raises(CannotGoOn, match="on: 3 attempts, and none ran: unknown option"):
+    with pytest.raises(RunFailed, match="on: 3 attempts, and none ran: unknown option"):
         runner(run, bench).run()
     assert bench.running == 0
     assert max(trial.block for trial in run.trials) == 1

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from lab.compare import TrialFailed
 from lab.measure import arms, counters, load, measure
 from lab.measure.histogram import Histogram
 from lab.measure.load import LoadError, LoadResult
 from lab.plan.experiment import ArmSpec, Load
 from lab.plan.schedule import Visit
-from lab.trial import METRICS, Trial
+from lab.trial import METRICS, Trial, TrialFailed
 
 SPEC = ArmSpec("ours")
 CLOSED = Load("full", "closed", path="/workload/io?ms=20", users=2, seconds=2.0)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.judge import claims
 from lab.measure import facts
-from lab.plan import claims
 from lab.plan.experiment import EXPERIMENTS, ExperimentError, find, parse, read
 from lab.trial import METRICS
 

@@ -10,7 +10,6 @@ from lab.report.pictures import (
     cost,
     forest,
     latency,
-    scalability,
     shapes,
     slopes,
     strip,
@@ -135,14 +134,6 @@ def test_latency_is_drawn_for_loads_with_a_schedule(lock, small):
     ]
     assert curves["4 processes, on"]["response"].count == 150 * len(good)
     assert latency.draw(small) == []
-
-
-def test_the_law_is_drawn_where_it_was_fitted(sixteen, small):
-    (picture,) = scalability.draw(sixteen)
-    fitted = [row for row in sixteen.scalability if row.get("lambda")]
-    assert len(fitted) == 5
-    assert all(row["arm"] in written(picture) for row in fitted)
-    assert scalability.draw(small) == []
 
 
 def test_strip_crosses_out_what_was_voided(lock, small):

@@ -31,7 +31,7 @@ def run(**others: Values) -> list[Trial]:
 def test_with_good_controls_a_run_is_trustworthy_and_says_why() -> None:
     found = judged(run())
     assert found["trustworthy"] is True
-    assert str(found["why"]).startswith("the twin came out equivalent (ratio 1.0")
+    assert str(found["why"]).startswith("the twin is equivalent (ratio 1.0")
     assert "and the canary was found (ratio 1.106 [" in str(found["why"])
     assert verdict.exit_code(found) == 0
 
@@ -41,16 +41,16 @@ def test_with_good_controls_a_run_is_trustworthy_and_says_why() -> None:
     [
         (
             {TWIN: 0.12 + np.asarray(WIGGLE)},
-            "the twin is the baseline once more but did not come out equivalent",
+            "the twin repeats the baseline but is not equivalent",
         ),
         (
             {TWIN: 20 * np.asarray(WIGGLE)},
-            "the twin is the baseline once more but did not come out equivalent",
+            "the twin repeats the baseline but is not equivalent",
         ),
-        ({CANARY: np.asarray(WIGGLE)}, "the canary has a cost that is known but was not found"),
+        ({CANARY: np.asarray(WIGGLE)}, "the canary has a known cost that was not found"),
         (
             {CANARY: -0.1 + np.asarray(WIGGLE)},
-            "the canary has a cost that is known but was not found",
+            "the canary has a known cost that was not found",
         ),
         ({TWIN: [0.0] * 5}, "the twin cannot be judged (5 of the 6 good blocks"),
         ({CANARY: [0.1] * 5}, "the canary cannot be judged (5 of the 6 good blocks"),

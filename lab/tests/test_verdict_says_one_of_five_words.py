@@ -39,7 +39,7 @@ def test_a_difference_too_small_to_matter_is_equivalent_and_says_that_it_is_one(
     row = judged(0.02 + WIGGLE / 4)
     assert row["p"] == 2 / 2**10
     assert row["verdict"] == "equivalent"
-    assert row["why"] == "equivalent, though different: all of it is within ±5%"
+    assert row["why"] == "equivalent, though different: the interval is within ±5%"
     assert judged(0.02 + WIGGLE / 4, margin=0.005)["verdict"] == "slower"
 
 
@@ -129,5 +129,5 @@ def test_a_void_trial_counts_for_what_its_void_leaves_alone() -> None:
     rows = verdict.of(experiment(), made, {})["comparisons"]
     found = [row for row in rows if row["arm"] == "new"]
     assert {(row["n"], row["why"]) for row in found} == {
-        (5, "5 of the 6 good blocks that are needed; void were: made up (10)")
+        (5, "5 of the 6 good blocks that are needed; void trials: made up (10)")
     }

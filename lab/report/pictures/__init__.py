@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.report.data import Run
-from lab.report.pictures import cost, forest, latency, scalability, shapes, slopes, strip, wakeups
+from lab.report.pictures import cost, forest, latency, shapes, slopes, strip, wakeups
 from lab.report.pictures.style import Picture
 
 
@@ -18,7 +18,6 @@ def draw(run: Run) -> list[Picture]:
             shapes.draw,
             cost.draw,
             latency.draw,
-            scalability.draw,
             strip.draw,
         )
         for picture in draw_some(run)

@@ -1,10 +1,11 @@
-"""The folder of a run: what was planned, every trial as it ends, and which run is the newest.
+"""The folder of a run: its plan, its trials as they are measured, and the newest run.
 
-    results/<experiment>/<time>/plan.json      what was to be done, where, and with which seed
-    results/<experiment>/<time>/trials.jsonl   a line a trial, void ones too
-    results/<experiment>/latest                the newest of them
+    results/<experiment>/<time>/plan.json      what to measure, on which machine, with which seed
+    results/<experiment>/<time>/trials.jsonl   one line per trial, void trials included
+    results/<experiment>/<time>/verdict.json   what judge/ concludes
+    results/<experiment>/latest                a link to the newest run
 
-A run that was cut off is continued in its folder, so nothing here is kept in memory alone.
+Everything that a run needs to continue after an interruption is in its folder.
 """
 
 from __future__ import annotations
@@ -21,43 +22,44 @@ from pathlib import Path
 from typing import Any
 
 from lab.trial import Trial
+from loadtest.latest import new_folder, point_to
 
 RESULTS = Path("results")
 PLAN, TRIALS, VERDICT = "plan.json", "trials.jsonl", "verdict.json"
 FACTS, REPORT = "facts.json", "report.html"
 
-# What makes a run the one that it is: of its plan, and of the conditions that a restart may change.
-_OF_A_RUN = ("experiment", "toml", "blocks", "quick", "runtime")
-_OF_A_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "revision")
+# Trials of two runs may be mixed only if these agree.
+_OF_THE_PLAN = ("experiment", "toml", "blocks", "quick", "runtime")
+_OF_THE_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "revision")
 
 
 class ResultsError(Exception):
-    """A folder that cannot be written, or does not hold a run; the text says what to do."""
+    """A folder that cannot be written or that holds no run. The text says what to do."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to do, and on what."""
+    """What a run measures, and on which machine."""
 
     experiment: str
     toml: str
-    file: str  # where the toml was read from, for messages
+    file: str  # the path of the toml, for messages
     seed: int
     blocks: int
     quick: bool
     runtime: str
-    capacity_rps: float | None  # what the baseline alone can do; None until it is measured
+    capacity_rps: float | None  # of the baseline; None until it is measured
     conditions: Mapping[str, Any]
     servers: Mapping[str, Any]
     started: str  # UTC, ISO 8601
     arms: Sequence[Mapping[str, Any]]
     loads: Sequence[Mapping[str, Any]]
-    finished: str | None = None  # None: it was cut off, or is still running
+    finished: str | None = None  # None: interrupted, or still running
 
     def differences(self, other: Plan) -> list[str]:
-        """Why trials of both must not stand in one run; empty where they may."""
-        found = [name for name in _OF_A_RUN if getattr(self, name) != getattr(other, name)]
-        for name in _OF_A_MACHINE:
+        """Why the trials of both plans must not be mixed; empty if they may be."""
+        found = [name for name in _OF_THE_PLAN if getattr(self, name) != getattr(other, name)]
+        for name in _OF_THE_MACHINE:
             one, another = self.conditions.get(name), other.conditions.get(name)
             if isinstance(one, Mapping) and isinstance(another, Mapping):
                 known = sorted(one.keys() & another.keys())
@@ -68,36 +70,30 @@ class Plan:
 
 
 class Run:
-    """One folder. Its trials are read when it is opened and kept in step with the file."""
+    """One run. `trials` mirrors trials.jsonl."""
 
     def __init__(self, folder: Path, plan: Plan, trials: Iterable[Trial] = ()) -> None:
         self.folder = folder
         self.plan = plan
         self.trials = list(trials)
-        self._torn = False  # the file ends in the middle of a line
+        self._torn = False  # trials.jsonl ends in the middle of a line
 
     @classmethod
     def create(cls, plan: Plan, results: Path = RESULTS) -> Run:
-        """A new folder, which `latest` then points to. Raises ResultsError."""
+        """Make a new folder and point `latest` to it. Raises ResultsError."""
         parent = results / plan.experiment
-        stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-        for name in (stamp, *(f"{stamp}-{number}" for number in range(2, 100))):
-            try:
-                (parent / name).mkdir(parents=True)
-            except FileExistsError:
-                continue
-            except OSError as error:
-                raise ResultsError(f"cannot write to {parent}: {error.strerror}") from error
-            run = cls(parent / name, plan)
-            run.save_plan(plan)
-            (run.folder / TRIALS).touch()
-            run.point_latest()
-            return run
-        raise ResultsError(f"{parent} has too many runs of this second: try again")
+        try:
+            run = cls(new_folder(parent), plan)
+        except OSError as error:
+            raise ResultsError(f"cannot write to {parent}: {error.strerror}") from error
+        run.save_plan(plan)
+        (run.folder / TRIALS).touch()
+        point_to(run.folder)
+        return run
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Read what *folder* holds, and change nothing: another command may be at work in it.
+        """Read the run in *folder* without changing it: another command may be writing to it.
 
         Raises ResultsError.
         """
@@ -106,35 +102,37 @@ class Run:
             text = (folder / TRIALS).read_text(encoding="utf-8")
         except (OSError, ValueError, TypeError) as error:
             raise ResultsError(f"{folder} does not hold a run of the lab: {error}") from error
-        # A line without its end was cut off with the run, or is just being written.
+        # A last line without a newline was interrupted, or is being written.
         whole = text[: text.rfind("\n") + 1]
-        try:
-            trials = [Trial.from_json(line) for line in whole.splitlines()]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ResultsError(
-                f"{folder / TRIALS} holds a line that is no trial: {error}"
-            ) from error
+        trials = []
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                trials.append(Trial.from_json(line))
+            except (ValueError, KeyError, TypeError) as error:
+                raise ResultsError(
+                    f"{folder / TRIALS}, line {number}, is not a trial: {error}"
+                ) from error
         run = cls(folder, plan, trials)
         run._torn = whole != text
         return run
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the folder for this process. Raises ResultsError when another one works in it."""
+        """Lock the folder for this process. Raises ResultsError if another process holds it."""
         handle = os.open(self.folder, os.O_RDONLY)
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ResultsError(
-                    f"another command is at work in {self.folder}: wait for it, or FRESH=1"
+                    f"another command is writing to {self.folder}: wait for it, or use FRESH=1"
                 ) from None
             yield
         finally:
             os.close(handle)
 
     def append(self, trials: Iterable[Trial]) -> None:
-        """Write *trials* so that a crash of the whole machine leaves them."""
+        """Add *trials* to the file and sync it to the disk."""
         new = list(trials)
         if self._torn:
             self.rewrite()
@@ -145,7 +143,7 @@ class Run:
         self.trials += new
 
     def rewrite(self) -> None:
-        """Write all trials anew, after something was found out about earlier ones."""
+        """Write all trials again, after earlier ones were voided."""
         _replace(self.folder / TRIALS, "".join(f"{trial.to_json()}\n" for trial in self.trials))
         self._torn = False
 
@@ -159,12 +157,6 @@ class Run:
     def save_verdict(self, verdict: Mapping[str, Any]) -> None:
         text = json.dumps(verdict, indent=2, ensure_ascii=False, allow_nan=False)
         _replace(self.folder / VERDICT, text + "\n")
-
-    def point_latest(self) -> None:
-        new = self.folder.parent / f".latest-{os.getpid()}"
-        new.unlink(missing_ok=True)
-        new.symlink_to(self.folder.name)
-        new.replace(self.folder.parent / "latest")
 
 
 def latest(experiment: str, results: Path = RESULTS) -> Path | None:
@@ -181,7 +173,7 @@ def newest(results: Path = RESULTS) -> Path | None:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write *file* so that whoever reads it meanwhile sees the old or the new, never a part."""
+    """Replace *file* in one step: a reader sees the old or the new content, never a part."""
     handle, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
