@@ -1,5 +1,13 @@
-"""The markers and the left-out summary are those of tests/."""
+"""Tests of the lab that count system calls need tracepoints."""
 
-from tests.conftest import pytest_collection_modifyitems, pytest_terminal_summary
+from functools import cache
 
-__all__ = ["pytest_collection_modifyitems", "pytest_terminal_summary"]
+import pytest
+
+from lab.measure import eagain
+from tests import needs
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "tracepoints: needs perf and the kernel's tracepoints")
+    needs.MISSING["tracepoints"] = cache(eagain.missing)

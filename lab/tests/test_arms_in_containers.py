@@ -6,7 +6,7 @@ import pytest
 
 from lab.measure import arms
 from lab.plan.experiment import ArmSpec
-from lab.tests.fixtures_arms import PROTECTED, ask
+from lab.tests.running_arms import PROTECTED, ask
 from stack.compose.runtime import ComposeRuntime
 from tests.deploy.engine import docker
 

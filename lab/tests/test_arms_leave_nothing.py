@@ -11,11 +11,11 @@ import pytest
 
 from lab.measure import arms as lab
 from lab.plan.experiment import ArmSpec
-from lab.tests.fixtures_arms import PROTECTED, SHAPE
+from lab.tests.running_arms import PROTECTED, SHAPE
 from stack import local, processes
 from stack.errors import StackError
 from stack.local.supervisor import Supervisor
-from tests.fixtures_stack import wait_for
+from tests.waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert [p for p in left() if p.state not in "ZX"] == []
         assert list(folder.iterdir()) == []
         # Who lost its parent is buried by the system, which takes its time.
-        wait_for(lambda: not left(), 15)
+        wait_until(lambda: not left(), 15)
     finally:
         shutil.rmtree(folder)
 

@@ -10,7 +10,7 @@ from lab.measure import arms as lab
 from lab.measure import servers
 from lab.measure.arms import RunningArm
 from lab.plan.experiment import ArmSpec
-from lab.tests.fixtures_arms import PROTECTED, SHAPE, arms, ask
+from lab.tests.running_arms import PROTECTED, SHAPE, arms, ask
 from stack import processes
 from stack.errors import StackError
 from stack.local.runtime import AppServer

@@ -7,7 +7,7 @@ import pytest
 
 from lab import runs
 from lab.runs import ResultsError, Run
-from lab.tests.fixtures_lab import BAD, FakeBench, NoGates, new_run, plan, runner
+from lab.tests.fake_bench import BAD, FakeBench, NoGates, new_run, plan, runner
 from lab.trial import Trial
 
 

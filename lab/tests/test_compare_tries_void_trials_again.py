@@ -6,7 +6,7 @@ import pytest
 
 from lab.compare import RunFailed
 from lab.runs import Run
-from lab.tests.fixtures_lab import BAD, FakeBench, NoGates, new_run, runner
+from lab.tests.fake_bench import BAD, FakeBench, NoGates, new_run, runner
 from lab.trial import Trial, TrialFailed, Void
 
 

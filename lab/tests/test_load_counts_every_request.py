@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.measure import load
-from lab.tests.fixtures_load import BODY, Answer, Server, ignore, serving
+from lab.tests.slow_server import BODY, Answer, Server, ignore, serving
 
 
 def test_a_closed_loop_sends_exactly_so_many_requests(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from lab.measure import load
-from lab.tests.fixtures_load import BODY, Answer, Server, ignore, serving
+from lab.tests.slow_server import BODY, Answer, Server, ignore, serving
 
 STALL_S = 0.8
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.measure.rotation import Plan
-from lab.tests.fixtures_load import BODY, CHECKOUT, Answer, Server, serving
-from tests.fixtures_loadtest import environment
+from lab.tests.slow_server import BODY, CHECKOUT, Answer, Server, serving
+from tests.loadtest.stand_in import environment
 
 
 def _command(folder: Path, *arguments: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from lab.measure import load
 from lab.measure.rotation import WARM_UP_SLICES
-from lab.tests.fixtures_load import Server, ignore, serving
+from lab.tests.slow_server import Server, ignore, serving
 
 ARMS = ("plain", "twin", "canary")
 USERS, ROUNDS, SLICE = 4, 8, 22  # a slice that its users cannot share evenly

@@ -13,8 +13,8 @@ import pytest
 
 from lab.measure import load
 from lab.measure.rotation import Plan
-from lab.tests.fixtures_load import CHECKOUT, Server, ignore, serving
-from tests.fixtures_loadtest import environment
+from lab.tests.slow_server import CHECKOUT, Server, ignore, serving
+from tests.loadtest.stand_in import environment
 
 ELSEWHERE = load.Target("arm", "http://192.0.2.1:8080", "/")  # for documentation, RFC 5737
 

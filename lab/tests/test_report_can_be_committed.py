@@ -5,7 +5,7 @@ import re
 import pytest
 
 from lab.report import markdown
-from lab.tests import fixtures_report as runs
+from lab.tests import invented_runs as runs
 
 
 @pytest.fixture(scope="module")

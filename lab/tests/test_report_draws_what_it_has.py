@@ -16,7 +16,7 @@ from lab.report.pictures import (
     style,
     wakeups,
 )
-from lab.tests import fixtures_report as runs
+from lab.tests import invented_runs as runs
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 import pytest
 
 from lab import report
-from lab.tests import fixtures_report as runs
-from tests.fixtures_browser import DESKTOP, OVERFLOWING, PHONE, SCREENSHOTS
+from lab.tests import invented_runs as runs
+from tests.people.in_chromium import DESKTOP, OVERFLOWING, PHONE, SCREENSHOTS
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lab import report
-from lab.tests import fixtures_report as runs
+from lab.tests import invented_runs as runs
 
 NASTY = '<script>alert(1)</script> $x^2$ | "quoted" & `ticks`'
 

@@ -11,7 +11,7 @@ from lab import report
 from lab.measure import facts
 from lab.report import tables, words
 from lab.report.data import ReportError, Run
-from lab.tests import fixtures_report as runs
+from lab.tests import invented_runs as runs
 
 FACT = next(iter(facts.PROBES))
 

@@ -10,7 +10,7 @@ import pytest
 
 from lab.measure.arms import SERVERS, RunningArm
 from lab.plan.experiment import ArmSpec
-from lab.tests.fixtures_arms import MIRROR, PROTECTED, arms, ask
+from lab.tests.running_arms import MIRROR, PROTECTED, arms, ask
 
 OTHERS = [name for name in SERVERS if name != "uwsgi"]
 

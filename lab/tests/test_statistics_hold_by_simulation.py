@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 
 from lab.judge import estimate, verdict
-from lab.tests.fixtures_trials import BASE, CANARY, TWIN, experiment, figures, rounds
+from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures, rounds
 
 BLOCKS, MOOD, START = 10, 0.10, 0.02
 WORLDS = {"even": 1.0, "heavy tails": 3.0}

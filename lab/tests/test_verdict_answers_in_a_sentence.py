@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lab.judge import verdict
-from lab.tests.fixtures_trials import CANARY, TWIN, experiment, figures, fine
+from lab.tests.invented_trials import CANARY, TWIN, experiment, figures, fine
 
 WIGGLE = np.asarray(fine()[TWIN])
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lab.judge import verdict
-from lab.tests.fixtures_trials import (
+from lab.tests.invented_trials import (
     BASE,
     CANARY,
     TWIN,

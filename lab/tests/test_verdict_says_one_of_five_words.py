@@ -7,7 +7,7 @@ import pytest
 
 from lab.judge import estimate, verdict
 from lab.plan.experiment import Load
-from lab.tests.fixtures_trials import BASE, CANARY, TWIN, Values, experiment, figures, fine, void
+from lab.tests.invented_trials import BASE, CANARY, TWIN, Values, experiment, figures, fine, void
 from lab.trial import METRICS
 
 WIGGLE = np.array([0.02, -0.02, 0.01, -0.01, 0.015, -0.015, 0.005, -0.005, 0.0, 0.0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lab.judge import verdict
-from lab.tests.fixtures_trials import BASE, COST, experiment, figures, fine, rounds, void
+from lab.tests.invented_trials import BASE, COST, experiment, figures, fine, rounds, void
 from lab.trial import Trial
 
 

@@ -2,10 +2,7 @@
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, admin, member
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import Browser, admin, member
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """Every request that changes something needs the token of this session (CSRF)."""
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import PASSWORD, Browser, admin, member
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import PASSWORD, Browser, admin, member
 
 
 def changing(app):

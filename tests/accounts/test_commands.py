@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import OTHER_PASSWORD, PASSWORD, Browser, make_app, new_name
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, make_app, new_name
 
-redis = accounts.redis
 FLASK = [sys.executable, "-m", "flask", "--app", "app.wsgi", "user"]
 ROOT = Path(__file__).parents[2]
 

@@ -4,11 +4,10 @@ import multiprocessing
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, make_app, redis_server
+from tests.people.in_process import Browser, make_app
+from tests.servers.redis import running_redis
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
-redis = accounts.redis
 CONTEXT = multiprocessing.get_context("fork")
 
 
@@ -29,7 +28,7 @@ def test_without_the_switch_there_is_no_account_at_all(redis):
 
 
 def test_of_many_workers_one_makes_it():
-    with redis_server() as redis:
+    with running_redis() as redis:
         barrier, made = CONTEXT.Barrier(8), CONTEXT.Queue()
         workers = [CONTEXT.Process(target=_start, args=(redis, barrier, made)) for _ in range(8)]
         for worker in workers:
@@ -45,12 +44,11 @@ def test_of_many_workers_one_makes_it():
 
 
 def test_redis_may_come_up_later_than_the_app():
-    with redis_server() as redis:
-        socket = redis.folder / "redis.sock"
-        hidden = socket.rename(redis.folder / "hidden.sock")
+    with running_redis() as redis:
+        hidden = redis.socket.rename(redis.folder / "hidden.sock")
         app = make_app(redis, STACK_DEMO="on")
         assert Browser(app).get("/").status_code == 200
-        hidden.rename(socket)
+        hidden.rename(redis.socket)
         browser = Browser(app)
         assert browser.log_in(DEMO_NAME, DEMO_PASSWORD).status_code == 303
         assert everybody(app) == [DEMO_NAME]
@@ -58,6 +56,6 @@ def test_redis_may_come_up_later_than_the_app():
 
 @pytest.mark.parametrize("name", ["Demo", "DEMO"])
 def test_nobody_else_can_take_its_name(name):
-    with redis_server() as redis:
+    with running_redis() as redis:
         app = make_app(redis, STACK_DEMO="on")
         assert Browser(app).register(name).status_code == 400

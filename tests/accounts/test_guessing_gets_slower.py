@@ -5,10 +5,7 @@ import re
 import pytest
 
 from app.security import delays
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import OTHER_PASSWORD, Browser, member, new_name
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import OTHER_PASSWORD, Browser, member, new_name
 
 GUESSER = "198.51.100.7"
 

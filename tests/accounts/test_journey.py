@@ -1,9 +1,6 @@
 """Register, be known, log out, be refused, log in again: with either user store."""
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import PASSWORD, Browser, member, new_name
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import PASSWORD, Browser, member, new_name
 
 
 def test_the_whole_way(app):

@@ -4,10 +4,7 @@ import re
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, admin, make_app
-
-redis = accounts.redis
+from tests.people.in_process import Browser, admin, make_app
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,7 @@ import logging
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import OTHER_PASSWORD, PASSWORD, Browser, admin, member
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, member
 
 
 @pytest.fixture

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import PASSWORD, Browser, make_app, member, new_name
+from tests.people.in_process import PASSWORD, Browser, make_app, member, new_name
 
-redis = accounts.redis
 ROOT = Path(__file__).parents[2]
 SET_PASSWORD = ["-m", "flask", "--app", "app.wsgi", "user", "set-password", "--password-stdin"]
 SERVICE = "flask-uwsgi-stack"  # STACK_NAME's default

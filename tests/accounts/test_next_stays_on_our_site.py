@@ -5,10 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import PASSWORD, Browser, member
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import PASSWORD, Browser, member
 
 HOST = "evil.example"
 SCHEMES = ["http:", "https:", "ftp:", "javascript:", "data:", "vbscript:", "HTTP:", "hTtPs:", ""]

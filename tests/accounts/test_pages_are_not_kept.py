@@ -2,10 +2,7 @@
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, admin, make_app
-
-redis = accounts.redis
+from tests.people.in_process import Browser, admin, make_app
 
 PROTECTED = [
     "/posts/",

@@ -12,10 +12,7 @@ from app.security.forms import LoginForm, RegistrationForm
 from app.security.hashing import Argon2Hasher, PasswordHasher
 from app.security.passwords import PasswordPolicy, WeakPassword
 from app.security.roles import PermissionCheck, Role
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import PASSWORD, Browser, make_app, member, new_name
-
-redis = accounts.redis
+from tests.people.in_process import PASSWORD, Browser, make_app, member, new_name, sqlite_manager
 
 
 @dataclass(slots=True, eq=False)
@@ -72,7 +69,7 @@ def manager(**parts):
 def base(request, redis):
     if request.param == "redis users":
         return SecurityManager
-    return accounts.sqlite_manager(redis.folder)
+    return sqlite_manager(redis.folder)
 
 
 def test_user_model_and_registration_form(redis, base):

@@ -5,10 +5,7 @@ import re
 import pytest
 
 from app.security.passwords import MAX_LENGTH
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import PASSWORD, Browser, make_app, member, new_name
-
-redis = accounts.redis
+from tests.people.in_process import PASSWORD, Browser, make_app, member, new_name
 
 # page: what its password fields are, in order
 FIELDS = {

@@ -4,10 +4,7 @@ import time
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import PASSWORD, admin, member
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import PASSWORD, admin, member
 
 PAGES = ["/auth/password", "/auth/sessions", "/admin/users", "/admin/roles"]
 

@@ -2,10 +2,7 @@
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, new_name
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import Browser, new_name
 
 PASSWORDS = {
     "spaces at both ends": "  Tide And Moon  ",

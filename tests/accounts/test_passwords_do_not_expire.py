@@ -2,10 +2,7 @@
 
 import time
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, member
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import Browser, member
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 

@@ -3,12 +3,8 @@
 import re
 
 import pytest
-import redis as redis_py
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import admin, make_app, member
-
-redis = accounts.redis
+from tests.people.in_process import admin, make_app, member
 
 WRITES = {
     "append", "copy", "decr", "del", "expire", "getdel", "getex", "getset", "hdel", "hincrby",
@@ -26,10 +22,7 @@ def app(redis):
 @pytest.fixture
 def written(redis):
     """Redis's own count of writing commands since the last time that it was asked."""
-    password = (redis.folder / "password").read_text()
-    monitor = redis_py.Redis(
-        unix_socket_path=f"{redis.folder}/redis.sock", username="monitor", password=password
-    )
+    monitor = redis.connect("monitor")
     before = {}
 
     def since():

@@ -2,10 +2,7 @@
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import OTHER_PASSWORD, PASSWORD, Browser, admin, member, new_name
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, member, new_name
 
 
 def assert_gone(app, session_id):

@@ -4,10 +4,7 @@ import time
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import OTHER_PASSWORD, PASSWORD, Browser, admin, make_app, member
-
-redis = accounts.redis
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, make_app, member
 
 ALWAYS = {"auth.log_in", "auth.create_account", "auth.logout", "auth.confirm_password"}
 FIELDS = {

@@ -7,10 +7,7 @@ import time
 import pytest
 
 from app.security import delays
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, member, new_name
-
-redis, app = accounts.redis, accounts.app
+from tests.people.in_process import Browser, member, new_name
 
 TRIES = 200
 ROUNDS = 3

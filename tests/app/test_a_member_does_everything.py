@@ -1,12 +1,12 @@
 """Register, log in, write, edit, delete, log out: on a phone and a desk, light and dark, no script.
 
-Each page on the way is held to fixtures_browser.Surfer.check, and a picture of it is kept under
+Each page on the way is held to Surfer.check, and a picture of it is kept under
 results/screenshots/ to be looked at.
 """
 
 import pytest
 
-from tests.fixtures_browser import DESKTOP, PASSWORD, PHONE, SMALL_PHONE, Surfer
+from tests.people.in_chromium import DESKTOP, PASSWORD, PHONE, SMALL_PHONE, Surfer
 
 pytestmark = pytest.mark.browser
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fixtures_browser import DESKTOP, PASSWORD, PHONE, Surfer
+from tests.people.in_chromium import DESKTOP, PASSWORD, PHONE, Surfer
 
 pytestmark = pytest.mark.browser
 

@@ -4,32 +4,24 @@ import time
 
 import pytest
 
-from tests.fixtures_app import Person, make_app, redis_server
-
-
-@pytest.fixture(scope="module")
-def redis():
-    with redis_server() as server:
-        yield server
+from tests.people import in_process
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
 def member(redis):
-    return Person(make_app(redis, STACK_WORKLOAD="on"), "member")
+    return in_process.member(in_process.make_app(redis, STACK_WORKLOAD="on"))[0]
 
 
 def wait_until_back(member):
     """The app looks whether Redis is back for 10 ms a request; a busy machine may need several."""
-    deadline = time.monotonic() + 10
-    while (status := member.get("/posts/").status_code) == 503 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert status == 200
+    wait_until(lambda: member.get("/posts/").status_code == 200, 10)
 
 
 @pytest.fixture
 def away(redis, member):
     wait_until_back(member)
-    redis.stop()
+    redis.kill()
     yield
     redis.start()
 
@@ -60,7 +52,7 @@ def test_a_stranger_sees_the_front_page_as_always(away, member):
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
 def test_pages_that_need_a_session_are_503(away, member, path, accept):
     start = time.monotonic()
-    answer = member.get(path, headers={"Accept": accept})
+    answer = member.get(path, Accept=accept)
     assert time.monotonic() - start < 1
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
@@ -80,7 +72,7 @@ def test_alive_but_not_ready(away, member):
 
 
 def test_who_was_logged_in_still_is_when_redis_is_back(redis, member):
-    redis.stop()
+    redis.kill()
     assert member.get("/posts/").status_code == 503
     redis.start()
     wait_until_back(member)

@@ -4,15 +4,7 @@ import re
 
 import pytest
 
-from tests.fixtures_app import Person, make_app, redis_server
-
-NAMES = iter(f"person-{number}" for number in range(1000))
-
-
-@pytest.fixture(scope="module")
-def redis():
-    with redis_server() as server:
-        yield server
+from tests.people.in_process import make_app, member, with_role
 
 
 @pytest.fixture(scope="module")
@@ -22,30 +14,24 @@ def app(redis):
 
 @pytest.fixture(autouse=True)
 def empty(app):
-    redis = app.extensions["redis"]
-    for key in redis.execute("KEYS", "post:*"):
-        redis.execute("DEL", key)
+    store = app.extensions["posts"]
+    for post in store.page(1, 1000).posts:
+        store.delete(post.id)
 
 
 @pytest.fixture
 def author(app):
-    return Person(app, next(NAMES))
+    return member(app)[0]
 
 
 @pytest.fixture
 def reader(app):
-    return Person(app, next(NAMES))
+    return member(app)[0]
 
 
 @pytest.fixture
 def moderator(app):
-    person = Person(app, next(NAMES))
-    security = app.extensions["security"]
-    with app.app_context():
-        security.change_roles(security.find(person.name), grant=["moderator"])
-    again = {"name": person.name, "password": "correct-horse-battery-staple"}
-    assert person.post("/auth/login", again).status_code == 303
-    return person
+    return with_role(app, "moderator")[0]
 
 
 def titles(page):
@@ -84,7 +70,7 @@ def test_markup_is_shown_and_not_obeyed(author):
 
 def test_the_author_edits(author):
     address = author.write()
-    answer = author.post(f"{address}/edit", {"title": "Better", "text": "Much better"})
+    answer = author.send(f"{address}/edit", title="Better", text="Much better")
     assert (answer.status_code, answer.location) == (303, address)
     page = author.get(address).text
     assert "Much better" in page
@@ -98,7 +84,7 @@ def test_the_author_deletes_after_a_question(author):
     question = author.get(f"{address}/delete")
     assert "Delete this post?" in question.text
     assert author.get(address).status_code == 200
-    assert author.post(f"{address}/delete").location == "/posts/"
+    assert author.send(f"{address}/delete").location == "/posts/"
     assert author.get(address).status_code == 404
     assert titles(author.get("/posts/").text) == []
 
@@ -110,17 +96,17 @@ def test_others_neither_edit_nor_delete(author, reader):
     assert "/delete" not in page
     fields = {"title": "Mine now", "text": "Mine now"}
     assert reader.get(f"{address}/edit").status_code == 403
-    assert reader.post(f"{address}/edit", fields, form="/posts/").status_code == 403
+    assert reader.send(f"{address}/edit", "/posts/", **fields).status_code == 403
     assert reader.get(f"{address}/delete").status_code == 403
-    assert reader.post(f"{address}/delete", form="/posts/").status_code == 403
+    assert reader.send(f"{address}/delete", "/posts/").status_code == 403
     assert "A text" in author.get(address).text
 
 
 def test_a_moderator_deletes_and_does_not_edit(author, moderator):
     address = author.write()
     fields = {"title": "Mine now", "text": "Mine now"}
-    assert moderator.post(f"{address}/edit", fields, form="/posts/").status_code == 403
-    assert moderator.post(f"{address}/delete").status_code == 303
+    assert moderator.send(f"{address}/edit", "/posts/", **fields).status_code == 403
+    assert moderator.send(f"{address}/delete").status_code == 303
     assert author.get(address).status_code == 404
 
 
@@ -150,11 +136,11 @@ def test_editing_does_not_bring_a_deleted_post_back(app, author):
         assert author.client.post(f"{address}/edit", data=fields).status_code == 404
     finally:
         del store.get
-    assert app.extensions["redis"].execute("KEYS", "post:*") == []
+    assert app.extensions["redis"].execute("EXISTS", f"post:{address[7:]}", "post:index") == 0
 
 
 def test_a_refused_form_keeps_what_was_written_and_says_what_is_wrong(author):
-    answer = author.post("/posts/", {"title": "x" * 121, "text": "My long thoughts"})
+    answer = author.send("/posts/", title="x" * 121, text="My long thoughts")
     assert answer.status_code == 400
     assert "1 character too long" in answer.text
     assert "My long thoughts" in answer.text
@@ -164,7 +150,7 @@ def test_a_refused_form_keeps_what_was_written_and_says_what_is_wrong(author):
     for id_ in re.search(r'aria-describedby="([^"]+)"', described).group(1).split():
         assert f'id="{id_}"' in answer.text
     address = author.write()
-    wrong = author.post(f"{address}/edit", {"title": "", "text": "Kept"})
+    wrong = author.send(f"{address}/edit", title="", text="Kept")
     assert wrong.status_code == 400
     assert "The title is missing." in wrong.text
     assert "Kept" in wrong.text

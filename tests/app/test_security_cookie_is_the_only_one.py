@@ -3,10 +3,7 @@
 import pytest
 from werkzeug.http import parse_cookie
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import OTHER_PASSWORD, PASSWORD, Browser, make_app, new_name
-
-redis = accounts.redis
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, make_app, new_name
 
 
 @pytest.fixture(scope="module")

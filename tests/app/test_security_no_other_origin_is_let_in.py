@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import fixtures_accounts as accounts
-from tests.fixtures_accounts import Browser, admin, make_app
-from tests.fixtures_nginx import request, stack_behind_nginx
+from tests.people.in_process import Browser, admin, make_app
+from tests.servers.nginx import request, stack_behind_nginx
 
-redis = accounts.redis
 ORIGINS = ["https://evil.example", "null", "http://localhost", "https://localhost.evil.example"]
 
 

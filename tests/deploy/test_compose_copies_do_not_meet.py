@@ -5,13 +5,13 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from tests.containers.conftest import NAME
 
 from stack import ports
 from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from tests.deploy.engine import inspect, secret_of
-from tests.drive import Person, walk_through
+from tests.people.over_http import Person, walk_through
+from tests.servers.containers import NAME
 
 pytestmark = pytest.mark.containers
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.drive import Person
+from tests.people.over_http import Person
 
 pytestmark = pytest.mark.containers
 

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.drive import Person, walk_through
+from tests.people.over_http import Person, walk_through
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 pytestmark = pytest.mark.containers

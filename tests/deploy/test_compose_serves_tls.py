@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.drive import Person, walk_through
+from tests.people.over_http import Person, walk_through
 
 pytestmark = pytest.mark.containers
 

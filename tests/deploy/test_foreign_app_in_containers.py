@@ -7,7 +7,7 @@ import pytest
 
 from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
-from tests.drive import Person
+from tests.people.over_http import Person
 
 pytestmark = pytest.mark.containers
 

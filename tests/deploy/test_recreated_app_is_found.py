@@ -7,7 +7,7 @@ import pytest
 
 from stack.compose.runtime import ComposeRuntime
 from tests.deploy.engine import docker, image_of, inspect
-from tests.drive import Person
+from tests.people.over_http import Person
 
 pytestmark = pytest.mark.containers
 

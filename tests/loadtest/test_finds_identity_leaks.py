@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_loadtest import StandIn, run, serving
+from tests.loadtest.stand_in import StandIn, run, serving
 
 BRISK = {
     "SOAK_USERS": "6",

@@ -7,7 +7,7 @@ from time import sleep
 
 import pytest
 
-from tests.fixtures_loadtest import Answer, StandIn, run, serving
+from tests.loadtest.stand_in import Answer, StandIn, run, serving
 
 QUICK = {"SMOKE_SECONDS": "7", "SMOKE_RATE": "50"}
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from time import monotonic
 
-from tests.fixtures_loadtest import Answer, StandIn, run, serving
+from tests.loadtest.stand_in import Answer, StandIn, run, serving
 
 
 def test_429_is_obeyed_and_has_a_row_of_its_own(tmp_path: Path) -> None:

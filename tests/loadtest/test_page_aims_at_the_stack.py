@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.fixtures_loadtest import StandIn, serving, start
+from tests.loadtest.stand_in import StandIn, serving, start
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from stack.checkout import CHECKOUT
 from stack.local.runtime import LocalRuntime
-from tests.fixtures_loadtest import CHECKOUT, run
+from tests.loadtest.stand_in import run
 from toggles import TOGGLES, Whole
 
 

@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from tests.fixtures_loadtest import Answer, StandIn, run, serving
+from tests.loadtest.stand_in import Answer, StandIn, run, serving
 
 
 def test_an_unknown_profile_is_usage_and_lists_the_profiles() -> None:

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 from time import sleep
 
-from tests.fixtures_loadtest import Answer, StandIn, run, serving
+from tests.loadtest.stand_in import Answer, StandIn, run, serving
 
 
 def test_registrations_do_not_overlap(tmp_path: Path) -> None:

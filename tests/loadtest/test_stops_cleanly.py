@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fixtures_loadtest import StandIn, serving, start
+from tests.loadtest.stand_in import StandIn, serving, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

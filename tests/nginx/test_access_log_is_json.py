@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, nginx, request, stack_behind_nginx, wait_until
+from tests.servers.nginx import Nginx, nginx, request, stack_behind_nginx
+from tests.waiting import wait_until
 
 SECRET = "s3cr3t"
 
@@ -106,10 +107,10 @@ def test_hostile_requests_leave_valid_lines(tmp_path: Path) -> None:
         fields = None
         for number, message in enumerate(HOSTILE, start=1):
             front.ask(message)
-            raw = wait_until(
-                lambda n=number: len(lines := log(front).splitlines()) == n and lines,
-                f"line {number}",
-            )[-1]
+            lines = wait_until(
+                lambda n=number: len(found := log(front).splitlines()) == n and found
+            )
+            raw = lines[-1]
             line = json.loads(raw.decode("utf-8"))
             fields = fields or set(line)
             assert set(line) == fields, "a client has added a field"

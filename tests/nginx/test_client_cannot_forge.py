@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, stack_behind_nginx
+from tests.servers.nginx import Nginx, stack_behind_nginx
 
 FORGED = "198.51.100.66"
 HEADERS = [

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import ENTRYPOINT, ROOT, environment
+from stack.checkout import CHECKOUT
+from tests.servers.nginx import ENTRYPOINT, environment
 
-NGINX = ROOT / "nginx"
+NGINX = CHECKOUT / "nginx"
 HTTP = {"STACK_TLS": "off"}
 HTTPS = {"STACK_TLS": "on", "STACK_HOSTS": "example.org,.example.net"}
 

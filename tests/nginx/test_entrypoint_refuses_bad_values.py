@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import ENTRYPOINT, environment
+from tests.servers.nginx import ENTRYPOINT, environment
 
 BAD = [
     ("NGINX_LISTEN", "0"),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import Answer, Nginx, nginx, request, stack_behind_nginx, uwsgi
+from tests.servers.nginx import Answer, Nginx, nginx, request, stack_behind_nginx
+from tests.servers.uwsgi import echo
 
 CHUNKS_IN_ZIP = (
     "POST /up HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n{}\r\n0\r\n\r\n"
@@ -119,7 +120,7 @@ def test_app_not_reachable(tmp_path: Path) -> None:
 
 def test_app_does_not_answer(tmp_path: Path) -> None:
     """All of uWSGI is stopped, as on a machine that hangs: the kernel still takes connections."""
-    with uwsgi(tmp_path / "uwsgi") as app, nginx(tmp_path, app.port, STACK_HARAKIRI="1") as front:
+    with echo(tmp_path / "uwsgi") as app, nginx(tmp_path, app.port, STACK_HARAKIRI="1") as front:
         stopped = [*app.processes(), app.process.pid]
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.fixtures_nginx import free_port, nginx, uwsgi, wait_until
+from stack import ports
+from tests.servers.nginx import nginx
+from tests.servers.uwsgi import echo
+from tests.waiting import wait_until
 
 
 class NameServer:
@@ -54,20 +57,17 @@ def name_server() -> Iterator[NameServer]:
 
 
 def test_the_app_moves(tmp_path: Path) -> None:
-    port = free_port("127.0.0.2")
+    port = ports.free("127.0.0.2")
     with name_server() as names:
         resolver = f"127.0.0.1:{names.port}"
         with nginx(tmp_path, port, APP_HOST="app", NGINX_RESOLVER=resolver) as front:
             assert front.get("/up").status == 502, "nginx starts before the app has a name"
             for address in ("127.0.0.2", "127.0.0.3"):
-                with uwsgi(tmp_path / address, address, port):
+                with echo(tmp_path / address, address=address, port=port):
                     names.address = address
                     # The record says 600 s: only `valid=` can make nginx ask again in time, and
                     # each of its workers has to.
-                    wait_until(
-                        lambda: all(front.get("/up").status == 200 for _ in range(20)),
-                        f"served by {address}",
-                    )
+                    wait_until(lambda: all(front.get("/up").status == 200 for _ in range(20)))
                     assert front.get(f"/at-{address}").status == 200
                 assert front.get("/gone").status == 502
             for address in ("127.0.0.2", "127.0.0.3"):

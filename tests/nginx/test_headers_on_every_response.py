@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import Answer, Nginx, nginx, request, stack_behind_nginx
+from tests.servers.nginx import Answer, Nginx, nginx, request, stack_behind_nginx
 
 ALWAYS = {
     "x-content-type-options": "nosniff",

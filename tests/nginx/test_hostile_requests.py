@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, Uwsgi, ask, request, stack_behind_nginx
+from tests.servers.nginx import Nginx, ask, request, stack_behind_nginx
+from tests.servers.uwsgi import Uwsgi
 
 OK, REFUSED = {2}, {4}
 EITHER = {2, 4}

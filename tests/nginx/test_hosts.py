@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, request, stack_behind_nginx
+from tests.servers.nginx import Nginx, request, stack_behind_nginx
 
 MALFORMED = [
     "[::1",

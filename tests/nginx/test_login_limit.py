@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, nginx, request, stack_behind_nginx
+from tests.servers.nginx import Nginx, nginx, request, stack_behind_nginx
 
 BURST = 10
 LIMITED = [

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import PATIENCE, ROOT, ask, environment, get, listens, wait_until
+from stack.checkout import CHECKOUT
+from tests.servers.nginx import PATIENCE, ask, environment, get, listens
+from tests.waiting import wait_until
 
 NOBODY = 65534
 # In a mount namespace of its own: $1 stays writable, everything else below / does not.
@@ -34,7 +36,7 @@ USER = NOBODY if ROOT_USER else os.geteuid()
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder that NOBODY can reach, with a copy of nginx/ in it (the checkout may be closed)."""
-    shutil.copytree(ROOT / "nginx", tmp_path / "nginx")
+    shutil.copytree(CHECKOUT / "nginx", tmp_path / "nginx")
     (tmp_path / "run").mkdir()
     if ROOT_USER:
         for parent in tmp_path, *tmp_path.parents[:2]:
@@ -58,7 +60,7 @@ def started(folder: Path, command: list[str], **settings: str) -> Iterator[dict[
         process = subprocess.Popen(command, env=environ, stdout=stdout, stderr=stderr)
     try:
         port = ports["NGINX_LISTEN"]
-        wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port), "it listens")
+        wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port))
         assert process.poll() is None, err.read_text()
         yield ports | {"pid": process.pid}
     finally:

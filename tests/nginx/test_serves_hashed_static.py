@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, request, stack_behind_nginx
+from tests.servers.nginx import Nginx, request, stack_behind_nginx
 
 STYLE = "/static/style.0123456789ab.css"
 TEXT = "body { color: black; }\n" * 100

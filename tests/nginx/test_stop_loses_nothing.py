@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import (
-    PATIENCE,
-    Answer,
-    Nginx,
-    listens,
-    stack_behind_nginx,
-    wait_until,
-)
+from tests.servers.nginx import PATIENCE, Answer, Nginx, listens, stack_behind_nginx
+from tests.waiting import wait_until
 
 
 def in_flight(server: Nginx, path: str) -> tuple[threading.Thread, list[Answer]]:
@@ -31,7 +25,7 @@ def test_a_request_in_flight_finishes(tmp_path: Path) -> None:
     with stack_behind_nginx(tmp_path) as (server, _):
         thread, answers = in_flight(server, "/sleep?2")
         server.process.send_signal(signal.SIGQUIT)
-        wait_until(lambda: not listens("127.0.0.1", server.port), "the port is closed")
+        wait_until(lambda: not listens("127.0.0.1", server.port))
         assert not answers, "the request was over before the stop: nothing has been shown"
         assert server.process.wait(PATIENCE) == 0
         thread.join(PATIENCE)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, ask, request, stack_behind_nginx
+from tests.servers.nginx import Nginx, ask, request, stack_behind_nginx
 
 ON = {"STACK_TLS": "on", "STACK_HOSTS": "localhost,.example.org"}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures_nginx import Nginx, stack_behind_nginx
+from tests.servers.nginx import Nginx, stack_behind_nginx
 
 TAKEN = [
     "ECDHE-RSA-AES128-GCM-SHA256",

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from stack import processes
-from tests.fixtures_redis import ROOT, OwnRedis
+from tests.servers.redis import ENTRYPOINT, RedisServer
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[OwnRedis]:
-    server = OwnRedis(tmp_path)
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
     server.start()
     yield server
     server.stop()
@@ -27,7 +27,7 @@ def sockets_of(pid: int) -> set[str]:
     }
 
 
-def test_it_has_no_internet_socket(server: OwnRedis) -> None:
+def test_it_has_no_internet_socket(server: RedisServer) -> None:
     assert server.process is not None
     inodes: set[str] = set()
     for member in processes.family(server.process.pid):
@@ -38,7 +38,7 @@ def test_it_has_no_internet_socket(server: OwnRedis) -> None:
             assert line.split()[9] not in inodes, f"redis has a {table} socket: {line}"
 
 
-def test_only_its_user_can_open_the_socket(server: OwnRedis) -> None:
+def test_only_its_user_can_open_the_socket(server: RedisServer) -> None:
     assert server.socket.parent.stat().st_mode & 0o077 == 0
     assert server.socket.stat().st_mode & 0o077 == 0
 
@@ -63,7 +63,7 @@ def test_a_bad_value_is_named_and_nothing_starts(
         name: value,
     }
     done = subprocess.run(
-        [ROOT / "redis" / "entrypoint"],
+        [ENTRYPOINT],
         check=False,
         env=environ,
         capture_output=True,
@@ -76,7 +76,7 @@ def test_a_bad_value_is_named_and_nothing_starts(
 
 
 def test_a_short_password_is_refused(tmp_path: Path) -> None:
-    server = OwnRedis(tmp_path)
+    server = RedisServer(tmp_path)
     server.password_file.write_text("secret")
     with pytest.raises(AssertionError, match="at least 16 characters"):
         server.start()

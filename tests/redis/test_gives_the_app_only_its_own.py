@@ -7,19 +7,19 @@ import pytest
 import redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from tests.fixtures_redis import NO_RETRY, OwnRedis
+from tests.servers.redis import NO_RETRY, RedisServer
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnRedis]:
-    server = OwnRedis(tmp_path_factory.mktemp("redis"))
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.stop()
 
 
 @pytest.mark.parametrize("prefix", ["session", "account", "post", "guard"])
-def test_keys_of_the_app_can_be_used(server: OwnRedis, prefix: str) -> None:
+def test_keys_of_the_app_can_be_used(server: RedisServer, prefix: str) -> None:
     with server.connect() as app:
         app.hset(f"{prefix}:1", "field", "value")
         app.expire(f"{prefix}:1", 60)
@@ -65,17 +65,17 @@ def test_keys_of_the_app_can_be_used(server: OwnRedis, prefix: str) -> None:
         "SWAPDB 0 1",
     ],
 )
-def test_everything_else_is_refused(server: OwnRedis, command: str) -> None:
+def test_everything_else_is_refused(server: RedisServer, command: str) -> None:
     with server.connect() as app, pytest.raises(NoPermissionError):
         app.execute_command(*command.split(" "))
 
 
-def test_a_script_has_no_more_rights_than_its_caller(server: OwnRedis) -> None:
+def test_a_script_has_no_more_rights_than_its_caller(server: RedisServer) -> None:
     with server.connect() as app, pytest.raises(redis.ResponseError, match="access"):
         app.eval("return redis.call('get', 'other:1')", 0)
 
 
-def test_the_default_user_is_off(server: OwnRedis) -> None:
+def test_the_default_user_is_off(server: RedisServer) -> None:
     with redis.Redis(unix_socket_path=str(server.socket), retry=NO_RETRY) as nobody:
         with pytest.raises(AuthenticationError):
             nobody.ping()
@@ -85,7 +85,7 @@ def test_the_default_user_is_off(server: OwnRedis) -> None:
             nobody.execute_command("AUTH", "default", server.password)
 
 
-def test_the_monitor_sees_counters_and_no_keys(server: OwnRedis) -> None:
+def test_the_monitor_sees_counters_and_no_keys(server: RedisServer) -> None:
     with server.connect("monitor") as monitor:
         assert "instantaneous_ops_per_sec" in monitor.info()
         assert monitor.dbsize() >= 0
@@ -94,7 +94,7 @@ def test_the_monitor_sees_counters_and_no_keys(server: OwnRedis) -> None:
                 monitor.execute_command(*command.split(" "))
 
 
-def test_the_password_is_in_no_argument_and_no_variable(server: OwnRedis) -> None:
+def test_the_password_is_in_no_argument_and_no_variable(server: RedisServer) -> None:
     assert server.process is not None
     for file in ("cmdline", "environ"):
         # environ is what it was started with; redis-server overwrites it with its title.

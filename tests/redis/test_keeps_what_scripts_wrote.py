@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_redis import OwnRedis
+from tests.servers.redis import RedisServer
 
 SCRIPT = "redis.call('HSET', KEYS[1], 'a', '1'); redis.call('HSET', KEYS[1], 'b', '2')"
 
 
 @pytest.mark.parametrize("ended_by", ["stop", "kill"])
 def test_after_a(tmp_path: Path, ended_by: str) -> None:
-    server = OwnRedis(tmp_path)
+    server = RedisServer(tmp_path)
     server.start()
     try:
         with server.connect() as app:

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.fixtures_redis import OwnRedis
+from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[OwnRedis]:
-    server = OwnRedis(tmp_path)
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
     server.start()
     yield server
     server.stop()
 
 
-def test_sigkill_under_load_loses_nothing(server: OwnRedis) -> None:
+def test_sigkill_under_load_loses_nothing(server: RedisServer) -> None:
     acknowledged: list[int] = []
     enough = threading.Event()
 
@@ -45,7 +45,7 @@ def test_sigkill_under_load_loses_nothing(server: OwnRedis) -> None:
     assert kept.count(None) == 0
 
 
-def test_a_stop_loses_nothing_and_exits_with_0(server: OwnRedis) -> None:
+def test_a_stop_loses_nothing_and_exits_with_0(server: RedisServer) -> None:
     with server.connect() as app:
         app.set("account:1", "kept")
     assert server.stop() == 0
@@ -55,7 +55,7 @@ def test_a_stop_loses_nothing_and_exits_with_0(server: OwnRedis) -> None:
 
 
 def test_a_full_redis_refuses_writes_and_evicts_nobody(tmp_path: Path) -> None:
-    server = OwnRedis(tmp_path, REDIS_MAXMEMORY="3mb")
+    server = RedisServer(tmp_path, REDIS_MAXMEMORY="3mb")
     server.start()
     try:
         with server.connect() as app, server.connect("monitor") as monitor:

@@ -6,10 +6,8 @@ import pytest
 from flask import Flask, jsonify, session
 
 from app.sessions import Client
-from tests.fixtures_redis import OwnRedis
-from tests.fixtures_sessions import client_of, logged_in, make_app, redis
-
-__all__ = ["redis"]
+from tests.servers.redis import RedisServer
+from tests.sessions.pages import client_of, logged_in, make_app
 
 
 class Counting:
@@ -28,7 +26,7 @@ class Counting:
 
 
 @pytest.fixture
-def client(redis: OwnRedis) -> Counting:
+def client(redis: RedisServer) -> Counting:
     return Counting(client_of(redis))
 
 

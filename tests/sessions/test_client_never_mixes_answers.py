@@ -9,10 +9,8 @@ import time
 import pytest
 
 from app.sessions import ReplyError, StoreUnavailable, connect
-from tests.fault_proxy import FaultProxy
-from tests.fixtures_sessions import client_of, redis
-
-__all__ = ["redis"]
+from tests.servers.fault_proxy import FaultProxy
+from tests.sessions.pages import client_of
 
 
 class Harakiri(BaseException):

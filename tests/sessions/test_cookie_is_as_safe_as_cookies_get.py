@@ -3,9 +3,7 @@
 import pytest
 from werkzeug.http import parse_cookie
 
-from tests.fixtures_sessions import client_of, make_app, redis
-
-__all__ = ["redis"]
+from tests.sessions.pages import client_of, make_app
 
 
 @pytest.fixture(params=[True, False], ids=["tls", "plain"])

@@ -8,9 +8,7 @@ import random
 import pytest
 
 from app.sessions import codec
-from tests.fixtures_sessions import client_of, cookie_of, logged_in, make_app, redis
-
-__all__ = ["redis"]
+from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
 VALUES = 100_000
 BATCH = 500

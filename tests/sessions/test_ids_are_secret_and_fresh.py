@@ -5,9 +5,7 @@ import string
 import pytest
 
 from app.sessions import RedisSessionInterface
-from tests.fixtures_sessions import KEY, any_redis, client_of, cookie_of, logged_in, make_app
-
-__all__ = ["any_redis"]
+from tests.sessions.pages import KEY, client_of, cookie_of, logged_in, make_app
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_sessions import any_redis, url_of
-
-__all__ = ["any_redis"]
-
 ROOT = Path(__file__).resolve().parents[2]
 USERS = 16
 REQUESTS = 250
@@ -24,7 +20,7 @@ REQUESTS = 250
 APP = """
 import os
 from app.sessions import connect
-from tests.fixtures_sessions import make_app
+from tests.sessions.pages import make_app
 
 client = connect(os.environ["URL"], os.environ["PASSWORD"])
 # A connection of the process that forks, in use before it does.
@@ -55,7 +51,7 @@ def port(request, any_redis, tmp_path):
     command += ["--virtualenv", sys.prefix, "--disable-logging", "--listen", "64", "--thunder-lock"]
     if request.param == "lazy-apps":
         command += ["--lazy-apps"]
-    environ = {**os.environ, "URL": url_of(any_redis), "PASSWORD": any_redis.password}
+    environ = {**os.environ, "URL": any_redis.url, "PASSWORD": any_redis.password}
     log = tmp_path / "uwsgi.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)

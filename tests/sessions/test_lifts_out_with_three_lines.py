@@ -7,10 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fixtures_sessions import redis, url_of
-
-__all__ = ["redis"]
-
 SESSIONS = Path(__file__).resolve().parents[2] / "app" / "sessions"
 
 
@@ -30,7 +26,7 @@ def test_the_three_lines_of_the_readme(redis, tmp_path):
     )
     lines = [line for line in block.splitlines() if line]
     assert len(lines) == 3
-    url = url_of(redis).replace("app@", f"app:{redis.password}@")
+    url = redis.url.replace("app@", f"app:{redis.password}@")
     code = re.sub(r'connect\(".*?"\)', f"connect({url!r})", block)
     shutil.copytree(SESSIONS, tmp_path / "sessions")
     script = tmp_path / "theirs.py"

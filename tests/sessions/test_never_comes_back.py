@@ -5,9 +5,7 @@ import threading
 import pytest
 from flask import session
 
-from tests.fixtures_sessions import any_redis, client_of, cookie_of, logged_in, make_app
-
-__all__ = ["any_redis"]
+from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
 TRIES = 250
 

@@ -4,9 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.fixtures_sessions import any_redis, client_of, cookie_of, logged_in, make_app
-
-__all__ = ["any_redis"]
+from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
 KEYS = [f"key-{number}" for number in range(100)]
 

@@ -15,10 +15,8 @@ import pytest
 import redis as redis_py
 
 from app.sessions import StoreUnavailable, connect
-from tests.fault_proxy import FaultProxy
-from tests.fixtures_sessions import client_of, cookie_of, logged_in, make_app, redis
-
-__all__ = ["redis"]
+from tests.servers.fault_proxy import FaultProxy
+from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
 WITHIN = 1.0
 # The median, because neighbours on the machine can hold any single request for longer than that.

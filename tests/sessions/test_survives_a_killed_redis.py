@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.fixtures_sessions import client_of, make_app, running_redis
+from tests.servers.redis import running_redis
+from tests.sessions.pages import client_of, make_app
 
 CYCLES = 3
 WRITERS = 4

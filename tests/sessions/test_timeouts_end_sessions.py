@@ -2,9 +2,7 @@
 
 import pytest
 
-from tests.fixtures_sessions import any_redis, client_of, cookie_of, logged_in, make_app
-
-__all__ = ["any_redis"]
+from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
 IDLE, ABSOLUTE = 1800, 28800
 

@@ -3,9 +3,7 @@
 import pytest
 
 from app.sessions import SessionTooLarge
-from tests.fixtures_sessions import client_of, logged_in, make_app, redis
-
-__all__ = ["redis"]
+from tests.sessions.pages import client_of, logged_in, make_app
 
 
 @pytest.fixture

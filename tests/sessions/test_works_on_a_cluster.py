@@ -11,7 +11,7 @@ import pytest
 from redis import Redis, RedisCluster, RedisError
 
 from app.sessions.redis_py import RedisPyClient
-from tests.fixtures_sessions import cookie_of, logged_in, make_app
+from tests.sessions.pages import cookie_of, logged_in, make_app
 
 
 def three_free_ports():

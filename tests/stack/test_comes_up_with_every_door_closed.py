@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from stack.local.runtime import LocalRuntime
-from tests.fixtures_stack import own_name
+from tests.stack.checkouts import own_name
 
 
 def status_of(url: str, host: str) -> int:

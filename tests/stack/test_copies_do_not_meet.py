@@ -8,7 +8,7 @@ import pytest
 
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
-from tests.fixtures_stack import TINY_APP, answers, get, own_name
+from tests.stack.checkouts import TINY_APP, answers, get, own_name
 
 
 @pytest.fixture

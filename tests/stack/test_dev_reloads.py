@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from stack import ports
-from tests.fixtures_stack import Commands, answers, copy_checkout, get, wait_for
+from tests.stack.checkouts import Commands, answers, copy_checkout, get
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def dev(commands: Commands) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: process.poll() is not None or answers(f"{url}/readyz"))
+        wait_until(lambda: process.poll() is not None or answers(f"{url}/readyz"))
         yield url
     finally:
         process.terminate()
@@ -44,10 +45,10 @@ def test_a_changed_file_is_served_at_once(commands: Commands) -> None:
     with dev(commands) as url:
         page = commands.checkout / "app" / "templates" / "base.html"
         page.write_text(page.read_text().replace("</body>", "<!-- changed by hand --></body>"))
-        wait_for(lambda: "changed by hand" in get(url)[1])
+        wait_until(lambda: "changed by hand" in get(url)[1])
         code = commands.checkout / "app" / "__init__.py"
         code.write_text(code.read_text() + "\nimport this_module_does_not_exist\n")
-        wait_for(lambda: not answers(url))
+        wait_until(lambda: not answers(url))
 
 
 def test_its_redis_goes_with_it(commands: Commands) -> None:

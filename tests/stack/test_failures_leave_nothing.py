@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from stack import ports
-from tests.fixtures_stack import Commands, copy_checkout
+from tests.stack.checkouts import Commands, copy_checkout
 
 
 @pytest.fixture

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from stack.checkout import CHECKOUT
 from stack.local import rotate
 from stack.local.runtime import LocalRuntime
-from tests.fixtures_stack import ROOT, TINY_APP, get, own_name, wait_for
+from tests.stack.checkouts import TINY_APP, get, own_name
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -27,17 +29,17 @@ def test_a_running_services_log_is_cut_and_goes_on(stack: LocalRuntime) -> None:
     show = "import sys, pathlib; from stack import logs;"
     show += "logs.show(pathlib.Path(sys.argv[1]), ['nginx'], follow=True)"
     command = [sys.executable, "-c", show, str(log.parent)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as follower:
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as follower:
         said: list[str] = []
         assert follower.stdout is not None
         threading.Thread(target=said.extend, args=(follower.stdout,), daemon=True).start()
         get(f"{stack.address()}/before")
-        wait_for(lambda: any("/before" in line for line in said))
+        wait_until(lambda: any("/before" in line for line in said))
         with log.open("ab") as stream:
             stream.write(b"x" * 99 + b"\n" + b"y" * rotate.LARGEST + b"\n")
-        wait_for(lambda: log.stat().st_size < rotate.LARGEST)
+        wait_until(lambda: log.stat().st_size < rotate.LARGEST)
         get(f"{stack.address()}/after")
-        wait_for(lambda: any("/after" in line for line in said))
+        wait_until(lambda: any("/after" in line for line in said))
         follower.terminate()
     assert "/after" in log.read_text()
     assert "/before" in log.with_name("nginx.log.1").read_text()

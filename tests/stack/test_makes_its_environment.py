@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fixtures_stack import Commands, copy_checkout, get
+from tests.stack.checkouts import Commands, copy_checkout, get
 
 
 @pytest.fixture(scope="module")

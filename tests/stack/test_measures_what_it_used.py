@@ -9,7 +9,8 @@ import pytest
 
 from stack import processes
 from stack.local.runtime import LocalRuntime
-from tests.fixtures_stack import TINY_APP, get, own_name, wait_for
+from tests.stack.checkouts import TINY_APP, get, own_name
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +50,9 @@ def test_an_ended_worker_still_counts(stack: LocalRuntime) -> None:
     assert version == "one"
     before = stack.usage()["app"].cpu_seconds
     os.kill(int(pid), signal.SIGKILL)
-    wait_for(lambda: processes.find(int(pid)) is None)
+    wait_until(lambda: processes.find(int(pid)) is None)
     assert stack.usage()["app"].cpu_seconds > before - 0.03
-    wait_for(
+    wait_until(
         lambda: get(stack.address())[0] == 200 and processes.find(int(pid), zombie=True) is None
     )
     # Its parent has waited for it: now it counts in ticks, one of which may get lost twice.

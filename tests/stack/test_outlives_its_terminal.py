@@ -13,7 +13,8 @@ import pytest
 
 from stack import processes
 from stack.local.runtime import LocalRuntime
-from tests.fixtures_stack import TINY_APP, Commands, answers, copy_checkout, get, own_name, wait_for
+from tests.stack.checkouts import TINY_APP, Commands, answers, copy_checkout, get, own_name
+from tests.waiting import wait_until
 
 TINY = {"STACK_APP": "tiny:app", "STACK_PROCESSES": "1"}
 
@@ -93,7 +94,7 @@ def test_down_also_ends_what_a_killed_supervisord_left(stack: LocalRuntime) -> N
     supervisor = json.loads((stack.run_dir / "state.json").read_text())["supervisor_pid"]
     services = [int(status.id) for status in stack.status()]
     os.kill(supervisor, signal.SIGKILL)
-    wait_for(lambda: processes.find(supervisor) is None)
+    wait_until(lambda: processes.find(supervisor) is None)
     assert not stack.is_up()
     assert [status.healthy for status in stack.status()] == [False, False, False]
     stack.down()
@@ -104,7 +105,7 @@ def test_up_replaces_what_a_killed_supervisord_left(stack: LocalRuntime) -> None
     stack.up()
     supervisor = json.loads((stack.run_dir / "state.json").read_text())["supervisor_pid"]
     os.kill(supervisor, signal.SIGKILL)
-    wait_for(lambda: processes.find(supervisor) is None)
+    wait_until(lambda: processes.find(supervisor) is None)
     stack.up()
     assert answers(stack.address())
     assert all(status.healthy for status in stack.status())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_stack import TINY_APP, Commands, copy_checkout, get
+from tests.stack.checkouts import TINY_APP, Commands, copy_checkout, get
 
 
 @pytest.fixture(params=["off", "on"], ids=["preforked", "lazy-apps"])

@@ -9,7 +9,8 @@ import pytest
 
 from stack import processes
 from stack.local.runtime import LocalRuntime
-from tests.fixtures_stack import TINY_APP, answers, own_name, wait_for
+from tests.stack.checkouts import TINY_APP, answers, own_name
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -33,30 +34,30 @@ def healthy(stack: LocalRuntime) -> bool:
 
 def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: processes.find(pid) is None)
+    wait_until(lambda: processes.find(pid) is None)
 
 
 @pytest.mark.parametrize("service", ["redis", "app", "nginx"])
 def test_main_process(stack: LocalRuntime, service: str) -> None:
-    wait_for(lambda: healthy(stack))
+    wait_until(lambda: healthy(stack))
     before = pid_of(stack, service)
     orphans = [p.pid for p in processes.family(before) if p.pid != before]
     kill(before)
-    wait_for(lambda: pid_of(stack, service) not in (0, before) and healthy(stack))
+    wait_until(lambda: pid_of(stack, service) not in (0, before) and healthy(stack))
     # The workers of the dead master held its port; they are gone, not serving beside the new ones.
     assert [pid for pid in orphans if processes.find(pid)] == []
 
 
 @pytest.mark.parametrize("service", ["app", "nginx"])
 def test_every_other_process(stack: LocalRuntime, service: str) -> None:
-    wait_for(lambda: healthy(stack))
+    wait_until(lambda: healthy(stack))
     main = pid_of(stack, service)
     members = [p.pid for p in processes.family(main) if p.pid != main]
     assert members, f"{service} has no workers"
     for pid in members:
         if processes.find(pid):
             kill(pid)
-    wait_for(lambda: healthy(stack))
+    wait_until(lambda: healthy(stack))
     again = processes.family(pid_of(stack, service))
     assert len(again) >= len(members) + 1
     assert not {p.pid for p in again} & set(members)

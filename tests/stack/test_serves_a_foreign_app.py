@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from stack.local.runtime import LocalRuntime
-from tests.drive import Person
-from tests.fixtures_stack import own_name
+from tests.people.over_http import Person
+from tests.stack.checkouts import own_name
 
 
 @pytest.mark.parametrize("name", ["shop:create_shop()"])

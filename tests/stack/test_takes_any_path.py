@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_stack import TINY_APP, Commands, copy_checkout, get
+from tests.stack.checkouts import TINY_APP, Commands, copy_checkout, get
 
 
 @pytest.mark.parametrize("where", ["x" * 150, "my projects (50% done)"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stack import ports
-from tests.fixtures_stack import Commands, answers, copy_checkout, get
+from tests.stack.checkouts import Commands, answers, copy_checkout, get
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_uwsgi import ENTRYPOINT, RELOAD
+from tests.servers.uwsgi import ENTRYPOINT, RELOAD
 
 
 def run(tmp_path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

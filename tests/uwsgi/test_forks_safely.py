@@ -3,10 +3,8 @@
 import re
 from pathlib import Path
 
-import pytest
-
-from tests import fixtures_uwsgi
-from tests.fixtures_uwsgi import APP, Server, ask, serving, wait_for
+from tests.servers.uwsgi import APP, Uwsgi, ask, serving
+from tests.waiting import wait_until
 
 HANDLER = """
 os.register_at_fork(after_in_child=lambda: print("forked", os.getpid(), file=sys.stderr))
@@ -22,22 +20,16 @@ threading.Thread(target=spin, name="spinner", daemon=True).start()
 """
 
 
-def test_each_worker_runs_the_fork_handlers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fixtures_uwsgi, "APP", APP + HANDLER)
-    with serving(tmp_path, STACK_PROCESSES="3") as server:
+def test_each_worker_runs_the_fork_handlers(tmp_path: Path) -> None:
+    with serving(tmp_path, app=APP + HANDLER, STACK_PROCESSES="3") as server:
         forked = {int(pid) for pid in re.findall(r"^forked (\d+)$", server.log, re.M)}
         assert set(server.workers().values()) <= forked
 
 
-def test_threads_before_the_fork_are_refused_not_left_to_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fixtures_uwsgi, "APP", APP + THREAD)
-    server = Server(tmp_path)
+def test_threads_before_the_fork_are_refused_not_left_to_hang(tmp_path: Path) -> None:
+    server = Uwsgi(tmp_path, app=APP + THREAD)
     try:
-        wait_for(lambda: server.process.poll() is not None, 30)
+        wait_until(lambda: server.process.poll() is not None, 30)
         assert server.process.returncode == 22
         assert "started threads (spinner)" in server.log
         assert "STACK_LAZY_APPS=on" in server.log
@@ -45,9 +37,6 @@ def test_threads_before_the_fork_are_refused_not_left_to_hang(
         server.end()
 
 
-def test_threads_of_each_workers_own_are_welcome(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fixtures_uwsgi, "APP", APP + THREAD)
-    with serving(tmp_path, STACK_LAZY_APPS="on") as server:
+def test_threads_of_each_workers_own_are_welcome(tmp_path: Path) -> None:
+    with serving(tmp_path, app=APP + THREAD, STACK_LAZY_APPS="on") as server:
         assert ask(server.port).startswith(b"1 ")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_uwsgi import ask, serving, wait_for
+from tests.servers.uwsgi import ask, serving
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
@@ -39,7 +40,7 @@ def test_the_listen_queue_is_seen(tmp_path: Path) -> None:
         clients = [threading.Thread(target=ask, args=(server.port, "/sleep/1.5")) for _ in range(3)]
         for client in clients:
             client.start()
-        wait_for(lambda: server.metric("uwsgi_listen_queue") == 2, 3)
+        wait_until(lambda: server.metric("uwsgi_listen_queue") == 2, 3)
         assert server.metric("uwsgi_workers", state="busy") == 1
         for client in clients:
             client.join()

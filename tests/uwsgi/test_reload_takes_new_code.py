@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_uwsgi import Server, ask, serving, wait_for
+from tests.servers.uwsgi import Uwsgi, ask, serving
+from tests.waiting import wait_until
 
 
 class Clients:
@@ -42,13 +43,13 @@ class Clients:
             thread.join()
 
 
-def write_version(server: Server, version: str) -> None:
+def write_version(server: Uwsgi, version: str) -> None:
     module = server.directory / "small.py"
     text = module.read_text()
     module.write_text(text.replace('VERSION = "1"', f'VERSION = "{version}"'))
 
 
-def versions(server: Server) -> set[bytes]:
+def versions(server: Uwsgi) -> set[bytes]:
     return {ask(server.port).split()[0] for _ in range(30)}
 
 
@@ -73,7 +74,7 @@ def test_under_load(tmp_path: Path, lazy: str) -> None:
         if lazy == "on":
             assert clients.longest < 2, "somebody always answers during a chain reload"
         # After a full reload the exporter is the last to come.
-        wait_for(lambda: server.metric("uwsgi_workers", state="starting") == 0, 10)
+        wait_until(lambda: server.metric("uwsgi_workers", state="starting") == 0, 10)
         assert not set(before.values()) & set(server.workers().values())
         assert versions(server) == {b"2"}
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import fixtures_uwsgi
-from tests.fixtures_uwsgi import RELOAD, Server, ask, serving, wait_for
+from tests.servers.uwsgi import APP, RELOAD, Uwsgi, ask, serving
+from tests.waiting import wait_until
 
 LOADING = "1.5"  # seconds that the app takes to import
 
@@ -20,7 +20,7 @@ LOADING = "1.5"  # seconds that the app takes to import
 def test_requests_in_flight_are_answered(tmp_path: Path, threads: str) -> None:
     with serving(tmp_path, STACK_THREADS=threads) as server, ThreadPoolExecutor(16) as clients:
         answers = [clients.submit(ask, server.port, "/sleep/2") for _ in range(2 * int(threads))]
-        wait_for(lambda: sum(server.busy_threads().values()) == 2 * int(threads), 5)
+        wait_until(lambda: sum(server.busy_threads().values()) == 2 * int(threads), 5)
         assert server.stop() == 0
         assert all(answer.result().startswith(b"1 ") for answer in answers)
     assert "nothing lost" in server.log
@@ -31,7 +31,7 @@ def test_a_worker_that_is_being_started_does_not_hold_it_up(tmp_path: Path, lazy
     settings = {"STACK_LAZY_APPS": lazy, "LOAD_SECONDS": LOADING}
     with serving(tmp_path, **settings) as server, ThreadPoolExecutor(16) as clients:
         answer = clients.submit(ask, server.port, "/sleep/3")
-        wait_for(lambda: sum(server.busy_threads().values()) == 1, 5)
+        wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
         idle = next(worker for worker, busy in server.busy_threads().items() if not busy)
         os.kill(server.workers()[idle], signal.SIGKILL)
         time.sleep(1)
@@ -65,9 +65,9 @@ def test_it_ends_while_starting(tmp_path: Path, lazy: str) -> None:
     for number in range(3):
         directory = tmp_path / str(number)
         directory.mkdir()
-        server = Server(directory, STACK_LAZY_APPS=lazy, LOAD_SECONDS=LOADING)
+        server = Uwsgi(directory, STACK_LAZY_APPS=lazy, LOAD_SECONDS=LOADING)
         try:
-            wait_for(lambda: "Starting uWSGI" in server.log, 10)  # noqa: B023
+            wait_until(lambda: "Starting uWSGI" in server.log, 10)  # noqa: B023
             time.sleep(random.uniform(0, 2))
             begun = time.monotonic()
             assert server.stop() == 0, server.log
@@ -85,12 +85,12 @@ def test_what_outlasts_the_grace_is_cut_off_and_said(tmp_path: Path) -> None:
     assert "STOP_GRACE_SECONDS = 75\n" in text
     entrypoint.write_text(text.replace("STOP_GRACE_SECONDS = 75\n", "STOP_GRACE_SECONDS = 3\n"))
 
-    server = Server(tmp_path, entrypoint=entrypoint)
+    server = Uwsgi(tmp_path, entrypoint=entrypoint)
     try:
         server.wait_until_it_serves()
         with ThreadPoolExecutor(16) as clients:
             answer = clients.submit(ask, server.port, "/sleep/20")
-            wait_for(lambda: sum(server.busy_threads().values()) == 1, 5)
+            wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
             begun = time.monotonic()
             assert server.stop() == 1
             assert 3 <= time.monotonic() - begun < 8
@@ -102,11 +102,10 @@ def test_what_outlasts_the_grace_is_cut_off_and_said(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_hangs_without_a_request_does_not_cost_the_whole_grace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     hangs = "\nimport atexit\natexit.register(time.sleep, 1000)\n"
-    monkeypatch.setattr(fixtures_uwsgi, "APP", fixtures_uwsgi.APP + hangs)
-    with serving(tmp_path) as server:
+    with serving(tmp_path, app=APP + hangs) as server:
         begun = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - begun < 25
@@ -120,9 +119,9 @@ def test_a_sigterm_is_heard_while_the_entrypoint_still_imports(tmp_path: Path) -
     (tmp_path / "secrets.py").write_text(
         f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(1)\n"
     )
-    server = Server(tmp_path)
+    server = Uwsgi(tmp_path)
     try:
-        wait_for(begun.exists, 10)
+        wait_until(begun.exists, 10)
         assert server.stop(timeout=30) == 0, server.log
     finally:
         server.end()
@@ -133,7 +132,7 @@ def test_no_process_stays_when_the_entrypoint_is_killed(tmp_path: Path) -> None:
         workers = server.workers().values()
         server.process.kill()
         server.process.wait()
-        wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 5)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 5)
 
 
 def _made(directory: Path) -> Path:

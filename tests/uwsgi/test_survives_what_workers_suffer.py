@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_uwsgi import ask, serving, wait_for
+from tests.servers.uwsgi import ask, serving
+from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
@@ -16,7 +17,7 @@ def test_a_killed_worker_is_replaced_within_a_second(tmp_path: Path, lazy: str) 
     with serving(tmp_path, STACK_LAZY_APPS=lazy) as server:
         old = server.workers()[1]
         os.kill(old, signal.SIGKILL)
-        took = wait_for(lambda: server.workers().get(1, old) not in (0, old), 5)
+        took = wait_until(lambda: server.workers().get(1, old) not in (0, old), 5)
         assert took < 1
         assert server.metric("uwsgi_respawns_total", worker="1") == 1
         assert all(ask(server.port).startswith(b"1 ") for _ in range(20))
@@ -71,5 +72,5 @@ def test_workers_of_one_loaded_app_draw_different_random_numbers(tmp_path: Path)
 def test_what_the_app_says_goes_through_and_requests_are_not_logged(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         ask(server.port, "/say")
-        wait_for(lambda: "a line of the app's own" in server.log, 5)
+        wait_until(lambda: "a line of the app's own" in server.log, 5)
         assert "/say" not in server.log

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_uwsgi import serving
+from tests.servers.uwsgi import serving
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import pytest
+import psutil
 
-from lab.measure import counters
-from tests import fixtures_uwsgi
-from tests.fixtures_uwsgi import APP, ask, serving
+from tests.servers.uwsgi import APP, ask, serving
 
 MB = 1e6
 
@@ -22,16 +20,14 @@ def application(environ, start_response):
 """
 
 
-def test_a_full_collection_copies_no_shared_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fixtures_uwsgi, "APP", APP + LARGE)
-    with serving(tmp_path, STACK_PROCESSES="2", STACK_THREADS="1") as server:
+def test_a_full_collection_copies_no_shared_page(tmp_path: Path) -> None:
+    with serving(tmp_path, app=APP + LARGE, STACK_PROCESSES="2", STACK_THREADS="1") as server:
         workers = set(server.workers().values())
         answered: set[int] = set()
         while answered != workers:
             answered.add(int(ask(server.port).split()[1]))
-        alone = [counters.memory([pid]).uss_bytes / MB for pid in workers]
-        together = counters.memory(workers).pss_bytes / MB
+        memory = [psutil.Process(pid).memory_full_info() for pid in workers]
+    alone = [one.uss / MB for one in memory]
+    together = sum(one.pss for one in memory) / MB
     assert together > 40, "the objects are not in the workers: the test would see nothing"
     assert max(alone) < 15

@@ -1,74 +1,22 @@
-"""Accounts in this process: a real Redis with the stack's own access list, and either user store.
-
-A test file takes what it needs by assignment, `redis, app = accounts.redis, accounts.app`. Each of
-its tests then runs once with users in Redis and once with users in SQLite.
-"""
+"""People who use the app inside this process: its test client, in front of a real Redis."""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
 from app import create_app
 from app.security import SecurityManager
 from docs.examples.sqlite_users import SqliteUsers
+from tests.servers.redis import RedisServer
 
-ROOT = Path(__file__).parents[1]
 PASSWORD = "a long and quiet walk"
 OTHER_PASSWORD = "another walk, by the sea"
 _numbers = count(1)
-
-
-@dataclass
-class Redis:
-    """A Redis that redis/entrypoint has started: the app may do here what it may in the stack."""
-
-    folder: Path
-
-    @property
-    def environ(self) -> dict[str, str]:
-        return {
-            "REDIS_URL": f"unix://app@{self.folder}/redis.sock?db=0",
-            "REDIS_PASSWORD_FILE": str(self.folder / "password"),
-            "SECRET_KEY_FILE": str(self.folder / "key"),
-        }
-
-
-@contextmanager
-def redis_server() -> Iterator[Redis]:
-    # Not pytest's tmp_path: a unix socket's path may be 107 bytes long.
-    folder = Path(tempfile.mkdtemp(prefix="accounts-"))
-    (folder / "key").write_text(os.urandom(32).hex())
-    environ = os.environ | {
-        "REDIS_LISTEN": f"{folder}/redis.sock",
-        "REDIS_RUN": str(folder),
-        "REDIS_DATA": str(folder),
-        "REDIS_PASSWORD_FILE": f"{folder}/password",
-    }
-    server = subprocess.Popen([ROOT / "redis/entrypoint"], env=environ, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 20
-        while not (folder / "redis.sock").exists():
-            assert server.poll() is None and time.monotonic() < deadline, "no Redis"
-            time.sleep(0.02)
-        yield Redis(folder)
-    finally:
-        server.kill()
-        server.wait()
-        shutil.rmtree(folder)
 
 
 def sqlite_manager(folder: Path) -> type[SecurityManager]:
@@ -82,24 +30,11 @@ def sqlite_manager(folder: Path) -> type[SecurityManager]:
 
 
 def make_app(
-    redis: Redis, manager: type[SecurityManager] = SecurityManager, **environ: str
+    redis: RedisServer, manager: type[SecurityManager] = SecurityManager, **environ: str
 ) -> Flask:
     app = create_app(redis.environ | environ, security_manager_class=manager)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with redis_server() as server:
-        yield server
-
-
-@pytest.fixture(scope="module", params=["redis users", "sqlite users"])
-def app(request: pytest.FixtureRequest, redis: Redis) -> Flask:
-    if request.param == "redis users":
-        return make_app(redis)
-    return make_app(redis, sqlite_manager(redis.folder))
 
 
 def new_name() -> str:
@@ -112,6 +47,7 @@ class Browser:
     def __init__(self, app: Flask, address: str = "192.0.2.1", agent: str = "Firefox/1") -> None:
         self.app = app
         self.client = app.test_client()
+        self.name = ""
         self.environ = {"REMOTE_ADDR": address, "HTTP_USER_AGENT": agent}
 
     def get(self, path: str, **headers: str) -> TestResponse:
@@ -130,10 +66,17 @@ class Browser:
         return self.post(path, {**fields, "csrf_token": self.token(page or path)})
 
     def register(self, name: str, password: str = PASSWORD) -> TestResponse:
+        self.name = name
         return self.send("/auth/register", name=name, password=password, repeated=password)
 
     def log_in(self, name: str, password: str = PASSWORD) -> TestResponse:
         return self.send("/auth/login", name=name, password=password)
+
+    def write(self, title: str = "A title", text: str = "A text") -> str:
+        """Publish a post and return its address."""
+        answer = self.send("/posts/", title=title, text=text)
+        assert answer.status_code == 303, answer.text
+        return answer.location
 
     def log_out(self) -> TestResponse:
         return self.send("/auth/logout", page="/auth/login")
@@ -159,8 +102,13 @@ def member(app: Flask, **browser: str) -> tuple[Browser, str]:
 
 def admin(app: Flask, **browser: str) -> tuple[Browser, str]:
     """A new account with the role admin, logged in."""
+    return with_role(app, "admin", **browser)
+
+
+def with_role(app: Flask, role: str, **browser: str) -> tuple[Browser, str]:
+    """A new account with that role, logged in."""
     person, name = member(app, **browser)
     security = app.extensions["security"]
-    security.change_roles(security.find(name), grant=["admin"])
+    security.change_roles(security.find(name), grant=[role])
     assert person.log_in(name).status_code == 303
     return person, name

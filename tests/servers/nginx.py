@@ -13,35 +13,19 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
+from stack import ports
+from stack.checkout import CHECKOUT
+from tests.servers.uwsgi import Uwsgi, echo
+from tests.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parent.parent
-ENTRYPOINT = ROOT / "nginx" / "entrypoint"
+ENTRYPOINT = CHECKOUT / "nginx" / "entrypoint"
 PATIENCE = 30.0  # seconds: far more than anything takes, the machine may be busy
-
-
-def free_port(address: str = "127.0.0.1") -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(true: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if answer := true():
-            return answer
-        time.sleep(0.02)
-    raise AssertionError(f"waited {PATIENCE:.0f} s in vain: {what}")
 
 
 def listens(address: str, port: int) -> bool:
@@ -135,7 +119,7 @@ class Nginx:
             lines = (self.folder / "access.log").read_text("utf-8").splitlines()
             return next((e for e in map(json.loads, lines) if e["path"] == marker), None)
 
-        found: dict[str, Any] = wait_until(look, f"a log line of {marker}")
+        found: dict[str, Any] = wait_until(look, PATIENCE)
         return found
 
     def errors(self) -> str:
@@ -150,9 +134,9 @@ def environment(folder: Path, app_port: int, **settings: str) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "APP_HOST": "127.0.0.1",
         "APP_PORT": str(app_port),
-        "NGINX_LISTEN": f"127.0.0.1:{free_port()}",
-        "NGINX_LISTEN_TLS": f"127.0.0.1:{free_port()}",
-        "NGINX_STATUS_LISTEN": f"127.0.0.1:{free_port()}",
+        "NGINX_LISTEN": f"127.0.0.1:{ports.free()}",
+        "NGINX_LISTEN_TLS": f"127.0.0.1:{ports.free()}",
+        "NGINX_STATUS_LISTEN": f"127.0.0.1:{ports.free()}",
         "NGINX_RUN": str(folder / "run"),
         "NGINX_STATIC": str(static),
         "NGINX_RESOLVER": "127.0.0.1:1",
@@ -170,9 +154,7 @@ def nginx(folder: Path, app_port: int, **settings: str) -> Iterator[Nginx]:
         process = subprocess.Popen([ENTRYPOINT], env=environ, stdout=out, stderr=err)
     server = Nginx(port, tls_port, status_port, folder, process)
     try:
-        wait_until(
-            lambda: process.poll() is not None or listens("127.0.0.1", port), "nginx listens"
-        )
+        wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port), PATIENCE)
         assert process.poll() is None, server.errors()
         yield server
     finally:
@@ -181,62 +163,10 @@ def nginx(folder: Path, app_port: int, **settings: str) -> Iterator[Nginx]:
         process.wait(PATIENCE)
 
 
-@dataclass
-class Uwsgi:
-    """A running uWSGI with the app of fixtures_nginx_app.py."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-    log: Path
-
-    def processes(self) -> dict[int, str]:
-        """All below the process that was started: a worker that died would have a new pid."""
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        return {child.pid: " ".join(child.cmdline()) for child in children}
-
-
-@contextmanager
-def uwsgi(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iterator[Uwsgi]:
-    """uWSGI as its entrypoint starts it, with two workers of two threads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    port = port or free_port(address)
-    log = folder / "uwsgi.log"
-    # A short name, as the path of a unix socket may have 107 characters.
-    with tempfile.TemporaryDirectory(prefix="uwsgi-") as run, log.open("wb") as out:
-        process = subprocess.Popen(
-            [ROOT / "uwsgi" / "entrypoint"],
-            env={
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "PYTHONPATH": str(ROOT),
-                "APP_LISTEN": f"{address}:{port}",
-                "METRICS_LISTEN": f"127.0.0.1:{free_port()}",
-                "UWSGI_RUN": run,
-                "SECRET_KEY_FILE": str(folder / "secret-key"),
-                "STACK_APP": "tests.fixtures_nginx_app:application",
-                "STACK_PROCESSES": "2",
-                "STACK_THREADS": "2",
-                "STACK_LISTEN": "64",
-            },
-            cwd=ROOT,
-            stdout=out,
-            stderr=out,
-        )
-        try:
-            wait_until(
-                lambda: process.poll() is not None or listens(address, port), "uWSGI listens"
-            )
-            assert process.poll() is None, log.read_text("utf-8", "replace")
-            yield Uwsgi(port, process, log)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-            process.wait(3 * PATIENCE)  # it ends by itself, after 75 s at the latest
-
-
 @contextmanager
 def stack_behind_nginx(folder: Path, **settings: str) -> Iterator[tuple[Nginx, Uwsgi]]:
-    with uwsgi(folder / "uwsgi") as app, nginx(folder, app.port, **settings) as server:
+    with echo(folder / "uwsgi") as app, nginx(folder, app.port, **settings) as server:
         tls = settings.get("STACK_TLS") == "on"
         port = server.tls_port if tls else server.port
-        wait_until(lambda: get(port, "/up", tls=tls).status == 200, "the app answers through nginx")
+        wait_until(lambda: get(port, "/up", tls=tls).status == 200, PATIENCE)
         yield server, app

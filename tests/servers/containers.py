@@ -1,4 +1,4 @@
-"""One stack in containers for all tests here: images are built and started once a run."""
+"""One stack in containers for all tests of a run: its images are built once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ NAME = f"stack-test-{os.getpid()}"
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[ComposeRuntime]:
-    """The stack as it ships, with demo account and workload pages. Leave it as you find it."""
+    """The stack as it ships, with the demo account and the workload pages.
+
+    A test leaves it as it was.
+    """
     runtime = ComposeRuntime(
         {
             "STACK_NAME": NAME,
@@ -36,7 +39,7 @@ def stack() -> Iterator[ComposeRuntime]:
 
 @pytest.fixture
 def another(stack: ComposeRuntime) -> Iterator[Callable[..., ComposeRuntime]]:
-    """Makes further copies, of other settings, that a test may break; they end with it."""
+    """Make further copies, with other settings, that a test may break. They end with the test."""
     made: list[ComposeRuntime] = []
 
     def make(*, files: Sequence[Path] = (), **settings: str) -> ComposeRuntime:

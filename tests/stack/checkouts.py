@@ -7,16 +7,12 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 from stack import ports
-
-ROOT = Path(__file__).resolve().parents[1]
-PATIENCE_S = 60
+from stack.checkout import CHECKOUT
 
 # Answers without Redis, slowly on request, and says which process and which version of it answers.
 TINY_APP = """
@@ -54,27 +50,18 @@ def answers(url: str) -> bool:
         return False
 
 
-def wait_for(what: Callable[[], bool], patience_s: float = PATIENCE_S) -> float:
-    """Return the seconds until *what* holds."""
-    begin = time.monotonic()
-    while not what():
-        assert time.monotonic() - begin < patience_s, f"not within {patience_s} s"
-        time.sleep(0.02)
-    return time.monotonic() - begin
-
-
 def copy_checkout(to: Path, *, venv: bool = True) -> Path:
     """Copy what git would publish, with the .venv of this checkout unless told otherwise."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
+        cwd=CHECKOUT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
+        if (CHECKOUT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, to / name)
+            shutil.copy2(CHECKOUT / name, to / name)
     if venv:
-        (to / ".venv").symlink_to(ROOT / ".venv")
+        (to / ".venv").symlink_to(CHECKOUT / ".venv")
     return to
 
 

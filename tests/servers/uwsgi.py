@@ -9,15 +9,21 @@ import socket
 import struct
 import subprocess
 import sys
-import time
+import tempfile
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-ENTRYPOINT = ROOT / "uwsgi" / "entrypoint"
-RELOAD = ROOT / "uwsgi" / "reload"
+import psutil
+
+from stack import ports
+from stack.checkout import CHECKOUT
+from tests.waiting import wait_until
+
+ENTRYPOINT = CHECKOUT / "uwsgi" / "entrypoint"
+RELOAD = CHECKOUT / "uwsgi" / "reload"
 
 # What an app of somebody's does that matters here: it takes time to load, answers after a while,
 # leaves bodies unread, and shows which version and process answered.
@@ -41,13 +47,14 @@ def application(environ, start_response):
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def ask(port: int, path: str = "/", *, body: bytes = b"", timeout: float = 30) -> bytes:
+def ask(
+    port: int,
+    path: str = "/",
+    *,
+    body: bytes = b"",
+    timeout: float = 30,
+    address: str = "127.0.0.1",
+) -> bytes:
     """GET (or POST a body) in the uwsgi protocol and return the answer's body.
 
     Raises ConnectionError when the connection ends without an answer.
@@ -66,7 +73,7 @@ def ask(port: int, path: str = "/", *, body: bytes = b"", timeout: float = 30) -
     block = b"".join(
         struct.pack("<H", len(text)) + text.encode() for pair in variables.items() for text in pair
     )
-    with socket.create_connection(("127.0.0.1", port), timeout) as connection:
+    with socket.create_connection((address, port), timeout) as connection:
         connection.sendall(struct.pack("<BHB", 0, len(block), 0) + block + body)
         answer = b""
         while chunk := connection.recv(65536):
@@ -77,31 +84,44 @@ def ask(port: int, path: str = "/", *, body: bytes = b"", timeout: float = 30) -
     return content
 
 
-class Server:
-    """One uWSGI under its entrypoint."""
+class Uwsgi:
+    """One uWSGI under its entrypoint, with *app* (Python source) as its module `small`."""
 
-    def __init__(self, directory: Path, entrypoint: Path = ENTRYPOINT, **environ: str) -> None:
-        self.directory = directory
-        self.port, self.metrics_port = free_port(), free_port()
-        self.run = directory / "run"
-        self.log_file = directory / "log"
-        (directory / "small.py").write_text(APP)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        app: str = APP,
+        entrypoint: Path = ENTRYPOINT,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        **environ: str,
+    ) -> None:
+        self.folder = folder
+        self.address, self.port = address, port or ports.free(address)
+        self.metrics_port = ports.free()
+        self.log_file = folder / "log"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "small.py").write_text(app)
+        # Not in *folder*: the path of a unix socket has at most 107 bytes.
+        self._run = tempfile.TemporaryDirectory(prefix="uwsgi-")
+        self.run = Path(self._run.name)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("STACK_", "UWSGI_"))}
         self.environ = {
             **inherited,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHONPATH": str(directory),
+            "PYTHONPATH": str(folder),
             "PYTHONDONTWRITEBYTECODE": "1",
             "STACK_APP": "small:application",
             "STACK_PROCESSES": "2",
-            "APP_LISTEN": f"127.0.0.1:{self.port}",
+            "APP_LISTEN": f"{address}:{self.port}",
             "METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "UWSGI_RUN": str(self.run),
             **environ,
         }
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [entrypoint], env=self.environ, cwd=directory, stdout=log, stderr=log
+                [entrypoint], env=self.environ, cwd=folder, stdout=log, stderr=log
             )
 
     @property
@@ -109,12 +129,12 @@ class Server:
         return self.log_file.read_text(errors="replace")
 
     def wait_until_it_serves(self) -> None:
-        wait_for(lambda: self.process.poll() is not None or self._answers(), 30)
+        wait_until(lambda: self.process.poll() is not None or self._answers(), 30)
         assert self.process.poll() is None, self.log
 
     def _answers(self) -> bool:
         try:
-            ask(self.port, timeout=5)
+            ask(self.port, address=self.address, timeout=5)
         except OSError:
             return False
         return self.metric("uwsgi_workers", state="starting") == 0
@@ -146,6 +166,11 @@ class Server:
         found = re.findall(pattern, self.metrics(), re.M)
         return {int(worker): int(float(busy)) for worker, busy in found}
 
+    def processes(self) -> dict[int, str]:
+        """Command lines by pid of all below the entrypoint. A worker that died has a new pid."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return {child.pid: " ".join(child.cmdline()) for child in children}
+
     def stop(self, timeout: float = 90) -> int:
         """SIGTERM; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -153,7 +178,7 @@ class Server:
 
     def reload(self, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [RELOAD], env=self.environ, cwd=self.directory,
+            [RELOAD], env=self.environ, cwd=self.folder,
             capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
@@ -162,11 +187,13 @@ class Server:
             # Its child goes with it: the kernel sends it SIGKILL, and uWSGI's workers follow.
             self.process.kill()
             self.process.wait(10)
+        self._run.cleanup()
 
 
 @contextmanager
-def serving(directory: Path, **environ: str) -> Iterator[Server]:
-    server = Server(directory, **environ)
+def serving(folder: Path, **settings: Any) -> Iterator[Uwsgi]:
+    """A `Uwsgi` of these arguments that serves. Use it to the end of the block."""
+    server = Uwsgi(folder, **settings)
     try:
         server.wait_until_it_serves()
         yield server
@@ -174,10 +201,9 @@ def serving(directory: Path, **environ: str) -> Iterator[Server]:
         server.end()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> float:
-    """Wait until *condition* holds and return how long that took. Fails after *seconds*."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"not within {seconds} s"
-        time.sleep(0.02)
-    return time.monotonic() - begun
+def echo(folder: Path, **settings: Any) -> AbstractContextManager[Uwsgi]:
+    """Serve the app of echo.py with two workers of two threads."""
+    shape = {"STACK_PROCESSES": "2", "STACK_THREADS": "2", "STACK_LISTEN": "64"}
+    app = {"STACK_APP": "tests.servers.echo:application", "PYTHONPATH": str(CHECKOUT)}
+    key = {"SECRET_KEY_FILE": str(folder / "secret-key")}
+    return serving(folder, **shape, **app, **key, **settings)

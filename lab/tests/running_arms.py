@@ -19,7 +19,7 @@ PROTECTED = "/workload/protected"
 
 @contextmanager
 def arms(specs: list[ArmSpec]) -> Iterator[dict[str, RunningArm]]:
-    """Start *specs* side by side; by name. Their apps may be in tests/foreign_app."""
+    """Start *specs* side by side; by name. Their apps may be in foreign_app/."""
     with foreign_apps():
         running = start_all(specs, path=PROTECTED)
     try:
@@ -32,7 +32,7 @@ def arms(specs: list[ArmSpec]) -> Iterator[dict[str, RunningArm]]:
 @contextmanager
 def foreign_apps() -> Iterator[None]:
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2] / "tests" / "foreign_app")
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent / "foreign_app")
     try:
         yield
     finally:

@@ -1,0 +1,129 @@
+"""What a test needs of the machine: which tests can run here, and which of them must run alone.
+
+A machine without a container engine or Chromium still gets a useful `make test`. The tests that
+need them are left out, and the summary lists how many and why. With `TEST_ALL=yes` (.ci/run sets
+it) they fail instead, so that a run is never green because something was missing.
+
+The rest is for pytest-xdist. A file is run by one worker, so that the servers of a module start
+once. Tests in containers share one stack and browser tests share another, so each of these groups
+is run by one worker too. A test marked `quiet` measures time: no other test runs beside it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+TEST_ALL = os.environ.get("TEST_ALL") == "yes"
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+# The long groups start first, and what runs alone comes last.
+ORDER = ("containers", "browser", None, "quiet")
+
+
+@cache
+def missing_engine() -> str | None:
+    """Return why container tests cannot run here; None if they can."""
+    if shutil.which("docker") is None:
+        return "there is no docker command"
+    for command in (["docker", "compose", "version"], ["docker", "info"]):
+        try:
+            answer = subprocess.run(
+                command, capture_output=True, text=True, timeout=20, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return f"`{' '.join(command)}` does not answer"
+        if answer.returncode != 0:
+            lines = (answer.stderr or answer.stdout).strip().splitlines()
+            return f"`{' '.join(command)}`: {lines[-1] if lines else 'no output'}"
+    return None
+
+
+@cache
+def missing_browser() -> str | None:
+    """Return why browser tests cannot run here; None if they can."""
+    if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        return None
+    return "Chromium is not installed (Debian: apt-get install chromium)"
+
+
+# By marker. The conftest.py of another folder may add to it.
+MISSING: dict[str, Callable[[], str | None]] = {
+    "containers": missing_engine,
+    "browser": missing_browser,
+}
+
+
+def _reason(item: pytest.Item) -> str | None:
+    for marker, missing in MISSING.items():
+        if item.get_closest_marker(marker) and (reason := missing()):
+            return f"{marker}: {reason}"
+    return None
+
+
+def _group(item: pytest.Item) -> str | None:
+    return next((name for name in ORDER if name and item.get_closest_marker(name)), None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = config.stash.setdefault(LEFT_OUT, {})
+    if not TEST_ALL:
+        left = {item: reason for item in items if (reason := _reason(item))}
+        for reason in left.values():
+            left_out[reason] = left_out.get(reason, 0) + 1
+        if left:
+            config.hook.pytest_deselected(items=list(left))
+            items[:] = [item for item in items if item not in left]
+    items.sort(key=lambda item: ORDER.index(_group(item)))
+    for item in items:
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left_out"] = left_out
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if TEST_ALL and (reason := _reason(item)):
+        pytest.fail(f"TEST_ALL=yes, but this test cannot run here. {reason}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    # The workers of a run, and of two runs in one checkout, all lock the same file.
+    with (item.config.rootpath / "pyproject.toml").open() as file:
+        quiet = item.get_closest_marker("quiet")
+        fcntl.flock(file, fcntl.LOCK_EX if quiet else fcntl.LOCK_SH)
+        return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    # All workers collect the same tests, and report the same numbers.
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadGroupScheduling
+
+    class GroupsAndFiles(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            group: str = super()._split_scope(nodeid)
+            return nodeid.partition("::")[0] if group == nodeid else group
+
+    return GroupsAndFiles(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason, count in terminalreporter.config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"left out: {count} tests that need {reason}", yellow=True)
