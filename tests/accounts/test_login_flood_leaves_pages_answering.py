@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import pytest
 
 from stack.local.runtime import LocalRuntime
+from tests.stack.checkouts import own_name
 
 FLOODERS, TRIES_PER_SECOND = 12, 60
 PAGES_PER_SECOND = 50
@@ -33,7 +34,7 @@ NOT_FELT_SECONDS = 0.25
 def address():
     # All tries come from one address here, which nginx's own limit would stop.
     with LocalRuntime(
-        {"STACK_PORT": "0", "STACK_NAME": "login-flood", "STACK_LOGIN_RATE": "0"}
+        {"STACK_PORT": "0", "STACK_NAME": own_name(), "STACK_LOGIN_RATE": "0"}
     ) as stack:
         yield stack.address().removeprefix("http://")
 

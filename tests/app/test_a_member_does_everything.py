@@ -115,12 +115,12 @@ def test_many_posts_can_be_paged_through(browser, address):
     surfer.close()
 
 
-def test_the_keyboard_is_enough(browser, address):
+def test_the_keyboard_is_enough(browser, address, stack_name):
     surfer = Surfer(browser, address, viewport=DESKTOP)
     surfer.open("/auth/login")
     assert surfer.tab_order(7) == [
         "Skip to the content",
-        "browser",
+        stack_name,
         "Log in",
         "Register",
         "Name",

@@ -69,7 +69,7 @@ def test_a_traceback_shows_no_local_variable(log):
         logger.exception("failed")
     (line,) = lines()
     assert "ValueError: 11 characters" in line["exception"]
-    assert "test_app_logs" in line["exception"]
+    assert Path(__file__).name in line["exception"]
     assert "= 'tell-nobody'" not in line["exception"]
 
 

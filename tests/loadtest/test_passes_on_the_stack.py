@@ -9,11 +9,12 @@ from pathlib import Path
 from stack.checkout import CHECKOUT
 from stack.local.runtime import LocalRuntime
 from tests.loadtest.stand_in import run
+from tests.stack.checkouts import own_name
 from toggles import TOGGLES, Whole
 
 
 def test_smoke_is_kept_and_every_request_arrived(tmp_path: Path) -> None:
-    with LocalRuntime({"STACK_PORT": "0", "STACK_NAME": "loadtest-smoke"}) as stack:
+    with LocalRuntime({"STACK_PORT": "0", "STACK_NAME": own_name()}) as stack:
         done = run(
             *("--profile", "smoke", "--results", str(tmp_path)),
             HOST=stack.address(),

@@ -100,6 +100,6 @@ def test_the_password_is_in_no_argument_and_no_variable(server: RedisServer) -> 
         # environ is what it was started with; redis-server overwrites it with its title.
         shown = Path(f"/proc/{server.process.pid}/{file}").read_bytes()
         assert server.password.encode() not in shown
-    assert server.password not in (server.directory / "run" / "users.acl").read_text()
+    assert server.password not in (server.folder / "run" / "users.acl").read_text()
     assert server.password_file.stat().st_mode & 0o777 == 0o600
     assert len(server.password) == 64

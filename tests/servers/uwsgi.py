@@ -184,9 +184,11 @@ class Uwsgi:
 
     def end(self) -> None:
         if self.process.poll() is None:
-            # Its child goes with it: the kernel sends it SIGKILL, and uWSGI's workers follow.
+            # The kernel kills uWSGI's master with its parent, and the workers follow.
+            children = psutil.Process(self.process.pid).children(recursive=True)
             self.process.kill()
             self.process.wait(10)
+            psutil.wait_procs(children, 10)
         self._run.cleanup()
 
 

@@ -31,7 +31,7 @@ def test_redis_holds_no_cookie_value(any_redis, app):
         browser = logged_in(app, f"user-{number}")
         browser.post("/rotate")
         cookies.append(cookie_of(browser))
-    stored = everything_in(any_redis, any_redis.directory / "data")
+    stored = everything_in(any_redis, any_redis.folder / "data")
     assert b"@born" in stored
     for cookie in cookies:
         assert cookie.encode() not in stored

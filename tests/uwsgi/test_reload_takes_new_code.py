@@ -44,7 +44,7 @@ class Clients:
 
 
 def write_version(server: Uwsgi, version: str) -> None:
-    module = server.directory / "small.py"
+    module = server.folder / "small.py"
     text = module.read_text()
     module.write_text(text.replace('VERSION = "1"', f'VERSION = "{version}"'))
 
@@ -93,7 +93,7 @@ def test_idle_threads_under_the_lock_do_not_hold_a_chain_reload_up(tmp_path: Pat
 def test_broken_code_changes_nothing(tmp_path: Path, lazy: str) -> None:
     with serving(tmp_path, STACK_LAZY_APPS=lazy) as server:
         before = server.workers()
-        module = server.directory / "small.py"
+        module = server.folder / "small.py"
         module.write_text(module.read_text() + "\nimport nowhere_to_be_found\n")
         answer = server.reload()
         assert answer.returncode == 1

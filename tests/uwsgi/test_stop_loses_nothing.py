@@ -79,7 +79,7 @@ def test_it_ends_while_starting(tmp_path: Path, lazy: str) -> None:
 def test_what_outlasts_the_grace_is_cut_off_and_said(tmp_path: Path) -> None:
     """With the grace of the real entrypoint shortened to 3 s, in a copy."""
     shortened = tmp_path / "copy"
-    subprocess.run(["cp", "-r", "uwsgi", "stack", f"{_made(shortened)}/"], check=True)
+    subprocess.run(["cp", "-r", "uwsgi", "toggles", f"{_made(shortened)}/"], check=True)
     entrypoint = shortened / "uwsgi" / "entrypoint"
     text = entrypoint.read_text()
     assert "STOP_GRACE_SECONDS = 75\n" in text
