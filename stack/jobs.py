@@ -25,12 +25,16 @@ from stack.venv import LOADTEST, VirtualEnvironment, every_pin_file, run_python
 
 
 def test(environ: Mapping[str, str]) -> int:
-    """Linters, then pytest. ARGS goes to pytest and then stands for the whole job."""
+    """Linters, then pytest. With ARGS pytest alone, on what they select (`-n0`: one by one)."""
+    # Tests wait for servers most of the time, so one worker more than cores. tests/needs.py orders
+    # and groups them.
+    workers = str((os.cpu_count() or 1) + 1)
+    pytest = ["-m", "pytest", "-n", workers, "--dist", "loadgroup", "--no-loadscope-reorder"]
     if environ.get("ARGS"):
-        return run_python(["-m", "pytest", *shlex.split(environ["ARGS"])], every_pin_file())
+        return run_python([*pytest, *shlex.split(environ["ARGS"])], every_pin_file())
     linted = lint(environ)
-    # Last, because its closing line is what a reader and a CI look for.
-    return run_python(["-m", "pytest"], every_pin_file()) or linted
+    # pytest is last: its closing line is what a reader and a CI look for.
+    return run_python(pytest, every_pin_file()) or linted
 
 
 def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
