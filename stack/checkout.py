@@ -1,4 +1,4 @@
-"""Where this copy of the stack is."""
+"""The folder that holds this copy of the stack."""
 
 from pathlib import Path
 

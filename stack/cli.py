@@ -6,25 +6,24 @@ import sys
 from collections.abc import Mapping
 
 from stack import dev, jobs
-from stack.choose import Choice, choose
+from stack.choose import choose
 from stack.commands import Command
 from stack.errors import StackError
-from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
-from stack.runtime import ServiceStatus
+from stack.runtime import Runtime, ServiceStatus
 from toggles import TOGGLES
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 
 def up(environ: Mapping[str, str]) -> int:
     progress = Progress.to_terminal()
-    environ = _for_a_first_look(environ)
+    environ = _with_demo_default(environ)
     choice = choose(environ, progress=progress)
     if choice.runtime.is_up():
         print(f"The stack is up already: {choice.runtime.address()} ({choice.kind})")
-        _say_what_changed(choice)
+        _print_unapplied(choice.runtime)
         return 0
-    print(f"Runtime: {choice.kind}, because {choice.reason}. RUNTIME=compose or local decides.")
+    print(f"Runtime: {choice.kind}, because {choice.reason} (RUNTIME= overrides it).")
     choice.runtime.up()
     progress.clear()
     print(f"\nThe stack is up: {choice.runtime.address()}")
@@ -32,29 +31,29 @@ def up(environ: Mapping[str, str]) -> int:
         print(f"  demo account: {DEMO_NAME}, password: {DEMO_PASSWORD}")
     print(
         "\nNext:\n"
-        "  make status                  what runs, and how it is\n"
-        "  make loadtest PROFILE=smoke  load it for a moment\n"
+        "  make status                  show the services and their state\n"
+        "  make loadtest PROFILE=smoke  run a short load test\n"
         "  make down                    stop it; data and secrets stay"
     )
     return 0
 
 
-def _for_a_first_look(environ: Mapping[str, str]) -> dict[str, str]:
-    """Without a word about STACK_DEMO there is a demo account, as long as only this machine can
-    reach it: its password is public."""
+def _with_demo_default(environ: Mapping[str, str]) -> dict[str, str]:
+    """Turn STACK_DEMO on where nothing sets it and only this machine can reach the stack.
+
+    The demo account's password is public.
+    """
     bind = environ.get("STACK_BIND", TOGGLES["STACK_BIND"].default)
     if "STACK_DEMO" in environ or not (bind.startswith("127.") or bind == "::1"):
         return dict(environ)
     return {**environ, "STACK_DEMO": "on"}
 
 
-def _say_what_changed(choice: Choice) -> None:
-    if not isinstance(choice.runtime, LocalRuntime):
-        return
-    running = choice.runtime.running_toggles()
-    changed = [f"{k}={v}" for k, v in choice.runtime.toggles.items() if running.get(k) != v]
+def _print_unapplied(runtime: Runtime) -> None:
+    running = runtime.running_toggles()
+    changed = [f"{k}={v}" for k, v in runtime.toggles.items() if running.get(k) != v]
     if changed:
-        print(f"  not in force: {', '.join(changed)}; `make down up` takes it over")
+        print(f"  not applied: {', '.join(changed)}; `make down up` applies it")
 
 
 def down(environ: Mapping[str, str]) -> int:
@@ -93,7 +92,7 @@ def _row(service: ServiceStatus) -> tuple[str, ...]:
 
 
 def duration(seconds: float) -> str:
-    """``93784`` → ``1 d 2 h``: the two largest units say enough."""
+    """``93784`` → ``1 d 2 h``: the two largest units."""
     whole = int(seconds)
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min")]
     parts = [*parts, (whole % 60, "s")]
@@ -107,7 +106,7 @@ def reload(environ: Mapping[str, str]) -> int:
 
 
 def logs(environ: Mapping[str, str]) -> int:
-    # A pipe or a file gets what there is; a terminal also gets what comes.
+    # Only a terminal follows; a pipe or a file gets the present content.
     return choose(environ).runtime.logs(follow=sys.stdout.isatty())
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stack import programs
 from stack.checkout import CHECKOUT
-from stack.choose import choose, engine_trouble
+from stack.choose import choose, engine_fault
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -153,7 +153,7 @@ def clean(environ: Mapping[str, str]) -> int:
         name = json.loads(state.read_text(encoding="utf-8"))["toggles"]["STACK_NAME"]
         progress.step(f"taking {name} down")
         LocalRuntime({"STACK_NAME": name}, progress=progress).down()
-    if engine_trouble() is None:
+    if engine_fault() is None:
         progress.step("removing containers, networks and volumes")
         ComposeRuntime(environ, progress=progress).down(volumes=True)
     for name in ("run", "results", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"):

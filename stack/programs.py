@@ -111,7 +111,7 @@ def _apt(packages: Sequence[str], command: str, progress: Progress) -> None:
     with _services_not_started(packages):
         # The package lists of a new machine or image are empty or old; a failed try says which.
         for step in (["apt-get", "update"], command.split()):
-            code, output = run_showing(
+            code, output = run_with_progress(
                 step, progress, environ={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             )
         if code != 0:
@@ -141,7 +141,7 @@ def _services_not_started(packages: Sequence[str]) -> Iterator[None]:
             )
 
 
-def run_showing(
+def run_with_progress(
     command: Sequence[str],
     progress: Progress,
     *,

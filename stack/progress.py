@@ -1,4 +1,4 @@
-"""Says what is being done while it is being done, to a terminal or to a log alike."""
+"""Reports the steps of a long command, to a terminal or to a log."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TextIO
 
 
 class Progress:
-    """Lines about steps, and within a long step what it is at.
+    """Prints one line per step, and details of a long step while it runs.
 
-    A terminal shows the detail on one line that changes; a log gets a line of it every few seconds,
-    so that a minute of compiling is neither silent nor a thousand lines. Without a stream (as a
-    library), nothing is said.
+    A terminal shows the current detail on one line that changes. A log gets one every few seconds,
+    so that a minute of compiling is neither silent nor a thousand lines. Without a stream (use as a
+    library) nothing is printed.
     """
 
     EVERY_S = 5.0
@@ -33,13 +33,18 @@ class Progress:
         self._write(f"  {text}\n")
 
     def detail(self, text: str) -> None:
-        """Say what the step is at."""
+        """Show what the current step does at the moment."""
         now = time.monotonic()
         if self._terminal:
             self._write(f"    {text[:100]}", partial=True)
         elif now - self._last >= self.EVERY_S:
             self._last = now
             self._write(f"    {text}\n")
+
+    def clear(self) -> None:
+        """Erase the detail on a terminal, before something else writes."""
+        if self._dirty:
+            self._write("")
 
     def _write(self, text: str, *, partial: bool = False) -> None:
         if self._stream is None:
@@ -49,8 +54,3 @@ class Progress:
         self._dirty = partial
         self._stream.write(text)
         self._stream.flush()
-
-    def clear(self) -> None:
-        """Take a detail that is still shown away, before something else writes."""
-        if self._dirty:
-            self._write("")

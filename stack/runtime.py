@@ -1,11 +1,12 @@
-"""What any way of running the stack can be asked to do: containers or local processes, alike."""
+"""The interface that both runtimes implement, containers and local processes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-# In the order of a request's path, which is also the order that people read.
+# In the order of a request's path.
 SERVICES = ("nginx", "app", "redis")
 
 
@@ -23,41 +24,46 @@ class ServiceStatus:
 
 @dataclass(frozen=True)
 class Usage:
-    """What one service has used since it started: processor time of all its processes, memory."""
+    """What all processes of one service use: CPU time since its start, and memory."""
 
     cpu_seconds: float
     pss_bytes: int
 
 
 class Runtime(Protocol):
-    """One copy of the stack. Every method raises StackError when it cannot do what it says."""
+    """One copy of the stack. Every method raises StackError when it fails."""
 
     name: str
+    # What `up` starts a copy with.
+    toggles: dict[str, str]
 
     def up(self) -> None:
-        """Start what is missing and return once the stack answers; leave nothing on failure."""
+        """Start what does not run and return once the stack answers; on failure leave nothing."""
 
     def down(self, *, volumes: bool = False) -> None:
-        """End what this copy started; with *volumes*, forget its data and secrets as well."""
+        """Stop this copy; with *volumes*, delete its data and secrets as well."""
 
     def address(self) -> str:
         """Where the stack answers, such as ``http://127.0.0.1:8080``."""
 
     def is_up(self) -> bool: ...
 
+    def running_toggles(self) -> Mapping[str, str]:
+        """The toggles that the running services were started with, as far as they are known."""
+
     def status(self) -> list[ServiceStatus]: ...
 
     def usage(self) -> dict[str, Usage]:
-        """By service. Two readings, before and after, are what a measurement needs."""
+        """By service. A measurement takes the difference of two readings."""
 
     def reload(self) -> None:
-        """Load the app's code anew without refusing a request."""
+        """Load the app's new code without refusing a request."""
 
     def logs(self, follow: bool = True) -> int:
-        """Print the services' logs, each line with its service; returns an exit code."""
+        """Print the services' logs, each line with its service; return an exit code."""
 
     def metrics(self) -> str:
-        """The exporter's answer: Prometheus text."""
+        """The exporter's Prometheus text."""
 
     def server_log(self) -> str:
-        """What uWSGI itself has said since it started."""
+        """The app server's log since its start."""

@@ -141,7 +141,7 @@ class VirtualEnvironment:
         self, options: Sequence[str], files: Sequence[Path], read: Callable[[str], str | None]
     ) -> None:
         requirements = [f"--requirement={self._checkout / file}" for file in files]
-        code, lines = programs.run_showing(
+        code, lines = programs.run_with_progress(
             [str(self.python), "-m", "pip", "install", "--require-hashes", "--no-input",
              "--progress-bar=off", "--disable-pip-version-check", *options, *requirements],
             self._progress,

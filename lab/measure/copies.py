@@ -77,7 +77,7 @@ class LocalCopy:
         try:
             password = (self.runtime.run_dir / "secrets" / "redis-password").read_text().strip()
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(probes.PATIENCE_S)
+                connection.settimeout(probes.TIMEOUT_S)
                 connection.connect(str(self.runtime.redis_socket()))
                 connection.sendall(f"AUTH monitor {password}\r\nINFO commandstats\r\n".encode())
                 with connection.makefile("rb") as answer:

@@ -55,7 +55,7 @@ def _fingerprint() -> str:
 
 def _build(progress: Progress) -> None:
     with tempfile.TemporaryDirectory(prefix="uwsgi-http-", dir=_VENV) as folder:
-        code, lines = programs.run_showing(
+        code, lines = programs.run_with_progress(
             [os.fspath(_VENV / "bin" / "python"), "-m", "pip", "install", "--require-hashes",
              "--no-cache-dir", "--no-binary=uwsgi", "--no-input", "--progress-bar=off",
              "--disable-pip-version-check", "--verbose", f"--target={folder}",

@@ -1,7 +1,6 @@
-"""What the kernel has counted for a container: its processor time, memory and processes.
+"""CPU time, memory and processes of a container, from its control group.
 
-Read on the host, in the container's control group: asking inside the container would start a
-process there and count it.
+Read on the host: a command inside the container would be counted as well.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ _ROOT = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class ControlGroup:
-    """The control group of one container: one directory in version 2, one a controller in 1."""
+    """The control group of one container: one directory in v2, one per controller in v1."""
 
     cpu: Path
     memory: Path
 
     @classmethod
     def of(cls, pid: int) -> ControlGroup | None:
-        """Return the group of process *pid*; None where it is not to be seen (a remote engine)."""
+        """Return the group of process *pid*; None where it does not exist (a remote engine)."""
         try:
             text = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
         except OSError:
@@ -45,14 +44,14 @@ class ControlGroup:
         return group if group.cpu.is_dir() and group.memory.is_dir() else None
 
     def cpu_seconds(self) -> float:
-        """Processor time of every process there has been: ns resolution in version 1, µs in 2."""
+        """CPU time of all processes, ended ones too; resolution 1 ns in v1, 1 µs in v2."""
         nanoseconds = self.cpu / "cpuacct.usage"
         if nanoseconds.exists():
             return int(nanoseconds.read_text(encoding="ascii")) / 1e9
         return _table(self.cpu / "cpu.stat")["usage_usec"] / 1e6
 
     def memory_bytes(self) -> int:
-        """Memory charged to the group, without the file cache that the kernel can drop at once."""
+        """Memory charged to the group, without the file cache that the kernel can reclaim."""
         used = self.memory / "memory.usage_in_bytes"
         if not used.exists():
             used = self.memory / "memory.current"
@@ -61,7 +60,7 @@ class ControlGroup:
         return max(0, int(used.read_text(encoding="ascii")) - cache)
 
     def pss_bytes(self) -> int:
-        """Proportional set size of its processes; where only root may read it, ``memory_bytes``."""
+        """Proportional set size of its processes; ``memory_bytes`` where only root can read it."""
         text = (self.cpu / "cgroup.procs").read_text(encoding="ascii")
         members = [p for pid in map(int, text.split()) if (p := processes.find(pid)) is not None]
         return processes.pss_bytes(members) or self.memory_bytes()

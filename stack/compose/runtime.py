@@ -1,7 +1,7 @@
-"""The stack in containers: one Compose project a copy, driven through the ``docker`` command.
+"""The stack in containers: one Compose project per copy, run through the ``docker`` command.
 
-Everything that a container is allowed is written in docker-compose.yml. This module starts and
-watches it, so that `make up` either ends with a stack that answers or with the reason why not.
+docker-compose.yml is complete without this module, which builds, starts and watches it: `make up`
+ends either with a stack that answers or with the reason why it does not.
 """
 
 from __future__ import annotations
@@ -20,20 +20,23 @@ from types import TracebackType
 from typing import Any
 
 from stack import ports, probes
-from stack.base_image import DEFAULT as DEFAULT_BASE_IMAGE
+from stack.address import known_host, public_address
 from stack.checkout import CHECKOUT
 from stack.compose.cgroup import ControlGroup
 from stack.errors import StackError
-from stack.local import wiring
 from stack.progress import Progress
 from stack.runtime import SERVICES, ServiceStatus, Usage
 from toggles import PREFIX, ToggleError
 from toggles import read as read_toggles
 
-# Every container is up within seconds; a slow machine that compiles beside it gets its chance too.
-READY_WITHIN_S = 120.0
+# The default of docker-compose.yml and of every Dockerfile.
+DEFAULT_BASE_IMAGE = "debian:trixie-slim"
+# Containers answer within seconds; a slow machine that compiles meanwhile may need longer.
+START_TIMEOUT_S = 120.0
 _STEP = re.compile(r"#\d+ \[(?P<stage>[^\]]+)\] (?P<what>.+)")
 _MOUNT = re.compile(r"--mount=\S+")
+# nginx's ports in the container, and the toggles that publish them.
+_PORTS = {8443: "STACK_TLS_PORT", 8080: "STACK_PORT"}
 _INTERNAL_ADDRESS = {"app": "app:3031", "redis": "redis:6379"}
 _READ_METRICS = (
     "from urllib.request import urlopen;"
@@ -43,7 +46,7 @@ _READ_METRICS = (
 
 @dataclass(frozen=True)
 class Container:
-    """What the engine says about one container of this copy."""
+    """The result of `docker inspect` for one container, as far as it is used here."""
 
     id: str
     name: str
@@ -55,6 +58,8 @@ class Container:
     restarts: int
     started_at: str
     environment: Mapping[str, str]
+    # Container port → address and port on the host.
+    published: Mapping[int, tuple[str, str]]
 
     @classmethod
     def from_inspection(cls, answer: Mapping[str, Any]) -> Container:
@@ -70,15 +75,18 @@ class Container:
             restarts=answer["RestartCount"],
             started_at=state["StartedAt"],
             environment=dict(pair.split("=", 1) for pair in answer["Config"]["Env"]),
+            published={
+                int(port.partition("/")[0]): (bindings[0]["HostIp"], bindings[0]["HostPort"])
+                for port, bindings in (answer["HostConfig"]["PortBindings"] or {}).items()
+                if bindings
+            },
         )
 
     @property
     def uptime_s(self) -> float | None:
         if self.state != "running":
             return None
-        # Nanoseconds, which older versions of Python do not read.
-        started = datetime.fromisoformat(re.sub(r"(\.\d{6})\d*Z$", r"\1+00:00", self.started_at))
-        return time.time() - started.timestamp()
+        return time.time() - datetime.fromisoformat(self.started_at).timestamp()
 
     @property
     def failed(self) -> bool:
@@ -88,9 +96,9 @@ class Container:
 class ComposeRuntime:
     """One copy of the stack in containers. Implements ``stack.runtime.Runtime``.
 
-    *environ* holds the ``STACK_*`` settings, and BASE_IMAGE, CA_BUNDLE and the like where they
-    differ from the process's own environment. ``STACK_PORT=0`` takes a free port. *files* are
-    further Compose files, read after the stack's own.
+    *environ* holds the ``STACK_*`` settings, and BASE_IMAGE, CA_BUNDLE and similar ones where they
+    differ from this process's environment. ``STACK_PORT=0`` takes a free port. *files* are further
+    Compose files, read after the stack's own.
     """
 
     def __init__(
@@ -120,7 +128,7 @@ class ComposeRuntime:
         known = {**inherited, **chosen, **self.toggles}
         self.environ: Mapping[str, str] = {
             **known,
-            "CA_BUNDLE": known.get("CA_BUNDLE") or _certificates_that_python_trusts(known),
+            "CA_BUNDLE": known.get("CA_BUNDLE") or _python_ca_bundle(known),
         }
 
     def __enter__(self) -> ComposeRuntime:
@@ -150,18 +158,18 @@ class ComposeRuntime:
             self._progress.step("waiting until the stack answers")
             self._wait_until_ready()
         except BaseException:
-            # A copy that ran before is left as it is: half a deploy still serves, `down` does not.
+            # A copy that ran before is left running: after half a deploy it may still serve.
             if not before:
                 self.down(volumes=new)
             raise
 
     def down(self, *, volumes: bool = False) -> None:
-        # Every profile: else the load test's container stays, and with it the network it is on.
+        # With all profiles; otherwise the load test's container stays, and with it its network.
         arguments = ["--profile", "*", "down", "--remove-orphans"]
         self._compose(*arguments, *(["--volumes"] if volumes else []), timeout_s=300)
 
     def address(self) -> str:
-        return wiring.public_address(self.running_toggles())
+        return public_address(self.running_toggles())
 
     def is_up(self) -> bool:
         running = {c.service for c in self.containers().values() if c.state == "running"}
@@ -169,7 +177,7 @@ class ComposeRuntime:
 
     def status(self) -> list[ServiceStatus]:
         containers = self.containers()
-        # The first probe comes seconds after the start; until then the stack's own answer counts.
+        # The engine's first health check comes seconds after the start; until then ours counts.
         good = {"healthy", "starting"} if self._ready() else {"healthy"}
         return [
             ServiceStatus(
@@ -192,23 +200,20 @@ class ComposeRuntime:
             group = _group(container)
             if group is None:
                 raise StackError(
-                    f"the control group of {container.name} is not to be seen from here",
-                    "usage needs the engine on this machine, and its containers running",
+                    f"the control group of {container.name} cannot be read",
+                    "usage needs a local engine and running containers",
                 )
             usage[name] = Usage(group.cpu_seconds(), group.pss_bytes())
         return usage
 
     def reload(self) -> None:
-        """Replace the workers, one after the other where they load the app by themselves.
-
-        They come back with the code of their image: new code and new static files are new images.
-        """
+        """Replace the workers. They load the code of their image: new code needs a new image."""
         self._progress.step("replacing the workers")
         self._progress.clear()
         command = self._command("exec", "-T", "app", "/srv/uwsgi/reload")
         if subprocess.run(command, env=self.environ, check=False).returncode != 0:
-            raise StackError("the workers were not replaced", "make logs")
-        self._progress.step("code is part of the images: `docker compose up -d --build` deploys it")
+            raise StackError("the workers were not replaced", "see `make logs`")
+        self._progress.step("new code needs new images: `docker compose up -d --build` deploys it")
 
     def logs(self, follow: bool = True) -> int:
         command = self._command("logs", *(["--follow"] if follow else []))
@@ -223,10 +228,10 @@ class ComposeRuntime:
     def server_log(self) -> str:
         return self.log("app")
 
-    # ── More than the protocol: what tests and `up` need to see ──────────────────────────────────
+    # ── Beyond the protocol ──────────────────────────────────────────────────────────────────────
 
     def log(self, service: str, *, lines: int | None = None) -> str:
-        """What *service* has written since its container was made, both streams in their order."""
+        """The log of *service* since its container was created, both streams in their order."""
         container = self.containers().get(service)
         if container is None:
             raise StackError(f"{service} has no container", "make up")
@@ -242,28 +247,34 @@ class ComposeRuntime:
         return finished.stdout
 
     def running_toggles(self) -> dict[str, str]:
-        """The values that the app's container was made with; without one, those to start with."""
-        app = self.containers().get("app")
-        if app is not None:
-            given = {k: v for k, v in app.environment.items() if k.startswith(PREFIX)}
-            try:
-                return read_toggles(given)
-            except ToggleError:
-                pass  # a container that has refused them; it serves nothing to find
-        return self.toggles
+        """The toggles of the existing containers; without any, those that `up` starts with."""
+        containers = self.containers()
+        given: dict[str, str] = {}
+        for container in containers.values():
+            given |= {k: v for k, v in container.environment.items() if k.startswith(PREFIX)}
+        if "nginx" in containers:
+            for port, name in _PORTS.items():
+                if port in containers["nginx"].published:
+                    given["STACK_BIND"], given[name] = containers["nginx"].published[port]
+        if not given:
+            return self.toggles
+        try:
+            return read_toggles({**given, "STACK_NAME": self.name})
+        except ToggleError:
+            return self.toggles  # the containers refused these values as well
 
     def containers(self) -> dict[str, Container]:
-        """By service. Of a scaled service, any one of its containers."""
+        """By service; for a scaled service, one of its containers."""
         ids = self._docker("ps", "--all", "--quiet", "--no-trunc", *self._label()).split()
         if not ids:
             return {}
-        # One that ended in this moment is an error to `inspect`, which still prints the others.
+        # For one that was removed meanwhile `inspect` fails, but it still prints the others.
         text = self._docker("inspect", *ids, check=False)
         found = (Container.from_inspection(answer) for answer in json.loads(text or "[]"))
         return {container.service: container for container in found}
 
     def compose(self, *arguments: str, timeout_s: float = 120) -> str:
-        """Run ``docker compose`` on this copy and return what it printed."""
+        """Run ``docker compose`` on this copy and return its output."""
         return self._compose(*arguments, timeout_s=timeout_s)
 
     # ── Starting ─────────────────────────────────────────────────────────────────────────────────
@@ -273,7 +284,7 @@ class ComposeRuntime:
             tls = self.toggles["STACK_TLS"] == "on"
             for variable in ("STACK_PORT", *(["STACK_TLS_PORT"] if tls else [])):
                 port = int(self.toggles[variable])
-                # The engine publishes as root, so a port below 1024 is no obstacle to it.
+                # The engine publishes as root and may use ports below 1024.
                 if port >= 1024 or os.geteuid() == 0:
                     ports.require(self.toggles["STACK_BIND"], port, variable)
 
@@ -288,12 +299,12 @@ class ComposeRuntime:
         if pulled.returncode != 0:
             raise StackError(
                 f"{image} cannot be pulled ({_last_line(pulled.stderr)})",
-                "`make base-image` makes it from Debian's packages",
+                "without a registry, .ci/base-image builds it from Debian's packages",
             )
 
     def _build(self) -> None:
-        self._progress.step("building the images (minutes the first time, seconds from then on)")
-        said: deque[str] = deque(maxlen=30)
+        self._progress.step("building the images (minutes the first time, then seconds)")
+        output: deque[str] = deque(maxlen=30)
         command = self._command("--progress", "plain", "build")
         with subprocess.Popen(
             command,
@@ -305,21 +316,21 @@ class ComposeRuntime:
         ) as process:
             assert process.stdout is not None  # noqa: S101 - asked for above
             for line in process.stdout:
-                said.append(line.rstrip())
+                output.append(line.rstrip())
                 if (step := _STEP.match(line)) is not None:
                     what = " ".join(_MOUNT.sub("", step["what"]).split())
                     self._progress.detail(f"{step['stage']}: {what[:80]}")
         self._progress.clear()
         if process.returncode == 0:
             return
-        log = "\n".join(said)
+        log = "\n".join(output)
         if re.search("CERTIFICATE_VERIFY_FAILED|certificate verify failed", log):
             raise StackError(
-                "pip does not trust the package index's certificate (a proxy that re-signs?)",
-                "make up CA_BUNDLE=/path/of/the/proxy's/certificates.pem",
+                "pip does not trust the certificate of the package index",
+                "behind a proxy that re-signs TLS: make up CA_BUNDLE=/path/to/its/certificates.pem",
                 log=log,
             )
-        raise StackError("the images could not be built", "the lines above name the step", log=log)
+        raise StackError("the images could not be built", "the log above names the step", log=log)
 
     def _start(self) -> None:
         command = self._command("--progress", "plain", "up", "--detach", "--no-build")
@@ -338,7 +349,7 @@ class ComposeRuntime:
         raise StackError("the containers did not start", _last_line(done.stderr), log=done.stderr)
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_WITHIN_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         while True:
             if self._ready():
                 return
@@ -348,7 +359,7 @@ class ComposeRuntime:
                 states = (f"{c.service} {c.state}" for c in self.containers().values())
                 raise StackError(
                     f"the stack does not answer at {self.address()} ({', '.join(states)})",
-                    "the app's log is above",
+                    "the end of the app's log is above",
                     log=self.log("app", lines=30),
                 )
             time.sleep(0.2)
@@ -356,26 +367,19 @@ class ComposeRuntime:
     def _raise_if_failed(self, container: Container) -> None:
         if container.failed:
             log = self.log(container.service, lines=60).rstrip()
-            # An entrypoint that refuses values says so, a line each; anything else needs the log.
-            # It may have been started anew meanwhile, and have said everything twice.
+            # An entrypoint prints one line for each value that it refuses, again at each restart.
             refused = dict.fromkeys(re.findall(r"^\w+/entrypoint: .+: must .+$", log, re.MULTILINE))
             raise StackError(
                 f"{container.service} does not start",
-                "\n".join(refused) or "the lines above are the end of its log",
+                "\n".join(refused) or "the end of its log is above",
                 log=log,
             )
 
     # ── Asking the stack ─────────────────────────────────────────────────────────────────────────
 
     def _ready(self) -> bool:
-        """Whether the app answers through nginx; its own readiness page also asks Redis."""
         toggles = self.running_toggles()
-        own = toggles["STACK_APP"].startswith("app.")
-        status = probes.http_status(
-            wiring.public_address(toggles) + ("/readyz" if own else "/"),
-            host=wiring.known_host(toggles),
-        )
-        return status == 200 if own else status is not None and status < 500
+        return probes.stack_answers(public_address(toggles), known_host(toggles))
 
     # ── Asking the engine ────────────────────────────────────────────────────────────────────────
 
@@ -388,7 +392,7 @@ class ComposeRuntime:
         return self._docker("volume", "ls", "--quiet", "--filter", label).split()
 
     def _command(self, *arguments: str) -> list[str]:
-        """``docker compose`` on this copy, whatever COMPOSE_* the caller's environment holds."""
+        """Return ``docker compose`` for this copy, independent of COMPOSE_* in the environment."""
         files = (word for file in self._files for word in ("--file", str(file)))
         where = ["--project-name", self.name, "--project-directory", str(self.checkout)]
         return ["docker", "compose", *where, *files, *arguments]
@@ -400,8 +404,8 @@ class ComposeRuntime:
         return _output(["docker", *arguments], self.environ, 60, check=check)
 
 
-def _certificates_that_python_trusts(environ: Mapping[str, str]) -> str:
-    """What pip on this machine was told to trust, pip in a build must trust as well."""
+def _python_ca_bundle(environ: Mapping[str, str]) -> str:
+    """Return the certificates that pip uses on this machine, for pip in the build."""
     for variable in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
         if Path(environ.get(variable, "")).is_file():
             return environ[variable]

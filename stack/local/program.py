@@ -1,12 +1,12 @@
-"""Becomes a service's entrypoint, after ending what a killed predecessor has left.
+"""Kills the remains of a service's previous run, then executes the service's entrypoint.
 
-supervisord starts every service through this. When the master of nginx or of uWSGI is killed, its
-workers live on and hold the port: the next start would fail on it for ever. They still carry the
-process group that supervisord gave the master, and its session.
+supervisord starts every service through this program. When the master of nginx or uWSGI is killed,
+its workers survive and hold the port, and no later start could bind it. They are still in the
+process group and session that supervisord gave the master.
 
-The service writes its log file itself. Through supervisord's pipe, each line of nginx's access log
-would wake supervisord (70 µs of CPU a request, a third of what nginx needs), and a supervisord that
-is killed would take along whoever writes next.
+The service writes its log file itself. Through supervisord's pipe every line of the access log
+would wake supervisord (70 µs of CPU per request, a third of nginx's own), and after supervisord was
+killed the next write would kill the service.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def main(arguments: list[str]) -> None:
     with suppress(OSError, ValueError):
         end_group(int(pid_file.read_text(encoding="ascii")))
     pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
-    os.execv(entrypoint, [entrypoint])  # noqa: S606 - that is what this is for
+    os.execv(entrypoint, [entrypoint])  # noqa: S606 - the purpose of this program
 
 
 def _write_to(log: str) -> None:
-    # The pipe stays open unused, in the service and its children: supervisord looks for a death
-    # once a second, but the end of a pipe wakes it at once.
+    # The unused pipe stays open in the service and its children: its end wakes supervisord at once,
+    # which otherwise checks once a second for a process that ended.
     os.set_inheritable(os.dup(1), True)
-    # Appending, so that stack.local.rotate can cut the file while it is written to.
+    # O_APPEND lets stack.local.rotate truncate the file while it is written to.
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -43,7 +43,7 @@ def _write_to(log: str) -> None:
 
 
 def end_group(group: int) -> None:
-    """Kill what is left of *group*, if it is of our own session: the number may be reused."""
+    """Kill the processes of *group* in our own session; elsewhere the number may be reused."""
     session = os.getsid(0)
 
     def left() -> list[processes.Process]:

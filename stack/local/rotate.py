@@ -1,8 +1,8 @@
-"""Keeps the local services' logs from filling the disk.
+"""Rotates the logs of the local services.
 
-Runs under supervisord as a listener to its clock. A log that has grown too large is copied aside
-and cut, because the services hold it open and need not be told: they append. A line that is written
-between the copy and the cut is lost; that is the price of not waking anybody for a log line.
+Runs under supervisord as a listener for its TICK events. A log that is too large is copied and then
+truncated, because the services hold it open and append to it. A line written between copy and
+truncation is lost: the price of not passing every line through another process.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import shutil
 import sys
 from pathlib import Path
 
-LARGEST = 10_000_000
+MAX_BYTES = 10_000_000
 KEPT = 3
 
 
-def rotate(log: Path, largest: int = LARGEST) -> bool:
-    """Move *log*'s content to ``.1``, older ones on to ``.2`` and ``.3``, if it is too large."""
+def rotate(log: Path, max_bytes: int = MAX_BYTES) -> bool:
+    """Move the content of a *log* over *max_bytes* to ``.1``, and ``.1`` and ``.2`` one further."""
     try:
-        if log.stat().st_size <= largest:
+        if log.stat().st_size <= max_bytes:
             return False
     except FileNotFoundError:
         return False
@@ -33,7 +33,7 @@ def rotate(log: Path, largest: int = LARGEST) -> bool:
 
 
 def main(directory: Path) -> None:
-    """Speak supervisord's protocol of listeners: say READY, get an event, answer it."""
+    """Follow supervisord's listener protocol: print READY, read an event, print its result."""
     while True:
         sys.stdout.write("READY\n")
         sys.stdout.flush()

@@ -1,7 +1,7 @@
 """The stack as local processes: the containers' nginx, uWSGI and Redis files under supervisord.
 
-A copy lives in ``run/<STACK_NAME>/``: ``state.json`` while it is up, ``logs/``, ``secrets/`` and
-``data/`` (Redis). Nothing outside that directory says that it exists, so copies do not meet.
+All files of a copy are in ``run/<STACK_NAME>/``: ``state.json`` while it is up, ``logs/``,
+``secrets/`` and ``data/`` (Redis). Copies with different names share nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Literal, Self
 
 import toggles
 from stack import logs, ports, probes, processes, programs
+from stack.address import known_host, public_address
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.local import wiring
@@ -32,26 +33,25 @@ from stack.progress import Progress
 from stack.runtime import SERVICES, ServiceStatus, Usage
 from stack.venv import DEVELOP, SERVE, VirtualEnvironment
 
-# What Redis, the app and nginx may take from `starting` to `answering` on a slow machine.
-PATIENCE_S = 60.0
+# From the start of a service to its first answer, on a slow machine.
+START_TIMEOUT_S = 60.0
 
-# nginx waits for responses in flight, which may take as long as the longest harakiri.
-# uwsgi/entrypoint promises to be gone after 75 s by itself: the kill after 85 s is for a machine
-# that stands still.
+# nginx waits for the responses in flight, up to the longest harakiri. uwsgi/entrypoint ends within
+# 75 s; the kill after 85 s is for a machine that has stalled.
 STOP_WAIT_S = {"redis": 30, "app": 85, "nginx": 70}
 STOP_SIGNAL = {"redis": "TERM", "app": "TERM", "nginx": "QUIT"}
 
-# A unix socket's path has at most 107 bytes, and nginx takes no blanks or quotes in its own.
+# A unix socket's path has at most 107 bytes, and nginx accepts no blanks or quotes in it.
 _SHORT = 80
-_TMP = "/tmp"  # noqa: S108 - mkdtemp; TMPDIR may be as long as what we are getting away from
+_TMP = "/tmp"  # noqa: S108 - mkdtemp; TMPDIR may be as long as the path that is avoided
 _PLAIN = re.compile(r"/[A-Za-z0-9/._-]*")
 
 
 @dataclass(frozen=True)
 class AppServer:
-    """What hosts the app, and the nginx that speaks to it: programs by their path in the checkout.
+    """The entrypoints of the app server and of its nginx, as paths in the checkout.
 
-    Both get the environment of stack.local.wiring. The app's server listens on APP_LISTEN.
+    Both get the environment of stack.local.wiring. The app server listens on APP_LISTEN.
     """
 
     entrypoint: str
@@ -65,9 +65,9 @@ UWSGI = AppServer("uwsgi/entrypoint", "nginx/entrypoint", "uwsgi")
 class LocalRuntime:
     """One copy. As a library: ``with LocalRuntime({"STACK_PORT": "0"}) as stack: stack.address()``.
 
-    *environ* holds the ``STACK_*`` values; what is left out has its default. ``STACK_PORT=0`` means
-    a free port, and without a *run_dir* also a directory that is gone after ``down``: a copy for
-    one measurement or test. *server* is another server than ours for the app, to compare it with.
+    *environ* holds the ``STACK_*`` values; others have their defaults. ``STACK_PORT=0`` takes a
+    free port and, without a *run_dir*, a temporary directory that ``down`` deletes: a copy for one
+    test or measurement. *server* replaces uWSGI, for a comparison.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class LocalRuntime:
     # ── Up ──────────────────────────────────────────────────────────────────────────────────────
 
     def up(self, services: Sequence[str] = SERVICES) -> None:
-        """Start *services* and return once they answer; what failed leaves no process behind."""
+        """Start *services* and return once they answer; on failure leave no process behind."""
         try:
             self._up(services)
         except BaseException:
@@ -124,10 +124,10 @@ class LocalRuntime:
             raise
 
     def _up(self, services: Sequence[str]) -> None:
-        with self._alone():
-            if self.is_up() or self._runs_alone(services):
+        with self._locked():
+            if self.is_up() or self._runs_only(services):
                 return
-            self._refuse_to_disturb()
+            self._refuse_while_dev_runs()
             self._end()
             self._prepare(services)
             try:
@@ -137,22 +137,22 @@ class LocalRuntime:
                 self._end()
                 raise
 
-    def _runs_alone(self, services: Sequence[str]) -> bool:
-        """Whether *services*, fewer than all, were started before: by another `make dev`."""
+    def _runs_only(self, services: Sequence[str]) -> bool:
+        """Whether exactly *services*, fewer than all, run: another `make dev` started them."""
         state = State.load(self._state_file)
-        alone = state is not None and set(state.services) == set(services) != set(SERVICES)
-        return alone and self.is_started()
+        same = state is not None and set(state.services) == set(services) != set(SERVICES)
+        return same and self.is_started()
 
-    def _refuse_to_disturb(self) -> None:
+    def _refuse_while_dev_runs(self) -> None:
         state = State.load(self._state_file)
         if state and state.supervisor() and set(state.services) != set(SERVICES):
             raise StackError(
-                f"`make dev` is using this copy's {', '.join(state.services)}",
-                "end it first, or make up STACK_NAME=another",
+                f"`make dev` is using the {', '.join(state.services)} of this copy",
+                "stop it first, or make up STACK_NAME=another",
             )
 
     def _prepare(self, services: Sequence[str]) -> None:
-        """Everything that can fail before anything runs."""
+        """Do everything that can fail before a process is started."""
         if "nginx" in services:
             bind = self.toggles["STACK_BIND"]
             if self._any_port:
@@ -169,7 +169,7 @@ class LocalRuntime:
         for directory in ("logs", "secrets", "data", "redis", "uwsgi", "static"):
             (self.run_dir / directory).mkdir(parents=True, exist_ok=True)
         (self.run_dir / "secrets").chmod(0o700)
-        self._put_old_logs_away()
+        self._move_old_logs()
 
     def _start(self, services: Sequence[str]) -> None:
         run = self._short_run_directory()
@@ -200,25 +200,31 @@ class LocalRuntime:
                 supervisor_pid=started.pid,
                 supervisor_started_ticks=started.started_ticks,
                 run=str(run),
-                address=wiring.public_address(self.toggles),
-                host=wiring.known_host(self.toggles),
+                address=public_address(self.toggles),
+                host=known_host(self.toggles),
                 services=list(services),
                 ports=self._ports,
                 toggles=self.toggles,
             ).save(self._state_file)
-        supervisor.wait_until_it_answers(self._child, PATIENCE_S)
+        supervisor.wait_until_it_answers(self._child, START_TIMEOUT_S)
+        state = self._require_state()
+        self._progress.step("starting redis")
+        supervisor.start_program("redis")
+        socket, password = run / "redis.sock", run / "secrets" / "redis-password"
+        self._wait(supervisor, ("redis",), lambda: probes.redis_answers(socket, password))
         if "nginx" in services:
             self._write_static_files()
-        for service in reversed(SERVICES):
-            if service in services:
-                self._progress.step(f"starting {service}")
-                supervisor.start_program(service)
-                self._wait_for(service, supervisor)
-        if "nginx" in services:
-            self._wait_for_an_answer(supervisor)
+            self._progress.step("starting app and nginx")
+            supervisor.start_program("app")
+            supervisor.start_program("nginx")
+            self._wait(
+                supervisor,
+                ("app", "nginx"),
+                lambda: probes.stack_answers(state.address, state.host),
+            )
 
     def _write_static_files(self) -> None:
-        """Hashed copies for nginx; those of earlier versions stay for pages that are still open."""
+        """Write hashed copies for nginx; open pages still need those of earlier versions."""
         made = subprocess.run(
             [self._venv.python, "-P", "app/assets.py", self.run_dir / "static"],
             cwd=self._checkout, capture_output=True, text=True, check=False,
@@ -226,45 +232,33 @@ class LocalRuntime:
         if made.returncode != 0:
             raise StackError("app/assets.py failed", log=made.stderr.strip())
 
-    def _wait_for(self, service: str, supervisor: Supervisor) -> None:
-        state = self._require_state()
-        self._wait(service, supervisor, lambda: self._answers(service, state))
-
-    def _wait_for_an_answer(self, supervisor: Supervisor) -> None:
-        """The whole way: through nginx, to the app, to Redis."""
-        state = self._require_state()
-        path = "/readyz" if self._own_app() else "/"
-
-        def ready() -> bool:
-            status = probes.http_status(state.address + path, host=state.host)
-            return status == 200 if self._own_app() else status is not None and status < 500
-
-        self._wait("app", supervisor, ready)
-
-    def _wait(self, service: str, supervisor: Supervisor, ready: Callable[[], bool]) -> None:
-        first = supervisor.programs()[service]["pid"]
-        deadline = time.monotonic() + PATIENCE_S
+    def _wait(
+        self, supervisor: Supervisor, services: Sequence[str], ready: Callable[[], bool]
+    ) -> None:
+        """Return when *ready*; raise StackError when one of *services* ends or takes too long."""
+        first = {service: supervisor.programs()[service]["pid"] for service in services}
+        deadline = time.monotonic() + START_TIMEOUT_S
         while True:
-            info = supervisor.programs()[service]
-            died = info["statename"] not in ("STARTING", "RUNNING") or info["pid"] != first
-            if died:
-                raise StackError(
-                    f"{service} does not start", self._logs_remedy(service), log=self._tail(service)
-                )
+            for service in services:
+                info = supervisor.programs()[service]
+                running = info["statename"] in ("STARTING", "RUNNING")
+                if not running or info["pid"] != first[service]:
+                    raise self._failed(service, "does not start")
             if ready():
                 return
             if time.monotonic() > deadline:
-                raise StackError(
-                    f"{service} runs but does not answer after {PATIENCE_S:.0f} s",
-                    self._logs_remedy(service),
-                    log=self._tail(service),
+                raise self._failed(
+                    services[0], f"runs but does not answer after {START_TIMEOUT_S:.0f} s"
                 )
             time.sleep(0.05)
 
+    def _failed(self, service: str, how: str) -> StackError:
+        return StackError(f"{service} {how}", self._logs_remedy(service), log=self._tail(service))
+
     def _logs_remedy(self, service: str) -> str:
         if self._throwaway:
-            return "its last lines are above"
-        return f"all that it said is in {self.run_dir / 'logs' / service}.log"
+            return "the end of its log is above"
+        return f"see {self.run_dir / 'logs' / service}.log"
 
     def _tail(self, service: str, lines: int = 12) -> str:
         with contextlib.suppress(OSError):
@@ -272,8 +266,8 @@ class LocalRuntime:
             return "\n".join(text.splitlines()[-lines:])
         return ""
 
-    def _put_old_logs_away(self) -> None:
-        """The logs are of this run; those of the run before are kept in ``logs/previous/``."""
+    def _move_old_logs(self) -> None:
+        """Keep the logs of the run before in ``logs/previous/``, and no older ones."""
         directory = self.run_dir / "logs"
         old = [file for file in directory.iterdir() if file.is_file()]
         if old:
@@ -293,14 +287,14 @@ class LocalRuntime:
             settings=self._environ,
         )
         if self._throwaway:
-            # What the services keep in the temporary directory goes with the copy.
+            # Deleted with the copy.
             temporary = run / "tmp"
             temporary.mkdir(exist_ok=True)
             environ["TMPDIR"] = str(temporary)
         return environ
 
     def _short_run_directory(self) -> Path:
-        """The run directory by a name that every program can take, through a link where needed."""
+        """Return a path of the run directory that every program accepts, a link if needed."""
         self.run_dir.chmod(0o700)
         path = str(self.run_dir.resolve())
         if len(path) <= _SHORT and _PLAIN.fullmatch(path):
@@ -312,19 +306,19 @@ class LocalRuntime:
     # ── Down ────────────────────────────────────────────────────────────────────────────────────
 
     def down(self, *, volumes: bool = False) -> None:
-        """End what this copy started, nginx first so that no request finds the app gone."""
+        """Stop the services, nginx first, so that no request is sent to a stopped app."""
         if not self.run_dir.is_dir():
             return
-        with self._alone():
+        with self._locked():
             self._end()
         if volumes or self._throwaway:
             shutil.rmtree(self.run_dir, ignore_errors=True)
 
     def kill(self) -> None:
-        """End everything at once and forget the data: for a copy that has nothing to lose."""
+        """Kill everything at once and delete the data: for a copy whose data nobody needs."""
         if not self.run_dir.is_dir():
             return
-        with self._alone():
+        with self._locked():
             state = State.load(self._state_file)
             if state is not None:
                 processes.kill(state.processes)
@@ -334,7 +328,7 @@ class LocalRuntime:
     def _end(self) -> None:
         state = State.load(self._state_file)
         if state is None:
-            if self._child is not None:  # interrupted before it could be written down
+            if self._child is not None:  # interrupted before the state was saved
                 self._child.kill()
                 self._child = None
             return
@@ -349,7 +343,7 @@ class LocalRuntime:
             while state.supervisor() and time.monotonic() < deadline:
                 self._reap()
                 time.sleep(0.02)
-        # What supervisord did not end: itself, or what it had started before it was killed.
+        # supervisord itself if it hangs, or the services of one that was killed.
         processes.end(state.processes())
         self._reap()
         run = Path(state.run)
@@ -360,14 +354,14 @@ class LocalRuntime:
         self._state_file.unlink(missing_ok=True)
 
     def _reap(self) -> None:
-        """Our own child stays a zombie, which looks alive to others, until it is waited for."""
+        """Wait for supervisord if it is our child: a zombie would count as alive."""
         if self._child is not None and self._child.poll() is not None:
             self._child = None
 
-    # ── What it is doing ────────────────────────────────────────────────────────────────────────
+    # ── State ───────────────────────────────────────────────────────────────────────────────────
 
     def is_up(self) -> bool:
-        """Whether the whole copy runs under its supervisord."""
+        """Whether all services run under their supervisord."""
         state = State.load(self._state_file)
         if state is None or state.supervisor() is None or set(state.services) != set(SERVICES):
             return False
@@ -377,7 +371,7 @@ class LocalRuntime:
         )
 
     def is_started(self) -> bool:
-        """Whether anything of this copy runs, even if not all of it."""
+        """Whether any process of this copy runs."""
         state = State.load(self._state_file)
         return state is not None and bool(state.supervisor() or state.processes())
 
@@ -385,7 +379,7 @@ class LocalRuntime:
         return self._require_state().address
 
     def running_toggles(self) -> dict[str, str]:
-        """The values that the copy was started with; today's may differ."""
+        """The toggles that the copy was started with; those of today may differ."""
         return self._require_state().toggles
 
     def status(self) -> list[ServiceStatus]:
@@ -416,7 +410,7 @@ class LocalRuntime:
         return result
 
     def usage(self) -> dict[str, Usage]:
-        """By service, for a measurement: see processes.cpu_seconds for what is counted."""
+        """By service; processes.cpu_seconds describes what is counted."""
         families = {
             service: processes.family(pid, zombies=True) if pid else []
             for service, pid in self.main_pids().items()
@@ -427,7 +421,7 @@ class LocalRuntime:
         }
 
     def main_pids(self) -> dict[str, int]:
-        """By service: the process that supervisord started; 0 for one that does not run."""
+        """By service: the pid that supervisord started; 0 for one that does not run."""
         infos = self._supervisor(self._require_state()).programs()
         return {service: info["pid"] for service, info in infos.items()}
 
@@ -447,7 +441,13 @@ class LocalRuntime:
                 url = f"http://127.0.0.1:{state.ports['app']}/livez"
                 status = probes.http_status(url, host=state.host)
                 return status is not None and status < 500
-            return probes.uwsgi_answers(state.ports["app"], host=state.host)
+            # The same check as in the container.
+            check = f"{self._checkout}/uwsgi/healthcheck.py"
+            asked = subprocess.run(
+                [self._venv.python, "-S", check, f"127.0.0.1:{state.ports['app']}"],
+                capture_output=True, check=False,
+            )  # fmt: skip
+            return asked.returncode == 0
         plain = f"http://{state.address.partition('://')[2].rpartition(':')[0]}"
         port = state.toggles["STACK_PORT"]
         return probes.http_status(f"{plain}:{port}/nginx-health", host=state.host) == 200
@@ -458,7 +458,7 @@ class LocalRuntime:
                 f"http://127.0.0.1:{self._require_state().ports['metrics']}/metrics"
             )
         except OSError as error:
-            raise StackError(f"the metrics cannot be read ({error})", "make logs") from error
+            raise StackError(f"the metrics cannot be read ({error})", "see `make logs`") from error
 
     def server_log(self) -> str:
         return logs.whole(self.run_dir / "logs" / "app.log")
@@ -469,31 +469,31 @@ class LocalRuntime:
     # ── Reload ──────────────────────────────────────────────────────────────────────────────────
 
     def reload(self) -> None:
-        """Static files first: the first page of the new code already names them."""
+        """Reload nginx and the app; static files first, because new pages link to them."""
         state = self._require_state()
         if not self.is_up():
             raise StackError("the stack is not up", "make up")
-        self._progress.step("static files")
+        self._progress.step("writing static files")
         self._write_static_files()
         environ = self._environment_of(state)
-        self._progress.step("nginx")
+        self._progress.step("reloading nginx")
         checked = subprocess.run(
             [self._checkout / "nginx" / "entrypoint", "--check"],
             cwd=self._checkout, env=environ, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if checked.returncode != 0:
             raise StackError(
-                "nginx's new configuration is not valid, the old one stays in force",
+                "nginx's new configuration is not valid; the old one stays in use",
                 log=checked.stderr.strip(),
             )
         os.kill(self._supervisor(state).programs()["nginx"]["pid"], signal.SIGHUP)
-        self._progress.step("app: replacing the workers")
+        self._progress.step("replacing the app's workers")
         self._progress.clear()
         replaced = subprocess.run(
             [self._checkout / "uwsgi" / "reload"], cwd=self._checkout, env=environ, check=False
         )
         if replaced.returncode != 0:
-            raise StackError("the app did not come back with its new code", "make logs")
+            raise StackError("the app did not start with its new code", "see `make logs`")
 
     def _environment_of(self, state: State) -> dict[str, str]:
         """The environment that the running copy was started with."""
@@ -501,13 +501,8 @@ class LocalRuntime:
         return self._environment(Path(state.run))
 
     def service_environment(self) -> dict[str, str]:
-        """The environment of the running services, for a program that is to use the same Redis."""
+        """The environment of the running services, for a program that uses the same Redis."""
         return self._environment_of(self._require_state())
-
-    # ── Small things ────────────────────────────────────────────────────────────────────────────
-
-    def _own_app(self) -> bool:
-        return self.toggles["STACK_APP"].startswith("app.")
 
     def _require_state(self) -> State:
         state = State.load(self._state_file)
@@ -519,8 +514,8 @@ class LocalRuntime:
         return Supervisor(Path(state.run), self._checkout, self._venv.bin)
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two `make up` of one copy at once: the second waits, and then finds it up."""
+    def _locked(self) -> Iterator[None]:
+        """Serialise commands on this copy: a second `make up` waits and finds it up."""
         self.run_dir.mkdir(parents=True, exist_ok=True)
         with (self.run_dir / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

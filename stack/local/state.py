@@ -1,4 +1,4 @@
-"""What a running copy remembers in its run directory, and whether that is still true."""
+"""The state file of a running copy, and whether it still describes a running one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class State:
 
     @classmethod
     def load(cls, file: Path) -> State | None:
-        """Return what *file* says; None when there is none, or a write to it was cut off."""
+        """Read *file*; None when it is missing or not a complete state."""
         try:
             return cls(**json.loads(file.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
@@ -37,7 +37,7 @@ class State:
         fresh.rename(file)
 
     def supervisor(self) -> processes.Process | None:
-        """Return supervisord, unless the machine was restarted or its pid is another's now."""
+        """Return supervisord; None after a reboot, or if another process has its pid now."""
         if processes.boot_id() != self.boot_id:
             return None
         process = processes.find(self.supervisor_pid)
@@ -45,7 +45,7 @@ class State:
         return process if same else None
 
     def processes(self) -> list[processes.Process]:
-        """Return every living process of this copy, also when its supervisord was killed."""
+        """Return the living processes of this copy, even if its supervisord was killed."""
         if processes.boot_id() != self.boot_id:
             return []
         return processes.in_session(self.supervisor_pid, self.supervisor_started_ticks)

@@ -1,4 +1,4 @@
-"""One supervisord for one copy of the stack: its configuration, its start, what to ask of it."""
+"""The supervisord of one copy: configuration, start, and calls to its XML-RPC interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from stack.runtime import SERVICES
 
 @dataclass(frozen=True)
 class Program:
-    """A service as supervisord runs it. *stop_wait_s* must exceed what a graceful stop may take."""
+    """A service as supervisord runs it. *stop_wait_s* must exceed the longest graceful stop."""
 
     service: str
     entrypoint: Path
@@ -47,12 +47,12 @@ chmod=0700
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
 
-# autostart: off, because redis must answer before the app starts, and supervisord's priorities only
+# autostart: off, because redis must answer before the app starts; supervisord's priorities only
 #   order the forks.
-# startretries: what cannot start is tried again for about an hour, ever more slowly; supervisord
-#   would give up after 3 tries, and a full disk at night would still be an outage in the morning.
-# killasgroup: a stop that ran out of time must not leave workers that hold the port.
-# stdout_logfile: none, because stack.local.program points the service at its log file.
+# startretries: about an hour of retries at growing intervals. With the default of 3, a disk that is
+#   full at night would still be an outage in the morning.
+# killasgroup: a stop that timed out must not leave workers that hold the port.
+# stdout_logfile: none, because stack.local.program opens the service's log file.
 _PROGRAM = """
 [program:{service}]
 command={command}
@@ -80,8 +80,8 @@ stderr_logfile=NONE
 class Supervisor:
     """The supervisord whose files are in *run*.
 
-    *run* must be short (a unix socket's path has at most 107 bytes) and must hold nothing that an
-    ini file would understand; LocalRuntime sees to both.
+    *run* must be short (a unix socket's path has at most 107 bytes) and free of characters that an
+    ini file interprets; LocalRuntime ensures both.
     """
 
     def __init__(self, run: Path, checkout: Path, binaries: Path) -> None:
@@ -93,8 +93,11 @@ class Supervisor:
     def start(
         self, name: str, programs: Sequence[Program], environ: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start supervisord in a session of its own, which outlives the terminal and marks every
-        process of this copy; nothing else is started yet."""
+        """Start supervisord, without any service yet.
+
+        It gets a session of its own, which survives the terminal and identifies every process of
+        this copy.
+        """
         config = self._run / "supervisord.conf"
         config.write_text(self._render(name, programs), encoding="utf-8")
         with (self._run / "logs" / "supervisord.out").open("wb") as out:
@@ -109,8 +112,8 @@ class Supervisor:
             )
         return process
 
-    def wait_until_it_answers(self, process: subprocess.Popen[bytes], patience_s: float) -> None:
-        deadline = time.monotonic() + patience_s
+    def wait_until_it_answers(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
         while not self.answers():
             if process.poll() is not None or time.monotonic() > deadline:
                 log = (self._run / "logs" / "supervisord.out").read_text(encoding="utf-8")
@@ -128,7 +131,7 @@ class Supervisor:
         self._call("startProcess", service, False)
 
     def stop_program(self, service: str) -> None:
-        """Stop it gracefully and return when it has ended; nothing to do is fine."""
+        """Stop it gracefully and return when it has ended; one that does not run is no error."""
         try:
             self._call("stopProcess", service, True)
         except xmlrpc.client.Fault as fault:
@@ -154,7 +157,7 @@ class Supervisor:
             "name": name,
             "run": _literal(str(self._run)),
             "checkout": _literal(str(self._checkout)),
-            # Says that root is meant; supervisord warns of it at every start otherwise.
+            # Without it supervisord warns at every start as root.
             "user": "user=root\n" if os.geteuid() == 0 else "",
         }
         logs = self._run / "logs"
@@ -175,15 +178,15 @@ class Supervisor:
         return "".join([*parts, _ROTATION.format(**values, command=rotate)])
 
     def _python(self, module: str, *arguments: Path) -> str:
-        """-S: neither needs a package, and the start is twice as fast without looking for them."""
+        """-S halves the start: neither module needs a package."""
         command = [self._binaries / "python", "-S", "-m", module, *arguments]
         return _literal(shlex.join(str(part) for part in command))
 
 
 def _literal(text: str) -> str:
-    """supervisord replaces ``%(…)s`` in every value and takes `` ;`` for a comment."""
+    """Escape *text*: supervisord expands ``%(…)s`` in every value, and `` ;`` begins a comment."""
     if " ;" in text:
-        raise StackError(f"the path of the checkout holds ' ;': {text}", "move it elsewhere")
+        raise StackError(f"the path of the checkout contains ' ;': {text}", "move the checkout")
     return text.replace("%", "%%")
 
 

@@ -1,6 +1,6 @@
-"""The environment of the local services: who listens where, and where each keeps what it needs.
+"""The environment of the local services: listening addresses and paths.
 
-The same variables stand in docker-compose.yml: an entrypoint does not know which of the two it was.
+docker-compose.yml sets the same variables, so an entrypoint works the same in both runtimes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from stack.address import bracketed
 from stack.programs import SEARCH_PATH
 
 _NOT_INHERITED = re.compile(
-    # STACK_ is replaced by checked values. uWSGI takes every UWSGI_* for an option, even one that
-    # was meant for another stack on this machine. Make's are for the make that called.
+    # STACK_*: replaced by checked values. UWSGI_*: uWSGI reads each as an option, including those
+    # meant for another program. MAKE*: belong to the make that called this.
     r"(STACK|UWSGI|NGINX|REDIS|APP|METRICS|TLS)_.*|SECRET_KEY_FILE|MAKE.*|MFLAGS|RUNTIME|PYTHONHOME"
 )
 
@@ -28,11 +29,10 @@ def environment(
     ports: Mapping[str, int],
     settings: Mapping[str, str],
 ) -> dict[str, str]:
-    """Return what redis, app and nginx are started with.
+    """Return the environment of redis, app and nginx.
 
     *ports* are the internal ones: ``app`` (uwsgi protocol), ``metrics`` and ``status`` (nginx's
-    counters). What else stands in this process's environment is passed on: an app of the user's own
-    may need it.
+    counters). The other variables of this process are inherited: the app may need its own.
     """
     inherited = {k: v for k, v in os.environ.items() if not _NOT_INHERITED.fullmatch(k)}
     bind = bracketed(toggles["STACK_BIND"])
@@ -49,7 +49,7 @@ def environment(
         "NGINX_STATUS_LISTEN": f"127.0.0.1:{ports['status']}",
         "NGINX_RUN": f"{run}/nginx",
         "NGINX_STATIC": f"{run}/static",
-        # Never asked, because APP_HOST is an address; but nginx wants to have one.
+        # nginx requires one and never queries it: APP_HOST is an address.
         "NGINX_RESOLVER": "127.0.0.1",
         "TLS_CERT_FILE": settings.get("TLS_CERT_FILE") or f"{run}/secrets/tls-certificate.pem",
         "TLS_KEY_FILE": settings.get("TLS_KEY_FILE") or f"{run}/secrets/tls-key.pem",
@@ -68,24 +68,3 @@ def environment(
         "REDIS_DATA": f"{run}/data",
         "REDIS_MAXMEMORY": settings.get("REDIS_MAXMEMORY") or "128mb",
     }
-
-
-def public_address(toggles: Mapping[str, str]) -> str:
-    """Return where a client on this machine finds the stack."""
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not bound
-    bind = toggles["STACK_BIND"]
-    host = bracketed(everywhere.get(bind, bind))
-    if toggles["STACK_TLS"] == "on":
-        return f"https://{host}:{toggles['STACK_TLS_PORT']}"
-    return f"http://{host}:{toggles['STACK_PORT']}"
-
-
-def known_host(toggles: Mapping[str, str]) -> str:
-    """Return a name that nginx answers to, or nothing where it answers to all."""
-    first = toggles["STACK_HOSTS"].split(",")[0]
-    return f"www{first}" if first.startswith(".") else first
-
-
-def bracketed(address: str) -> str:
-    """``::1`` → ``[::1]``, as it stands before a port."""
-    return f"[{address}]" if ":" in address else address

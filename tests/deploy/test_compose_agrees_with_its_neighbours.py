@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from stack.base_image import DEFAULT as DEFAULT_BASE_IMAGE
 from stack.checkout import CHECKOUT
-from stack.compose.runtime import ComposeRuntime
+from stack.compose.runtime import DEFAULT_BASE_IMAGE, ComposeRuntime
 from tests.deploy.engine import configuration
 from toggles import TOGGLES
 
@@ -88,4 +87,4 @@ def test_nothing_secret_can_enter_a_build() -> None:
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*", "everything is left out but what is named"
     named = {rule[1:].split("/")[0] for rule in rules if rule.startswith("!")}
-    assert named == {"app", "loadtest", "nginx", "redis", "requirements", "stack", "uwsgi"}
+    assert named == {"app", "loadtest", "nginx", "redis", "requirements", "toggles", "uwsgi"}

@@ -55,7 +55,7 @@ def test_its_redis_goes_with_it(commands: Commands) -> None:
     with dev(commands) as url:
         assert get(f"{url}/readyz")[0] == 200
         assert commands.make("up").returncode != 0
-        assert "`make dev` is using this copy's redis" in commands.make("up").stderr
+        assert "`make dev` is using the redis of this copy" in commands.make("up").stderr
     assert commands.processes() == []
 
 

@@ -174,11 +174,11 @@ class TestWithoutPrograms:
 
 def test_old_python_gets_a_sentence() -> None:
     # No Python that old is at hand: the file that it would read first decides, given its version.
-    text = Path("stack/__main__.py").read_text()
+    text = Path("stack/__init__.py").read_text()
     program = f"import sys\nsys.version_info = (3, 9, 2)\nexec({text!r})"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "this is Python 3.9, and the stack needs 3.11 or newer" in done.stderr
+    assert "this is Python 3.9; the stack needs 3.11 or newer" in done.stderr
     assert "Traceback" not in done.stderr

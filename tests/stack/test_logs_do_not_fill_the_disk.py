@@ -36,8 +36,8 @@ def test_a_running_services_log_is_cut_and_goes_on(stack: LocalRuntime) -> None:
         get(f"{stack.address()}/before")
         wait_until(lambda: any("/before" in line for line in said))
         with log.open("ab") as stream:
-            stream.write(b"x" * 99 + b"\n" + b"y" * rotate.LARGEST + b"\n")
-        wait_until(lambda: log.stat().st_size < rotate.LARGEST)
+            stream.write(b"x" * 99 + b"\n" + b"y" * rotate.MAX_BYTES + b"\n")
+        wait_until(lambda: log.stat().st_size < rotate.MAX_BYTES)
         get(f"{stack.address()}/after")
         wait_until(lambda: any("/after" in line for line in said))
         follower.terminate()
@@ -50,7 +50,7 @@ def test_only_so_many_are_kept(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     for generation in range(6):
         log.write_text(f"{generation}" * 200)
-        assert rotate.rotate(log, largest=100)
+        assert rotate.rotate(log, max_bytes=100)
         assert log.read_text() == ""
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "app.log", "app.log.1", "app.log.2", "app.log.3",
@@ -61,7 +61,7 @@ def test_only_so_many_are_kept(tmp_path: Path) -> None:
 def test_a_small_log_is_left_alone(tmp_path: Path) -> None:
     log = tmp_path / "app.log"
     log.write_text("x" * 100)
-    assert not rotate.rotate(log, largest=100)
+    assert not rotate.rotate(log, max_bytes=100)
     assert not rotate.rotate(tmp_path / "absent.log")
     assert [p.name for p in tmp_path.iterdir()] == ["app.log"]
 

@@ -54,7 +54,7 @@ def test_a_second_up_names_settings_that_are_not_in_force(
     first_up: str, commands: Commands
 ) -> None:
     done = commands.make("up", "STACK_THREADS=3")
-    assert "not in force: STACK_THREADS=3; `make down up` takes it over" in done.stdout
+    assert "not applied: STACK_THREADS=3; `make down up` applies it" in done.stdout
 
 
 def test_status_has_a_line_a_service(first_up: str, commands: Commands) -> None:
