@@ -49,7 +49,7 @@ _COUNTS = (
     ("cpu_us_nginx", "µs", "CPU per request, nginx", "CPU time per request in nginx"),
     ("cpu_us_app", "µs", "CPU per request, app", "CPU time per request in the server and workers"),
     ("cpu_us_redis", "µs", "CPU per request, Redis", "CPU time per request in Redis"),
-    ("wakeups", "", "wake-ups per request", "voluntary context switches of the app per request"),
+    ("wakeups", "", "wake-ups per request", "wake-ups per request (voluntary context switches)"),
     ("preemptions", "", "preemptions per request", "involuntary context switches per request"),
     ("eagain", "", "empty accepts per request", "accept() calls per request that found nothing"),
     ("redis_commands", "", "Redis commands per request", "Redis commands per request"),

@@ -1,4 +1,4 @@
-"""The run as Markdown: for a pull request beside the page, and to be committed under docs/."""
+"""report.md, for a pull request, and the pages under lab/results."""
 
 from __future__ import annotations
 
@@ -6,29 +6,27 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab.judge.comparison import Comparison
 from lab.report import tables, words
-from lab.report.data import HEADLINES, Run
+from lab.report.data import HEADLINES, RunData
 from lab.report.pictures import draw
 from lab.report.pictures.style import Picture
 from lab.report.tables import Table
 
-# A picture that is committed with every new run must stay small.
+# Every published run commits its pictures, so they have to be small.
 MOST_BYTES = 60_000
 
-# Columns of the comparisons that a pull request needs.
-_SHORT = (
-    "arm",
-    "against",
-    "arm's median",
-    "its baseline's",
-    "ratio",
-    "95 % interval",
-    "n",
-    "verdict",
+CONTROLS = (
+    "The twin repeats the baseline and must be equivalent; the canary has a known cost and must be"
+    " found."
 )
+_CONDITIONS = (
+    "started", "runtime", "blocks", "seed", "capacity_rps", "kernel", "architecture", "cpu",
+    "cores", "memory_bytes", "virtual", "cgroup", "python", "revision", "stolen_since_boot",
+)  # fmt: skip
 
-# Directories that stand at the root of a machine: a path below them says where somebody's files
-# are, and nothing of the experiment. Paths of requests begin otherwise.
+# A path below these root directories names a place on somebody's machine. Paths of requests begin
+# otherwise.
 _ROOTS = (
     "bin|boot|builds|dev|etc|github|home|lib|lib64|media|mnt|nix|opt|private|proc|root|run|sbin|srv"
     "|sys|tmp|usr|Users|var|work|workspace|workspaces"
@@ -36,47 +34,38 @@ _ROOTS = (
 _PATH = re.compile(rf"(?<![\w.:/-])/(?:{_ROOTS})(?:/[\w.@+~-]+)+/?")
 
 
-def render(run: Run, pictures: Sequence[Picture], files: Mapping[str, str]) -> str:
-    """The text; *files* are the pictures' places, name → relative path."""
-    parts = [f"# {plain(run.experiment)}", ""]
-    if run.question:
-        parts += [f"**{plain(run.question)}**", ""]
+def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) -> str:
+    """The text; *files*: picture → its relative path, for the pictures to show."""
+    verdict = run.verdict
     mark = "" if run.trustworthy else "❌ **UNTRUSTWORTHY: do not use these figures.** "
-    parts += [f"{mark}{plain(run.answer)}", ""]
-    parts += [
-        f"Believed, because {plain(why)}." if run.trustworthy else plain(why) for why in run.why
-    ]
-    if run.plan.get("quick"):
-        parts += ["", "A quick run: only large effects show."]
-    arms = [one for one in run.primary if one.role == "arm"]
+    parts = [f"# {plain(run.experiment)}", "", f"**{plain(verdict['question'])}**", ""]
+    parts += [f"{mark}{plain(verdict['answer'])}"]
+    if run.trustworthy:
+        parts += ["", f"Controls: {plain(verdict['why'])}."]
+    if run.plan.quick:
+        parts += ["", "A quick run: it finds only large effects."]
+    main = [one for one in run.primary if one.role == "arm"]
     controls = [one for one in run.primary if one.role != "arm"]
-    if arms:
-        one = arms[0]
-        parts += ["", f"## {plain(words.short(one.metric))}, {plain(one.load)}", ""]
-        if run.margin:
-            parts += [
-                f"Ratio of each arm to the arm it is compared with, {words.axis(one.metric)};"
-                f" 95 % intervals over n blocks, each a fresh start; equivalent: inside"
-                f" ±{100 * run.margin:.0f} %.",
-                "",
-            ]
-        parts += [_table(_picked(tables.comparisons(arms)))]
-    parts += _picture("forest", pictures, files)
-    if controls:
-        parts += ["", "## Controls", ""]
+    if main:
+        parts += ["", f"## {plain(words.label(main[0].metric))}, {plain(main[0].load)}", ""]
         parts += [
-            "The twin is the baseline once more and must be equivalent; the canary has a known cost"
-            " and must be found.",
+            f"Ratios of {plain(words.axis(main[0].metric))}, with 95 % intervals over n blocks;"
+            f" each block is a fresh start. Equivalent: within ±{verdict['margin']:.0%}.",
             "",
-            _table(_picked(tables.comparisons(controls))),
+            _comparisons(main, "load", "metric"),
         ]
+    shown = [picture for picture in pictures if picture.name in files]
+    for picture in shown:
+        if picture.name == "forest":
+            parts += _picture(picture, files)
+    if controls:
+        parts += ["", "## Controls", "", CONTROLS, "", _comparisons(controls, "load", "metric")]
     if (claims := tables.claims(run)) is not None:
         parts += ["", "## Published claims", "", _table(claims)]
-    rest = [picture for picture in pictures if picture.name != "forest" and picture.name in files]
-    if rest:
-        parts += ["", "## Pictures"]
-        for picture in rest:
-            parts += _picture(picture.name, pictures, files)
+    parts += ["", "## Pictures"]
+    for picture in shown:
+        if picture.name != "forest":
+            parts += _picture(picture, files)
     chosen = {*HEADLINES, *(one.metric for one in run.primary)}
     others = [
         one
@@ -84,14 +73,9 @@ def render(run: Run, pictures: Sequence[Picture], files: Mapping[str, str]) -> s
         if not one.primary and one.role == "arm" and one.metric in chosen
     ]
     if others:
-        parts += ["", "## Other figures", "", "<details><summary>", ""]
-        parts += [
-            f"{len(others)} comparisons; report.html has all {len(run.comparisons)}",
-            "",
-            "</summary>",
-            "",
-        ]
-        parts += [_table(_picked(tables.comparisons(others), ("load", "metric"))), "", "</details>"]
+        summary = f"{len(others)} comparisons; report.html has all {len(run.comparisons)}"
+        parts += ["", "## Other figures", "", "<details><summary>", "", summary, "", "</summary>"]
+        parts += ["", _comparisons(others), "", "</details>"]
     parts += ["", "## Voids", "", _voids(run), "", "## Conditions", "", _conditions(run)]
     parts += ["", "```sh", tables.command(run), "```", ""]
     return "\n".join(parts)
@@ -100,100 +84,74 @@ def render(run: Run, pictures: Sequence[Picture], files: Mapping[str, str]) -> s
 def publish(folder: Path, target: Path) -> Path:
     """Write *target*/<experiment>.md and its pictures beside it; return the Markdown's path.
 
-    Made to be committed: nothing in it names the machine, its users or their directories. A picture
-    above 60 KB is left out. Raises ReportError for a folder without a finished run.
+    The files are committed, so they do not name the machine, its users or their directories. A
+    picture above 60 KB is left out. Raises ReportError for a folder without a judged run.
     """
-    run = Run.read(folder)
+    run = RunData.read(folder)
     target.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^\w.-]", "-", run.experiment)
-    for old in target.glob(f"{stem}-*.svg"):
-        if _ours(old, stem):
-            old.unlink()
+    path = target / f"{stem}.md"
+    if path.is_file():
+        for old in re.findall(r"\]\(([\w.-]+\.svg)\)", path.read_text(encoding="utf-8")):
+            (target / old).unlink(missing_ok=True)
     pictures = draw(run)
     files = {}
     for picture in pictures:
-        if picture.section:
-            continue
-        content = without_machine(picture.alone())
-        if len(content.encode()) > MOST_BYTES:
-            continue
-        files[picture.name] = f"{stem}-{picture.name}.svg"
-        (target / files[picture.name]).write_text(content, encoding="utf-8")
-    path = target / f"{stem}.md"
-    path.write_text(without_machine(render(run, pictures, files)), encoding="utf-8")
+        content = without_paths(picture.svg)
+        if not picture.section and len(content.encode()) <= MOST_BYTES:
+            files[picture.name] = f"{stem}-{picture.name}.svg"
+            (target / files[picture.name]).write_text(content, encoding="utf-8")
+    path.write_text(without_paths(render(run, pictures, files)), encoding="utf-8")
     return path
 
 
-def without_machine(text: str) -> str:
-    """*text* with every absolute path of a file cut down to the file's name."""
+def without_paths(text: str) -> str:
+    """*text* with every absolute path of a file reduced to the file's name."""
     return _PATH.sub(lambda found: found[0].rstrip("/").rpartition("/")[2], text)
 
 
 def plain(text: str) -> str:
-    """*text* as Markdown that shows it and does nothing else: no HTML, no table cell ended."""
+    """*text* escaped for Markdown: no HTML, no formatting, no end of a table's cell."""
     text = " ".join(text.split())
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
 
 
-def _ours(old: Path, stem: str) -> bool:
-    """Whether it is a picture of this experiment, and not of one whose name begins alike."""
-    names = "forest|slopes|wakeups|shapes|cost|latency|scalability|strip"
-    return re.fullmatch(rf"{re.escape(stem)}-(?:{names})(?:-[\w-]+)?\.svg", old.name) is not None
+def _picture(picture: Picture, files: Mapping[str, str]) -> list[str]:
+    title = plain(picture.title)
+    text = f"*{title}.* {plain(picture.caption)}"
+    return ["", f"![{title}]({files[picture.name]})", "", text]
 
 
-def _picture(name: str, pictures: Sequence[Picture], files: Mapping[str, str]) -> list[str]:
-    for picture in pictures:
-        if picture.name == name and name in files:
-            return [
-                "",
-                f"![{plain(picture.title)}]({files[name]})",
-                "",
-                f"*{plain(picture.title)}.* {plain(picture.caption)}",
-            ]
-    return []
-
-
-def _picked(table: Table, more: Sequence[str] = ()) -> Table:
-    """The columns that a narrow page has room for."""
-    kept = (*_SHORT, *more)
-    return tables.without(table, *(name for name in table.head if name not in kept))
+def _comparisons(rows: Sequence[Comparison], *hidden: str) -> str:
+    return _table(tables.without(tables.comparisons(rows), "p (Holm)", *hidden))
 
 
 def _table(table: Table) -> str:
-    lines = [
-        "| " + " | ".join(plain(cell) for cell in table.head) + " |",
-        "|"
-        + "|".join("--:" if i in table.numbers else "---" for i in range(len(table.head)))
-        + "|",
-    ]
-    lines += ["| " + " | ".join(plain(cell) for cell in row) + " |" for row in table.rows]
+    marks = ("--:" if index in table.numbers else "---" for index in range(len(table.head)))
+    lines = ["| " + " | ".join(map(plain, table.head)) + " |", "|" + "|".join(marks) + "|"]
+    lines += ["| " + " | ".join(map(plain, row)) + " |" for row in table.rows]
     return "\n".join(lines)
 
 
-def _voids(run: Run) -> str:
-    rules = tables.void_by_rule(run)
+def _voids(run: RunData) -> str:
+    rules = run.verdict["void_by_rule"]
     if not rules:
         return f"None of {len(run.trials)} trials."
-    told = ", ".join(f"{plain(rule)} {number}" for rule, number in rules.items())
+    counts = ", ".join(f"{plain(rule)} {count}" for rule, count in rules.items())
     voided = sum(bool(trial.voids) for trial in run.trials)
     return (
-        f"{voided} of {len(run.trials)} trials: {told}. Measured again were those of them in which "
-        "the primary figure was spoilt."
+        f"{voided} of {len(run.trials)} trials: {counts}. Trials whose primary figure was spoilt "
+        "were repeated."
     )
 
 
-def _conditions(run: Run) -> str:
-    """In short; the machine's own name is not among them."""
-    keys = (
-        "started", "runtime", "blocks", "seed", "capacity_rps", "kernel", "architecture", "cpu",
-        "cores", "memory_bytes", "virtual", "cgroup", "python", "revision",
-        "stolen_since_boot",
-    )  # fmt: skip
-    wanted = {tables.NAMES.get(key, key) for key in keys} | {tables.PRIORITY}
+def _conditions(run: RunData) -> str:
+    """Without the machine's name."""
+    wanted = {tables.NAMES.get(key, key) for key in _CONDITIONS} | {tables.PRIORITY}
     found = [
-        (name, value)
-        for name, value in tables.conditions(run).rows
-        if name in wanted or name.startswith("versions ·")
+        row
+        for row in tables.conditions(run).rows
+        if row[0] in wanted or row[0].startswith("versions ·")
     ]
     return _table(Table(("condition", "value"), found))

@@ -1,4 +1,4 @@
-"""One HTML file: it opens without a network, prints, and loads nothing from anywhere."""
+"""report.html: one file that opens without a network, prints, and loads nothing."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lab.report import tables, words
-from lab.report.data import Run
+from lab.report.data import RunData
 from lab.report.pictures.style import Picture
 
 _HERE = Path(__file__).parent
-# Headings of what is folded away, in the order of the page.
+# The headings of the folded pictures.
 SECTIONS = {
-    "ratios": "Ratios of all other figures",
-    "shapes": "Processes × threads, other figures",  # noqa: RUF001 - as people write it
-    "cost": "CPU by service under the other loads",
-    "latency": "Latency under the other loads",
+    "ratios": "Ratios of other figures",
+    "cost": "CPU time by service under other loads",
+    "latency": "Latency under other loads",
 }
 
 
-def render(run: Run, pictures: Sequence[Picture]) -> str:
+def render(run: RunData, pictures: Sequence[Picture]) -> str:
     """The whole document."""
     environment = Environment(
         loader=FileSystemLoader(_HERE),
@@ -34,8 +33,7 @@ def render(run: Run, pictures: Sequence[Picture]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["inline"] = _inline
-    environment.filters["link"] = _link
+    environment.filters |= {"data_uri": _data_uri, "link": _link}
     sheet = (_HERE / "style.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     differ, same = tables.options(run)
@@ -50,14 +48,13 @@ def render(run: Run, pictures: Sequence[Picture]) -> str:
             for section, title in SECTIONS.items()
             if any(picture.section == section for picture in pictures)
         ],
-        primary=tables.primary(run.primary),
+        primary=tables.without(tables.comparisons(run.primary), "load", "metric"),
         comparisons=tables.comparisons(run.comparisons),
         medians=tables.medians(run),
         tallies=tables.tallies(run),
         claims=tables.claims(run),
         voids=tables.voids(run),
-        void_by_rule=tables.void_by_rule(run),
-        asked=tables.asked(run),
+        arms=tables.arms(run),
         loads=tables.loads(run),
         differ=differ,
         same=same,
@@ -67,13 +64,12 @@ def render(run: Run, pictures: Sequence[Picture]) -> str:
     )
 
 
-def _inline(picture: Picture) -> Markup:
-    """Written by ElementTree, which escapes what it writes."""
-    return Markup(picture.inline())  # noqa: S704
+def _data_uri(picture: Picture) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(picture.svg.encode()).decode()
 
 
 def _link(text: str) -> Markup:
-    """*text* with its web addresses as links: a source is there to be followed. Escaped."""
+    """*text*, escaped, with its web addresses as links."""
     parts = re.split(r"(https?://[^\s<>\"']+)", text)
     return Markup("").join(
         Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(part) if index % 2 else part

@@ -1,24 +1,14 @@
-"""Every picture of a report. What a run has no data for is left out, not drawn empty."""
+"""The pictures of a report. A picture without data is left out."""
 
 from __future__ import annotations
 
-from lab.report.data import Run
-from lab.report.pictures import cost, forest, latency, shapes, slopes, strip, wakeups
+from lab.report.data import RunData
+from lab.report.pictures import cost, forest, latency, strip, wakeups
 from lab.report.pictures.style import Picture
 
 
-def draw(run: Run) -> list[Picture]:
-    """In the order in which they are read: the answer, then its reasons, then the run itself."""
+def draw(run: RunData) -> list[Picture]:
+    """In reading order: the answer, its reasons, the course of the run."""
     return [
-        picture
-        for draw_some in (
-            forest.draw,
-            slopes.draw,
-            wakeups.draw,
-            shapes.draw,
-            cost.draw,
-            latency.draw,
-            strip.draw,
-        )
-        for picture in draw_some(run)
+        picture for room in (forest, wakeups, cost, latency, strip) for picture in room.draw(run)
     ]

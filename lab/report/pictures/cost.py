@@ -1,4 +1,4 @@
-"""What a request costs in CPU time, and in which service."""
+"""The CPU time of a request, by service."""
 
 from __future__ import annotations
 
@@ -6,114 +6,77 @@ from collections.abc import Mapping
 from functools import partial
 
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.transforms import blended_transform_factory
 
-from lab.report import words
-from lab.report.data import Run
+from lab.judge.numbers import number, with_unit
+from lab.report.data import RunData
 from lab.report.pictures import style
-from lab.report.pictures.svg import INK
+from lab.report.pictures.style import INK
 
-WIDTH = 400
-_LEFT, _RIGHT = 8, 70
-# In the order of a request's way. The hatch says what the colour says.
+WIDTH = 330
+_NAME, _BAR = 16, 28
+# In the order in which a request passes them.
 SERVICES = (
     ("nginx", style.BLUE, ""),
     ("app", style.VERMILLION, "//"),
     ("redis", style.GREEN, "\\\\"),
 )
 
+Costs = Mapping[str, Mapping[str, float]]  # arm → service → µs
 
-def draw(run: Run) -> list[style.Picture]:
-    """A picture for each load under which CPU time was taken by service."""
+
+def draw(run: RunData) -> list[style.Picture]:
+    """The primary load; folded: the other loads."""
+    main = run.primary[0].load if run.primary else ""
     found: list[style.Picture] = []
-    for load in run.loads:
+    for load in sorted(run.loads, key=lambda load: load != main):
         medians = {service: run.medians(load, f"cpu_us_{service}") for service, _, _ in SERVICES}
-        arms = run.ordered(set.intersection(*(set(one) for one in medians.values())))
+        arms = run.ordered(set.intersection(*map(set, medians.values())))
         if not arms:
             continue
         costs = {arm: {service: medians[service][arm] for service in medians} for arm in arms}
         found.append(
             style.Picture(
-                name="cost" if not found else f"cost-{len(found)}",
-                title=f"CPU time a request, by service: {load}",
-                caption=(
-                    "Median over the blocks of the CPU time that a request took in each service;"
-                    " at the right the sum. The app's part holds its server, all workers and"
-                    " threads."
-                ),
-                alt=f"CPU time a request in µs under {load}: "
+                name=f"cost-{len(found)}" if found else "cost",
+                title=f"CPU time per request by service: {load}",
+                caption="Medians over blocks; their sum at the right. The app's part is its server"
+                " with all workers and threads.",
+                alt=f"CPU time per request in µs under {load}: "
                 + "; ".join(
                     f"{arm}: "
-                    + ", ".join(f"{service} {words.number(us)}" for service, us in parts.items())
+                    + ", ".join(f"{service} {number(us)}" for service, us in parts.items())
                     for arm, parts in costs.items()
                 ),
                 figure=partial(_figure, costs),
-                width=WIDTH,
-                section="" if not found else "cost",
+                section="cost" if found else "",
             )
         )
     return found
 
 
-def _figure(costs: Mapping[str, Mapping[str, float]]) -> Figure:
-    with style.settings():
-        names = {arm: style.wrapped(arm, WIDTH - 2 * _LEFT) for arm in costs}
-        top = 34
-        body = sum(16 * len(lines) + 26 for lines in names.values())
-        total = top + body + 48
-        figure = style.new(WIDTH, total)
-        axes = figure.add_axes(
-            (
-                _LEFT / WIDTH,
-                48 / total,
-                (WIDTH - _LEFT - _RIGHT) / WIDTH,
-                body / total,
-            )
-        )
-        across = blended_transform_factory(figure.transFigure, axes.transData)
-        y = 0.0
-        for arm, parts in costs.items():
-            for line in names[arm]:
-                axes.text(_LEFT / WIDTH, y + 9, line, transform=across, va="center")
-                y += 16
-            left = 0.0
-            for service, colour, hatch in SERVICES:
-                axes.barh(
-                    y + 9,
-                    parts[service],
-                    14,
-                    left,
-                    facecolor=colour,
-                    edgecolor=INK,
-                    hatch=hatch,
-                    lw=0.7,
-                )
-                left += parts[service]
-            axes.text(
-                1 - 4 / WIDTH,
-                y + 9,
-                words.with_unit(left, "µs"),
-                transform=across,
-                va="center",
-                ha="right",
-            )
-            y += 26
-        axes.set_ylim(body, 0)
-        axes.set_xlim(0, max(sum(parts.values()) for parts in costs.values()) * 1.02)
-        axes.set_yticks([])
-        axes.locator_params(axis="x", nbins=6)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("CPU time a request, µs")
-        figure.legend(
-            handles=[
-                Patch(facecolor=colour, edgecolor=INK, hatch=hatch, lw=0.7, label=service)
-                for service, colour, hatch in SERVICES
-            ],
-            ncols=3,
-            loc="upper left",
-            bbox_to_anchor=(0, 1 - 4 / total),
-            borderaxespad=0.3,
-            handlelength=2.4,
-        )
-        return figure
+def _figure(costs: Costs) -> Figure:
+    names = {arm: style.wrapped(arm, 48) for arm in costs}
+    body = sum(_NAME * (name.count("\n") + 1) + _BAR for name in names.values())
+    figure = style.new(WIDTH, body)
+    axes = figure.add_axes((0, 0, 1, 1))
+    y = 0
+    for arm, parts in costs.items():
+        axes.text(0, y + 3, names[arm], transform=axes.get_yaxis_transform(), va="top")
+        middle = y + _NAME * (names[arm].count("\n") + 1) + 11
+        left = 0.0
+        for service, colour, hatch in SERVICES:
+            axes.barh(
+                middle, parts[service], 14, left, facecolor=colour, edgecolor=INK, hatch=hatch,
+                lw=0.7, label=service if not y else None,
+            )  # fmt: skip
+            left += parts[service]
+        axes.text(1.03, middle, with_unit(left, "µs"), transform=axes.get_yaxis_transform(),
+                  va="center")  # fmt: skip
+        y = middle + _BAR - 11
+    axes.set_ylim(body, 0)
+    axes.set_xlim(0, max(sum(parts.values()) for parts in costs.values()) * 1.02)
+    axes.set_yticks([])
+    axes.locator_params(axis="x", nbins=6)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("CPU time per request, µs")
+    axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+    return figure
