@@ -64,24 +64,6 @@ canary   = "wake_1"
 "<script>alert(1)</script> $x^2$ | \\"quoted\\" & `ticks`" = { STACK_THUNDER_LOCK = "on" }
 """
 
-# Five shapes of sixteen slots, under a ladder of users.
-SHAPES = """
-question = "Sixteen slots: as processes or as threads?"
-primary  = { metric = "rps", load = "mixed, 16 users" }
-baseline = "4 x 4"
-canary   = "wait_2"
-login    = "none"
-[loads]
-"CPU" = { kind = "closed", users = 16, path = "/workload/cpu?ms=2" }
-"mixed" = { kind = "closed", users = [1, 2, 4, 8, 16, 32], path = "/workload/mixed" }
-[arms]
-"1 x 16" = { STACK_PROCESSES = 1, STACK_THREADS = 16 }
-"2 x 8" = { STACK_PROCESSES = 2, STACK_THREADS = 8 }
-"4 x 4" = { STACK_PROCESSES = 4, STACK_THREADS = 4 }
-"8 x 2" = { STACK_PROCESSES = 8, STACK_THREADS = 2 }
-"16 x 1" = { STACK_PROCESSES = 16, STACK_THREADS = 1 }
-"""
-
 
 def truth(arm: ArmSpec, load: Load) -> dict[str, float]:
     """What an arm costs a request, before any noise."""

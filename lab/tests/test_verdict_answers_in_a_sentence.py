@@ -21,7 +21,7 @@ def answer(metric: str = "cpu_us", **arms: np.ndarray) -> str:
 def test_a_difference() -> None:
     said = answer("wakeups", on=-2.5 + WIGGLE)
     assert said == (
-        '"on" lowers voluntary context switches of the app per request from 500 ("base") '
+        '"on" lowers wake-ups per request (voluntary context switches) from 500 ("base") '
         'to 41.0 under "main": ratio 0.082 [0.082, 0.083], 10 blocks.'
     )
     assert answer(heavy=0.6 + WIGGLE).startswith(
