@@ -1,8 +1,8 @@
-"""The Flask app. `create_app()` is its table of contents: read on from whatever it names.
+"""The Flask app. `create_app()` is its table of contents.
 
-What a request meets before it gets here is in nginx/ and uwsgi/. nginx decides the client's
-address, the scheme and the host, and sets them as REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST; the
-app believes those and no forwarding header, which is why there is no ProxyFix here.
+nginx (nginx/) determines the client's address, the scheme and the host and passes them through
+uWSGI (uwsgi/) as REMOTE_ADDR, wsgi.url_scheme and HTTP_HOST. The app reads no forwarding header,
+so it needs no ProxyFix.
 """
 
 from __future__ import annotations
@@ -12,12 +12,22 @@ from collections.abc import Mapping
 
 from flask import Flask
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.utils import import_string
 
-from app import admin, auth, errors, front, logs, ops, posts, static_files, visitor, workload
+from app import errors, logs, static_files, visitor, workload
 from app.json_provider import BoundedJSONProvider
 from app.security import SecurityManager
 from app.sessions import connect
 from app.settings import Settings
+
+# Each is a package with a `blueprint`. To remove one, delete its folder and its line.
+BLUEPRINTS = (
+    "app.front",
+    "app.auth",
+    "app.posts",
+    "app.admin",
+    "app.ops",
+)
 
 
 def create_app(
@@ -25,10 +35,10 @@ def create_app(
     *,
     security_manager_class: type[SecurityManager] = SecurityManager,
 ) -> Flask:
-    """Build the app from *environ* (default: the process's own).
+    """Build the app from *environ* (default: the process's environment).
 
-    *security_manager_class* is the place to bring users, passwords, roles or sessions of your own:
-    a subclass with other class attributes. Raises SettingsError, which names the variable at fault.
+    *security_manager_class* is a subclass that replaces users, passwords, roles or sessions by
+    class attributes. Raises SettingsError, which names the variable at fault.
     """
     settings = Settings.from_environ(os.environ if environ is None else environ)
 
@@ -45,11 +55,8 @@ def create_app(
     app.extensions["redis"] = redis
     security_manager_class(app, settings, redis)
 
-    app.register_blueprint(front.blueprint)
-    app.register_blueprint(auth.blueprint)
-    app.register_blueprint(admin.blueprint)
-    app.register_blueprint(posts.blueprint)
-    app.register_blueprint(ops.create_blueprint(settings, redis))
+    for package in BLUEPRINTS:
+        app.register_blueprint(import_string(f"{package}:blueprint"))
     if settings.workload:
         app.register_blueprint(workload.blueprint)
     return app

@@ -1,8 +1,8 @@
-"""Static files under names that change with their content, so that they can be cached for ever.
+"""Static files under names that contain a hash of their content, so browsers may cache them.
 
-`python -m app.assets OUT` writes them for nginx, each beside its gzip variant; the app computes
-the same names for its pages (static_files.py). Only the standard library is used here, because the
-image of nginx has nothing else: where Flask is missing, run it as `python app/assets.py OUT`.
+`python app/assets.py OUT` writes them for nginx, each with a gzip variant. The app computes the
+same names for its pages (static_files.py). This module uses only the standard library, because the
+stage that builds nginx's image has no Flask.
 """
 
 from __future__ import annotations
@@ -21,19 +21,20 @@ def hashed_name(name: str, content: bytes) -> str:
     """`style.css` → `style.0123456789ab.css`."""
     stem, dot, extension = name.rpartition(".")
     if not stem:
-        raise ValueError(f"{name}: a static file needs a name and an extension")
+        raise ValueError(f"{name}: the name of a static file must have an extension")
     return f"{stem}.{hashlib.sha256(content).hexdigest()[:DIGITS]}{dot}{extension}"
 
 
 def read_all(folder: Path = STATIC) -> dict[str, bytes]:
-    """Name → content of every file of *folder*, in the order of their names."""
+    """Name → content of every file in *folder*, sorted by name."""
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
 def write_all(out: Path, folder: Path = STATIC) -> list[Path]:
-    """Write hashed copies and gzip variants into *out*; the same content gives the same bytes.
+    """Write hashed copies and gzip variants into *out* and return their paths.
 
-    Files of earlier releases are left alone: pages sent before a deploy still ask for them.
+    The output is reproducible. Files of earlier releases stay, because pages that were sent before
+    a deploy still refer to them.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = []
@@ -43,7 +44,7 @@ def write_all(out: Path, folder: Path = STATIC) -> list[Path]:
         written.append(target)
         if target.suffix in COMPRESSIBLE:
             packed = gzip.compress(content, compresslevel=9, mtime=0)
-            # nginx sends the variant whenever it is there: a larger one would be a loss.
+            # nginx sends the variant whenever it exists (gzip_static), even if it is larger.
             if len(packed) < len(content):
                 variant = target.with_name(f"{target.name}.gz")
                 variant.write_bytes(packed)
@@ -53,7 +54,7 @@ def write_all(out: Path, folder: Path = STATIC) -> list[Path]:
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
-        print("usage: python -m app.assets OUT_DIR", file=sys.stderr)
+        print("usage: python app/assets.py OUT_DIR", file=sys.stderr)
         return 2
     try:
         written = write_all(Path(arguments[0]))

@@ -1,8 +1,7 @@
-"""Error answers: a page for people, JSON for programs, decided by the Accept header.
+"""Error responses: an HTML page or JSON, chosen by the Accept header.
 
-The same words for the same status everywhere, and never a word about our inside. nginx answers
-alike for what does not reach the app (nginx/pages). An error page never looks at the session, since
-that may be what is missing.
+They reveal nothing about the internals. nginx answers in the same form where a request does not
+reach the app (nginx/pages). Error pages do not read the session, because it may be what failed.
 """
 
 from __future__ import annotations
@@ -15,25 +14,25 @@ from werkzeug.exceptions import HTTPException, InternalServerError
 
 from app.logs import request_id
 
-# status: (title, what happened and what to do)
-WORDS = {
-    400: ("That request cannot be read", "Something in it is malformed. Go back and try again."),
-    401: ("Please log in", "This page is for people who are logged in."),
-    403: ("Not allowed", "Your account may not do this."),
-    404: ("Nothing here", "There is no page at this address. It may have moved or been deleted."),
-    405: ("That does not work here", "This address exists, but not for this kind of request."),
-    413: ("Too large", "What you sent is larger than the 1 MB that is accepted."),
-    429: ("Slow down, please", "That was too many tries in a short time. Wait a moment."),
-    500: ("Something broke", "The fault is ours and has been logged. Please try again later."),
-    503: ("Back in a moment", "A part that this page needs is away. Please try again shortly."),
+MESSAGES = {  # status: (title, sentence)
+    400: ("Bad request", "The request is malformed. Please go back and try again."),
+    401: ("Login required", "You need to log in to see this page."),
+    403: ("Not allowed", "Your account does not have permission to do this."),
+    404: ("Page not found", "There is no page at this address. It may have moved or been deleted."),
+    405: ("Method not allowed", "This address does not accept this kind of request."),
+    413: ("Too large", "The request is larger than the limit of 1 MB."),
+    429: ("Too many attempts", "Please wait a moment, then try again."),
+    500: ("Server error", "Something went wrong. It has been logged. Please try again later."),
+    503: ("Temporarily unavailable", "Please try again in a few seconds."),
 }
 EXPIRED_FORM = (
-    "This form has expired or came from another site. Go back, reload the page and send it again."
+    "This form has expired or was sent from another site. "
+    "Please go back, reload the page and send it again."
 )
 
 
 def wants_json() -> bool:
-    """Whether the client would rather have JSON than a page. A tie (`*/*`) goes to the page."""
+    """Whether the client prefers JSON to HTML. A tie (`*/*`) is HTML."""
     accepted = request.accept_mimetypes
     return bool(accepted.best_match(["text/html", "application/json"]) == "application/json")
 
@@ -43,15 +42,15 @@ def init_app(app: Flask) -> None:
 
 
 def answer(error: HTTPException) -> Response:
-    """The answer to *error*, with the headers that belong to it (Allow, Retry-After, …)."""
+    """The response to *error*, with its headers (Allow, Retry-After, …)."""
     if error.response is not None:
-        return cast(Response, error.response)  # somebody has said in full what to answer
+        return cast(Response, error.response)  # abort(response) carries a complete response
     status = error.code or InternalServerError.code
-    title, message = WORDS.get(status, (error.name, error.description or ""))
+    title, message = MESSAGES.get(status, (error.name, error.description or ""))
     if isinstance(error, CSRFError):
         message = EXPIRED_FORM
     elif status < 500 and error.description != type(error).description:
-        message = error.description or message  # abort(400, "a sentence of our own")
+        message = error.description or message  # abort(400, "…") by a view
     if wants_json():
         response = jsonify(status=status, error=title, message=message, request_id=request_id())
     else:

@@ -1,4 +1,4 @@
-"""JSON bodies that a client cannot crash the app with."""
+"""JSON parsing that deeply nested request bodies cannot crash."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from flask.json.provider import DefaultJSONProvider
 
 
 class BoundedJSONProvider(DefaultJSONProvider):
-    """Flask's provider, with a body nested beyond Python's recursion limit as an ordinary bad body.
+    """Flask's provider, which reports a body nested beyond Python's recursion limit as invalid.
 
-    Werkzeug answers 400 to a ValueError from here and lets everything else through, so 5,000
-    opening brackets would be a 500, even with `get_json(silent=True)`.
+    Werkzeug turns a ValueError into a 400 and does not catch RecursionError: 5,000 opening brackets
+    would be a 500, even with `get_json(silent=True)`.
     """
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
-"""The app's log: JSON lines on stderr, joined to nginx's access log by the request id.
+"""The app's log: JSON lines on stderr. The request id joins them to nginx's access log.
 
-Everything goes through the standard logging tree, so libraries' records look the same as ours. A
-request that went well leaves no line here: nginx has logged it.
+All records pass through the standard logging tree, so those of libraries have the same form.
+Successful requests are not logged here: nginx logs them.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from flask import has_request_context, request
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 REDACTED = "[redacted]"
-# Nobody logs these on purpose. A dict that is logged whole may hold one.
-SECRET_WORDS = ("cookie", "password", "secret", "authorization", "csrf", "session_id")
+# Fields whose names contain one of these are redacted: a dict that is logged whole may hold one.
+SECRET_NAMES = ("cookie", "password", "secret", "authorization", "csrf", "session_id")
 
 
 def configure(*, readable: bool = False) -> None:
-    """Send the whole logging tree to stderr, as JSON or, while developing, *readable*."""
+    """Log everything to stderr, as JSON or, for development, as *readable* text."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(readable=readable))
     root = logging.getLogger()
@@ -28,14 +28,14 @@ def configure(*, readable: bool = False) -> None:
 
 
 def formatter(*, readable: bool = False) -> logging.Formatter:
-    """Turn log records, with their `extra` fields, into one line each."""
-    last: list[Processor]
+    """A formatter that writes each record, with its `extra` fields, as one line."""
+    renderers: list[Processor]
     if readable:
-        last = [structlog.dev.ConsoleRenderer()]
+        renderers = [structlog.dev.ConsoleRenderer()]
     else:
-        # The plain traceback: structlog's dict form would write out local variables, and a
-        # password is one in a login view.
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        # A plain traceback: structlog's dict form includes local variables, and in the login view
+        # one of them is a password.
+        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
@@ -45,12 +45,12 @@ def formatter(*, readable: bool = False) -> logging.Formatter:
             add_request,
             redact,
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
     )
 
 
 def add_request(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Name the request that a record belongs to, if any; its query string may hold anything."""
+    """Add the current request, if any. The query string is left out: it may hold secrets."""
     if has_request_context():
         event["request_id"] = request_id()
         event["method"] = request.method
@@ -60,12 +60,11 @@ def add_request(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name in event:
-        if any(word in name.lower() for word in SECRET_WORDS):
+        if any(secret in name.lower() for secret in SECRET_NAMES):
             event[name] = REDACTED
     return event
 
 
 def request_id() -> str:
-    """The id that nginx gave this request; empty where no nginx stands before the app."""
-    found: str = request.environ.get("HTTP_X_REQUEST_ID", "")
-    return found
+    """The id that nginx assigned to this request; empty without nginx."""
+    return str(request.environ.get("HTTP_X_REQUEST_ID", ""))

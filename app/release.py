@@ -1,3 +1,3 @@
-"""Which release of the stack this is. tests/unit/test_app_release.py holds pyproject.toml to it."""
+"""The version of this release; a test compares it with pyproject.toml."""
 
 VERSION = "0.1.0"

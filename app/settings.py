@@ -1,7 +1,7 @@
-"""What the environment says, read once and checked.
+"""The settings in the environment, read and checked once. Nothing else in app/ reads it.
 
-STACK_* variables are described in toggles/; the three here are secrets and where Redis is.
-Nothing else in app/ reads the environment.
+toggles/ defines the STACK_* variables. This module adds SECRET_KEY_FILE, REDIS_URL and
+REDIS_PASSWORD_FILE.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from urllib.parse import urlsplit
 
 import toggles
 
-# nginx refuses at the same size (client_max_body_size), so that a body is never cut off in between.
+# The same as nginx's client_max_body_size (nginx/templates/limits.conf.template).
 MAX_BODY_BYTES = 1024 * 1024
 MIN_KEY_BYTES = 32
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 class SettingsError(ValueError):
-    """A variable that is missing or cannot be used. One line a fault, naming it and the remedy."""
+    """Variables that are missing or invalid: one line each, with the name and the remedy."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the app can be told from outside. `repr()` shows no secret."""
+    """Every setting of the app. `repr()` shows no secret."""
 
     secret_key: bytes = field(repr=False)
-    redis_url: str = field(repr=False)  # may carry a password
+    redis_url: str = field(repr=False)  # may contain a password
     redis_password: str | None = field(repr=False)
     demo: bool
     workload: bool
@@ -41,32 +41,21 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read and check every variable. Raises SettingsError with all faults, one a line."""
+        """Read and check every variable. Raises SettingsError with one line for each fault."""
+        values: dict[str, Any] = {}
         faults: list[str] = []
-        stack: dict[str, str] = {}
-        key, url, password = b"", "", None
-        try:
-            stack = toggles.read(environ)
-        except toggles.ToggleError as error:
-            faults.append(str(error))
-        try:
-            key = _secret_key(environ)
-        except SettingsError as error:
-            faults.append(str(error))
-        try:
-            url = _redis_url(environ)
-        except SettingsError as error:
-            faults.append(str(error))
-        try:
-            password = _redis_password(environ)
-        except SettingsError as error:
-            faults.append(str(error))
+        for read in (toggles.read, _secret_key, _redis_url, _redis_password):
+            try:
+                values[read.__name__] = read(environ)
+            except (toggles.ToggleError, SettingsError) as error:
+                faults.append(str(error))
         if faults:
             raise SettingsError("\n".join(faults))
+        stack = values["read"]
         return cls(
-            secret_key=key,
-            redis_url=url,
-            redis_password=password,
+            secret_key=values["_secret_key"],
+            redis_url=values["_redis_url"],
+            redis_password=values["_redis_password"],
             demo=stack["STACK_DEMO"] == "on",
             workload=stack["STACK_WORKLOAD"] == "on",
             tls=stack["STACK_TLS"] == "on",
@@ -77,19 +66,19 @@ class Settings:
         )
 
     def flask_config(self) -> dict[str, Any]:
-        """The settings under the names that Flask and its extensions know."""
+        """The settings under the names that Flask and its extensions use."""
         return {
             "SECRET_KEY": self.secret_key,
             "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
-            # Werkzeug's default for forms is half of that, and its 413 would name the wrong limit.
+            # Werkzeug's default for forms is half of that; its 413 would name the wrong limit.
             "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
-            # Browsers refuse a __Host- cookie without TLS; plain http is for development only.
+            # Browsers reject a __Host- cookie without TLS. Plain HTTP is for development only.
             "SESSION_COOKIE_NAME": "__Host-session" if self.tls else "session",
             "SESSION_COOKIE_SECURE": self.tls,
             "SESSION_COOKIE_HTTPONLY": True,
             "SESSION_COOKIE_SAMESITE": "Lax",
-            # A form left open outlives one hour; it must not outlive the session, and does not:
-            # the token is bound to a value that is kept in it.
+            # Default: one hour, less than a session. The token expires with the session, which
+            # stores the value that it is derived from.
             "WTF_CSRF_TIME_LIMIT": None,
             "STACK_NAME": self.name,
         }
@@ -99,13 +88,13 @@ def _secret_key(environ: Mapping[str, str]) -> bytes:
     key = _read_secret(environ, "SECRET_KEY_FILE")
     if key is None:
         raise SettingsError(
-            "SECRET_KEY_FILE is not set: must name a file with a random key "
-            "(openssl rand -hex 32 makes one)"
+            "SECRET_KEY_FILE is not set: must name a file that holds a random key "
+            "(openssl rand -hex 32 prints one)"
         )
     if len(key) < MIN_KEY_BYTES:
         raise SettingsError(
             f"SECRET_KEY_FILE={environ['SECRET_KEY_FILE']!r}: holds {len(key)} bytes, must hold at "
-            f"least {MIN_KEY_BYTES} (openssl rand -hex 32 makes a good one)"
+            f"least {MIN_KEY_BYTES} (openssl rand -hex 32 prints a key)"
         )
     return key
 
@@ -113,9 +102,9 @@ def _secret_key(environ: Mapping[str, str]) -> bytes:
 def _redis_url(environ: Mapping[str, str]) -> str:
     url = environ.get("REDIS_URL", "")
     if urlsplit(url).scheme not in REDIS_SCHEMES:
-        # The value itself may carry a password, so it is not repeated.
+        # The message does not repeat the value, which may contain a password.
         raise SettingsError(
-            "REDIS_URL is missing or not understood: must be like redis://app@redis:6379/0, "
+            "REDIS_URL is missing or invalid: must be like redis://app@redis:6379/0, "
             "rediss://… for TLS, or unix://app@/path/to/redis.sock?db=0"
         )
     return url
@@ -130,7 +119,7 @@ def _redis_password(environ: Mapping[str, str]) -> str | None:
 
 
 def _read_secret(environ: Mapping[str, str], variable: str) -> bytes | None:
-    """The content of the file that *variable* names, without line ends; None when it names none."""
+    """The stripped content of the file that *variable* names; None if the variable is not set."""
     path = environ.get(variable)
     if not path:
         return None

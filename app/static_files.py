@@ -1,4 +1,4 @@
-"""Static files in the app: `asset()` for templates, and answers where no nginx gives them."""
+"""Static files in the app: `asset()` for templates, and a view that serves them without nginx."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from flask import Flask, Response, abort
 from app.assets import STATIC, hashed_name, read_all
 
 URL_PREFIX = "/static/"
-FOR_EVER = "public, max-age=31536000, immutable"
+CACHE_CONTROL = "public, max-age=31536000, immutable"
 
 
 class StaticFiles:
-    """The files of one release, by the names that pages give them.
+    """The static files of one release, by hashed name.
 
-    They are read once: a worker must not answer with another release's names after an upgrade. Only
-    with *fresh* (debug mode) are they read again for every page, so that an edit shows on reload.
+    They are read once, so that a worker does not pick up the next release's files during a deploy.
+    With *fresh* (debug mode) they are read again for every page, so that edits show at once.
     """
 
     def __init__(self, folder: Path = STATIC, *, fresh: bool = False) -> None:
@@ -31,13 +31,13 @@ class StaticFiles:
         self._contents = {self._urls[name]: content for name, content in contents.items()}
 
     def url(self, name: str) -> str:
-        """The address of a file in app/static. Raises KeyError for a file that is not there."""
+        """The URL of a file in app/static. Raises KeyError if it does not exist."""
         if self._fresh:
             self._load()
         return URL_PREFIX + self._urls[name]
 
     def content(self, hashed: str) -> bytes | None:
-        """The content behind a hashed name, or None."""
+        """The content of the file with this hashed name, or None."""
         return self._contents.get(hashed)
 
 
@@ -51,5 +51,5 @@ def init_app(app: Flask) -> None:
         if content is None:
             abort(404)
         response = app.response_class(content, mimetype=mimetypes.guess_type(name)[0])
-        response.headers["Cache-Control"] = FOR_EVER
+        response.headers["Cache-Control"] = CACHE_CONTROL
         return response

@@ -1,7 +1,7 @@
-"""Who is looking, for the header of every page.
+"""The visitor of a page, for the header that every page shows.
 
-Pages that anybody may see must come up while Redis is away, and must not call somebody anonymous
-who may be logged in. So there are three answers: this user, nobody, and "cannot be known now".
+Public pages are served while Redis is down, and must not present a logged-in user as anonymous.
+So a visitor has three states: a user, anonymous, or unknown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.sessions import StoreUnavailable
 
 @dataclass(frozen=True)
 class Visitor:
-    """The person in front of a page. *known* is False while sessions cannot be read."""
+    """*user* is None for an anonymous visitor. *known* is False while sessions cannot be read."""
 
     user: User | None
     known: bool = True
@@ -36,5 +36,5 @@ def _visitor() -> Visitor:
 
 
 def init_app(app: Flask) -> None:
-    """Give templates `visitor`. It costs nothing until a template asks it something."""
+    """Give templates `visitor`, which loads the session only when a template reads it."""
     app.jinja_env.globals["visitor"] = LocalProxy(_visitor)

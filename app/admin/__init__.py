@@ -1,4 +1,4 @@
-"""Managing accounts: for people with the permission `users.manage`."""
+"""Account management, for users with the permission `users.manage`."""
 
 from app.admin.views import blueprint
 

@@ -1,7 +1,7 @@
 """The pages of the blueprint `admin`.
 
-Whoever sees them has the permission and has given their password lately. An admin cannot disable,
-delete or strip themselves: that takes another admin, so that there always is one left.
+They require the permission and a recently entered password. Admins cannot disable or delete
+themselves or revoke their own roles, so that one admin always remains.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+from app.navigation import add_link
 from app.security import User, current_user, fresh_login_required, requires, security
 from app.security.forms import FindUserForm
 from app.security.manager import UserGone
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin", template_folder="templates")
+add_link(blueprint, "Accounts", "admin.users", permission="users.manage")
 
 PAGE_SIZE = 50
 MAX_PAGE = 1_000_000
@@ -32,12 +34,12 @@ MAX_PAGE = 1_000_000
 @requires("users.manage")
 @fresh_login_required
 def guard() -> None:
-    """One check for every view here: a new one cannot forget it."""
+    """One check for all views, so that a new view cannot lack it."""
 
 
 @blueprint.errorhandler(UserGone)
 def user_gone(_error: UserGone) -> ResponseReturnValue:
-    flash("This account has been deleted meanwhile.", "error")
+    flash("This account has been deleted.", "error")
     return redirect(url_for(".users"), 303)
 
 
@@ -54,11 +56,11 @@ def users() -> ResponseReturnValue:
         match = security.find(form.name.data)
         if match is not None:
             return redirect(url_for(".user", user_id=match.id), 303)
-        form.name.errors = ["There is no account of this name."]
+        form.name.errors = ["There is no account with this name."]
     page = request.args.get("page", 1, type=int)
     if not 1 <= page <= MAX_PAGE:
         abort(404)
-    # One more than is shown tells whether there is a next page.
+    # One more than is shown, to know whether there is a next page.
     found = security.users.page((page - 1) * PAGE_SIZE, PAGE_SIZE + 1)
     return render_template(
         "admin/users.html",
@@ -87,9 +89,9 @@ def roles() -> ResponseReturnValue:
 
 @blueprint.post("/users/<user_id>/disable")
 def disable(user_id: str) -> ResponseReturnValue:
-    found = _somebody_else(user_id)
+    found = _other_user(user_id)
     security.set_active(found, False)
-    return _done(found, f"{found.name} is disabled, and all their sessions have ended.")
+    return _done(found, f"{found.name} has been disabled. All their sessions have ended.")
 
 
 @blueprint.post("/users/<user_id>/enable")
@@ -101,12 +103,12 @@ def enable(user_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/users/<user_id>/delete")
 def delete(user_id: str) -> ResponseReturnValue:
-    found = _somebody_else(user_id)
+    found = _other_user(user_id)
     if request.form.get("name") != found.name:
-        flash("Nothing was deleted: type the name to confirm.", "error")
+        flash("The account was not deleted: the name did not match.", "error")
         return redirect(url_for(".user", user_id=found.id), 303)
     security.delete(found)
-    flash(f"The account {found.name} is deleted.", "success")
+    flash(f"The account {found.name} has been deleted.", "success")
     return redirect(url_for(".users"), 303)
 
 
@@ -119,7 +121,7 @@ def grant(user_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/users/<user_id>/revoke")
 def revoke(user_id: str) -> ResponseReturnValue:
-    found, role = _somebody_else(user_id), _role()
+    found, role = _other_user(user_id), _role()
     security.change_roles(found, revoke=[role])
     return _done(found, f"{found.name} no longer has the role {role}.")
 
@@ -135,12 +137,12 @@ def end_sessions(user_id: str) -> ResponseReturnValue:
 def end_session(user_id: str, handle: str) -> ResponseReturnValue:
     found = _user(user_id)
     security.sessions.revoke(found.id, handle)
-    return _done(found, "That session has ended.")
+    return _done(found, "The session has ended.")
 
 
 @blueprint.post("/sessions/end")
 def end_all_sessions() -> ResponseReturnValue:
-    """Everybody's, the admin's own too: the next page is the login."""
+    """End the sessions of all users, including the admin's own."""
     security.end_all_sessions()
     return redirect(url_for("auth.login", next=url_for(".users")), 303)
 
@@ -152,17 +154,17 @@ def _user(user_id: str) -> User:
     return found
 
 
-def _somebody_else(user_id: str) -> User:
+def _other_user(user_id: str) -> User:
     found = _user(user_id)
     if found == current_user:
-        abort(403, "You cannot do this to yourself. Ask another admin.")
+        abort(403, "You cannot do this to your own account. Ask another admin.")
     return found
 
 
 def _role() -> str:
     role = request.form.get("role", "")
     if role not in security.roles:
-        abort(400, "There is no such role.")
+        abort(400, "This role does not exist.")
     return role
 
 

@@ -1,6 +1,6 @@
-"""Logging in and out, and what people may do to their own account and sessions.
+"""The pages for logging in and out and for managing one's own account and sessions.
 
-The pages only; what they mean is the SecurityManager's (app/security).
+The logic is in the SecurityManager (app/security).
 """
 
 from app.auth.views import blueprint

@@ -1,4 +1,4 @@
-"""How sessions are written in the pages that list them."""
+"""Template filters for the tables that list sessions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup
 
-# The first that is found wins: Edge also says Chrome, and Chrome also says Safari.
+# The first match wins: Edge also contains Chrome, and Chrome contains Safari.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -29,7 +29,7 @@ _SYSTEMS = (
 
 
 def browser(user_agent: str) -> str:
-    """`Firefox on Linux`: enough to recognise a device of one's own by."""
+    """A short name such as `Firefox on Linux`, by which users recognise their devices."""
     name = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if name and system:
@@ -38,7 +38,7 @@ def browser(user_agent: str) -> str:
 
 
 def utc_time(moment: datetime) -> Markup:
-    """A time for people, with the exact one for programs. Whose time zone, a server cannot know."""
+    """A `<time>` element in UTC: the server does not know the visitor's time zone."""
     moment = moment.astimezone(UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(
         moment.isoformat(timespec="seconds"), moment.strftime("%Y-%m-%d %H:%M")

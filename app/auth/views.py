@@ -33,21 +33,21 @@ blueprint = Blueprint("auth", __name__, url_prefix="/auth", template_folder="tem
 blueprint.add_app_template_filter(browser)
 blueprint.add_app_template_filter(utc_time)
 
-# One sentence for a wrong password, a name that nobody has and a disabled account.
-WRONG = "Name and password do not match an account that can be used."
-WRONG_PASSWORD = "That is not your password."  # noqa: S105 - a sentence
+# The same for a wrong password, an unknown name and a disabled account, so that it reveals none.
+WRONG_LOGIN = "The name or the password is wrong, or the account is disabled."
+WRONG_PASSWORD = "The password is wrong."  # noqa: S105, a message
 
 
 @blueprint.app_errorhandler(HashingBusy)
 def hashing_busy(error: HashingBusy) -> ResponseReturnValue:
-    """A flood of logins is turned away at the door, so that pages go on answering."""
+    """Too many passwords are being hashed: refuse the login, so that pages stay responsive."""
     busy = ServiceUnavailable(retry_after=error.retry_after)
     return current_app.make_response(current_app.handle_user_exception(busy))
 
 
 @blueprint.app_errorhandler(UserGone)
 def user_gone(_error: UserGone) -> ResponseReturnValue:
-    """Somebody's account was deleted while they were changing it: they are nobody now."""
+    """The account was deleted while its user was changing it."""
     return redirect(url_for(".login"), 303)
 
 
@@ -66,10 +66,10 @@ def log_in() -> ResponseReturnValue:
     except TooManyTries as error:
         return _too_many_tries("login", form, error)
     if user is None:
-        form.form_errors.append(WRONG)
+        form.form_errors.append(WRONG_LOGIN)
         return _page("login", form, 401)
     security.log_in(user)
-    return _go_on()
+    return _redirect_to_next()
 
 
 @blueprint.get("/register")
@@ -85,13 +85,13 @@ def create_account() -> ResponseReturnValue:
     try:
         user = security.register(form.name.data, form.password.data, details=form.details())
     except NameTaken:
-        form.name.errors.append("Somebody has this name already. Please choose another.")
+        form.name.errors.append("This name is already taken. Please choose another.")
         return _page("register", form, 400)
     except WeakPassword as error:
         form.password.errors.append(str(error))
         return _page("register", form, 400)
     security.log_in(user)
-    return _go_on()
+    return _redirect_to_next()
 
 
 @blueprint.post("/logout")
@@ -113,13 +113,13 @@ def confirm_password() -> ResponseReturnValue:
     if not form.validate_on_submit():
         return _page("reauthenticate", form, 400)
     try:
-        right = security.reauthenticate(_user(), form.password.data, _address())
+        correct = security.reauthenticate(_user(), form.password.data, _address())
     except TooManyTries as error:
         return _too_many_tries("reauthenticate", form, error)
-    if not right:
+    if not correct:
         form.password.errors.append(WRONG_PASSWORD)
         return _page("reauthenticate", form, 401)
-    return _go_on()
+    return _redirect_to_next()
 
 
 @blueprint.get("/password")
@@ -145,7 +145,7 @@ def change_password() -> ResponseReturnValue:
     except WeakPassword as error:
         form.password.errors.append(str(error))
         return _page("password", form, 400)
-    flash("Your password is changed. All your other sessions have ended.", "success")
+    flash("Your password has been changed. All your other sessions have ended.", "success")
     return redirect(url_for("auth.sessions"), 303)
 
 
@@ -161,9 +161,9 @@ def sessions() -> ResponseReturnValue:
 def end_session(handle: str) -> ResponseReturnValue:
     if handle == current_session().handle:
         return logout()
-    # A handle that is not there any more needs no error: what was asked for is the case.
+    # A session that no longer exists is not an error.
     security.sessions.revoke(current_user.id, handle)
-    flash("That session has ended.", "success")
+    flash("The session has ended.", "success")
     return redirect(url_for("auth.sessions"), 303)
 
 
@@ -182,7 +182,7 @@ def whoami() -> ResponseReturnValue:
 
 
 def _page(name: str, form: Form, status: int = 200) -> Response:
-    """A form of ours: never cached, because it holds a token of this one session."""
+    """A page with a form: never cached, because it contains a token of this session."""
     return _private(render_template(f"auth/{name}.html", form=form), status)
 
 
@@ -194,23 +194,19 @@ def _private(body: str | Response, status: int = 200) -> Response:
 
 def _too_many_tries(name: str, form: Form, error: TooManyTries) -> Response:
     form.form_errors.append(
-        f"Too many wrong passwords. Please wait {error.retry_after} seconds and try again."
+        f"Too many failed attempts. Please try again in {error.retry_after} seconds."
     )
     response = _page(name, form, 429)
     response.headers["Retry-After"] = str(error.retry_after)
     return response
 
 
-def _go_on() -> Response:
-    """On to where somebody was going when they were asked to log in, or home."""
-    response = redirect(own_page(request.args.get("next")) or _home(), 303)
+def _redirect_to_next() -> Response:
+    """To the page that required the login (`?next=`), or to the home page."""
+    target = own_page(request.args.get("next")) or url_for(security.home_endpoint)
+    response = redirect(target, 303)
     response.headers["Cache-Control"] = "no-store"
     return cast(Response, response)
-
-
-def _home() -> str:
-    endpoint = security.home_endpoint
-    return url_for(endpoint if endpoint in current_app.view_functions else "front.index")
 
 
 def _user() -> User:
@@ -218,5 +214,5 @@ def _user() -> User:
 
 
 def _address() -> str:
-    """As nginx gave it; a client cannot set it."""
+    """The client's address. nginx sets it; clients cannot."""
     return request.remote_addr or ""

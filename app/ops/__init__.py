@@ -1,47 +1,52 @@
-"""What orchestrators and operators ask: is it alive, is it ready, which release is it.
+"""Endpoints for orchestrators and operators: liveness, readiness and the version that runs.
 
-None of these looks at the session. /livez does not look at Redis either: restarting a worker
-because its store is away helps nobody.
+None of them reads the session. /livez does not query Redis: restarting a worker does not bring a
+failed store back.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, current_app, jsonify
+from flask.blueprints import BlueprintSetupState
 
-from app.ops.readiness import Readiness
+from app.ops.readiness import MAX_AGE_SECONDS, Readiness
 from app.release import VERSION
-from app.sessions import Client
-from app.settings import Settings
 
-RETRY_AFTER_SECONDS = "1"  # the answer is worked out anew each second
+LOADED = datetime.now(UTC).isoformat(timespec="seconds")
+
+blueprint = Blueprint("ops", __name__)
 
 
-def create_blueprint(settings: Settings, redis: Client) -> Blueprint:
-    blueprint = Blueprint("ops", __name__)
-    readiness = Readiness(lambda: redis.execute("PING"))
-    loaded = datetime.now(UTC).isoformat(timespec="seconds")
+@blueprint.record_once
+def prepare(state: BlueprintSetupState) -> None:
+    redis = state.app.extensions["redis"]
+    state.app.extensions["readiness"] = Readiness(lambda: redis.execute("PING"))
 
-    @blueprint.get("/livez")
-    def livez() -> Response:
-        return Response("ok\n", mimetype="text/plain", headers={"Cache-Control": "no-store"})
 
-    @blueprint.get("/readyz")
-    def readyz() -> Response:
-        ready = readiness.check()
-        response = jsonify(ready=ready, redis="answers" if ready else "away")
-        response.headers["Cache-Control"] = "no-store"
-        if not ready:
-            response.status_code = 503
-            response.headers["Retry-After"] = RETRY_AFTER_SECONDS
-        return response
+@blueprint.after_request
+def keep_out_of_caches(response: Response) -> Response:
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
-    @blueprint.get("/version")
-    def version() -> Response:
-        """`loaded` tells whether a reload has reached the worker that answers."""
-        response = jsonify(name=settings.name, version=VERSION, loaded=loaded)
-        response.headers["Cache-Control"] = "no-store"
-        return response
 
-    return blueprint
+@blueprint.get("/livez")
+def livez() -> Response:
+    return Response("ok\n", mimetype="text/plain")
+
+
+@blueprint.get("/readyz")
+def readyz() -> Response:
+    ready: bool = current_app.extensions["readiness"].check()
+    response = jsonify(ready=ready, redis="up" if ready else "down")
+    if not ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = str(MAX_AGE_SECONDS)
+    return response
+
+
+@blueprint.get("/version")
+def version() -> Response:
+    """`loaded` shows whether the worker that answers runs the code of the last reload."""
+    return jsonify(name=current_app.config["STACK_NAME"], version=VERSION, loaded=LOADED)

@@ -1,6 +1,6 @@
 """Whether Redis answers, decided within a tenth of a second and at most once a second.
 
-A load balancer asks often and from several sides, and takes a slow answer for none.
+Load balancers probe often and from several hosts, and treat a slow answer as a failure.
 """
 
 from __future__ import annotations
@@ -10,43 +10,49 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+MAX_AGE_SECONDS = 1
+
 
 class Readiness:
-    """Calls *ping* and remembers for *fresh_for* seconds whether it came back in time.
+    """Calls *ping* and caches for *max_age* seconds whether it returned within *timeout* seconds.
 
-    The call runs in a thread of its own, because not everything in it can be given a time limit:
-    looking up Redis's host name cannot (getaddrinfo waits for seconds on a dead DNS server).
+    The call runs in a thread of its own because parts of it cannot be given a timeout: resolving
+    Redis's host name (getaddrinfo) blocks for seconds when the DNS server is down.
     """
 
     def __init__(
-        self, ping: Callable[[], object], *, budget: float = 0.1, fresh_for: float = 1.0
+        self,
+        ping: Callable[[], object],
+        *,
+        timeout: float = 0.1,
+        max_age: float = MAX_AGE_SECONDS,
     ) -> None:
         self._ping = ping
-        self._budget = budget
-        self._fresh_for = fresh_for
+        self._timeout = timeout
+        self._max_age = max_age
         self._lock = threading.Lock()
-        self._asking: threading.Thread | None = None
-        self._came_back = False
+        self._probe: threading.Thread | None = None
+        self._answered = False
         self._ready = False
-        self._stale_at = 0.0
+        self._expires_at = 0.0
 
     def check(self) -> bool:
-        with self._lock:  # who asks meanwhile waits for the same answer instead of a second ping
-            if time.monotonic() >= self._stale_at:
-                self._ready = self._ask()
-                self._stale_at = time.monotonic() + self._fresh_for
+        with self._lock:  # concurrent callers share one ping
+            if time.monotonic() >= self._expires_at:
+                self._ready = self._run_probe()
+                self._expires_at = time.monotonic() + self._max_age
             return self._ready
 
-    def _ask(self) -> bool:
-        if self._asking is not None and self._asking.is_alive():
-            return False  # the last one still hangs; more threads would only hang as well
-        self._came_back = False
-        self._asking = threading.Thread(target=self._try, name="readiness", daemon=True)
-        self._asking.start()
-        self._asking.join(self._budget)
-        return self._came_back
+    def _run_probe(self) -> bool:
+        if self._probe is not None and self._probe.is_alive():
+            return False  # the previous ping still hangs; another thread would hang as well
+        self._answered = False
+        self._probe = threading.Thread(target=self._call_ping, name="readiness", daemon=True)
+        self._probe.start()
+        self._probe.join(self._timeout)
+        return self._answered
 
-    def _try(self) -> None:
-        with suppress(Exception):  # whatever goes wrong means the same here: not ready
+    def _call_ping(self) -> None:
+        with suppress(Exception):  # every error means the same: not ready
             self._ping()
-            self._came_back = True
+            self._answered = True

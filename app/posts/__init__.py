@@ -1,6 +1,6 @@
-"""The notice board: everybody who is logged in reads, writes, and edits or deletes their own posts.
+"""The message board: logged-in users read all posts, write, and edit and delete their own.
 
-Who holds `posts.moderate` may delete anybody's, and edit nobody else's: words stay their author's.
+Users with the permission `content.moderate` may delete any post. Only its author edits a post.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from flask import (
 from flask.blueprints import BlueprintSetupState
 from werkzeug.wrappers import Response as BaseResponse
 
+from app.navigation import add_link
 from app.posts.forms import TEXT_LIMIT, TITLE_LIMIT, PostForm
 from app.posts.store import Post, PostStore
 from app.security import current_user, login_required
@@ -27,6 +28,7 @@ PAGE_SIZE = 20
 MAX_PAGE = 1_000_000
 
 blueprint = Blueprint("posts", __name__, url_prefix="/posts", template_folder="templates")
+add_link(blueprint, "Posts", "posts.index")
 ONE = "/<string(length=16):post_id>"
 
 
@@ -37,7 +39,7 @@ def prepare(state: BlueprintSetupState) -> None:
 
 @blueprint.after_request
 def keep_out_of_caches(response: Response) -> Response:
-    """After logging out on a shared computer, the Back button must not show what was there."""
+    """The Back button must not show posts after a logout on a shared computer."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -60,7 +62,7 @@ def write() -> BaseResponse | tuple[str, int]:
         title=form.title.data,
         text=form.text.data,
     )
-    flash("Your post is published.", "success")
+    flash("Your post has been published.", "success")
     return redirect(url_for("posts.read", post_id=post_id), 303)
 
 
@@ -78,7 +80,7 @@ def read(post_id: str) -> str:
 def edit(post_id: str) -> str | BaseResponse | tuple[str, int]:
     post = _found(post_id)
     if not _may_edit(post):
-        abort(403, "Only its author can edit a post.")
+        abort(403, "Only the author can edit a post.")
     form = PostForm(obj=post)
     if request.method != "POST":
         return render_template("posts/edit.html", post=post, form=form)
@@ -86,7 +88,7 @@ def edit(post_id: str) -> str | BaseResponse | tuple[str, int]:
         return render_template("posts/edit.html", post=post, form=form), 400
     if not _store().edit(post_id, title=form.title.data, text=form.text.data):
         abort(404)
-    flash("Your changes are saved.", "success")
+    flash("Your changes have been saved.", "success")
     return redirect(url_for("posts.read", post_id=post_id), 303)
 
 
@@ -100,14 +102,14 @@ def confirm_delete(post_id: str) -> str:
 @login_required
 def delete(post_id: str) -> BaseResponse:
     _store().delete(_deletable(post_id).id)
-    flash("The post is deleted.", "success")
+    flash("The post has been deleted.", "success")
     return redirect(url_for("posts.index"), 303)
 
 
 def _list(form: PostForm, number: int) -> str:
     page = _store().page(number, PAGE_SIZE)
     if number > page.pages:
-        abort(404, f"There is no page {number}: the last one is {page.pages}.")
+        abort(404, f"There is no page {number}. The last page is {page.pages}.")
     return render_template(
         "posts/index.html", page=page, form=form, title_limit=TITLE_LIMIT, text_limit=TEXT_LIMIT
     )
@@ -117,7 +119,7 @@ def _page_number() -> int:
     text = request.args.get("page", "1")
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
     if not 1 <= number <= MAX_PAGE:
-        abort(400, "page must be a whole number from 1, such as ?page=2.")
+        abort(400, "page must be a whole number of at least 1, such as ?page=2.")
     return number
 
 
@@ -129,21 +131,21 @@ def _store() -> PostStore:
 def _found(post_id: str) -> Post:
     post = _store().get(post_id)
     if post is None:
-        abort(404, "There is no such post. It may have been deleted.")
+        abort(404, "This post does not exist. It may have been deleted.")
     return post
 
 
 def _deletable(post_id: str) -> Post:
     post = _found(post_id)
     if not _may_delete(post):
-        abort(403, "Only its author or a moderator can delete a post.")
+        abort(403, "Only the author or a moderator can delete a post.")
     return post
 
 
 def _may_edit(post: Post) -> bool:
-    # By id: a name may belong to somebody else after its account is deleted.
+    # By id: after an account is deleted, another user may register its name.
     return bool(post.author_id == current_user.id)
 
 
 def _may_delete(post: Post) -> bool:
-    return _may_edit(post) or "posts.moderate" in current_user.permissions
+    return _may_edit(post) or "content.moderate" in current_user.permissions

@@ -1,4 +1,4 @@
-"""The form behind writing and editing a post."""
+"""The form for writing and editing a post."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from wtforms.validators import ValidationError
 TITLE_LIMIT = 120
 TEXT_LIMIT = 10_000
 
-# Everything below the space but line ends and tabs: invisible, and of no use in a post.
+# Control characters except tab and line ends.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def tidy(text: str | None) -> str:
-    """Text as it is stored: line ends as \\n, no control characters, no blank edges."""
+    """Normalise line ends to \\n, drop control characters and strip surrounding white space."""
     unified = (text or "").replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROL.sub("", unified).strip()
 
@@ -26,15 +26,14 @@ def tidy_line(text: str | None) -> str:
 
 
 class UpTo:
-    """Refuses nothing at all and more than *limit* characters, and says by how many.
+    """Requires 1 to *limit* characters after `tidy()`. The message states the excess.
 
-    WTForms' own Length and DataRequired see the text before it is tidied up.
+    WTForms' Length cannot state it.
     """
 
     def __init__(self, limit: int, what: str) -> None:
         self._limit = limit
         self._what = what
-        # The browser stops at the limit; who has none of that gets the sentence below.
         self.field_flags = {"required": True, "maxlength": limit}
 
     def __call__(self, _form: FlaskForm, field: Field) -> None:
@@ -46,7 +45,7 @@ class UpTo:
             characters = "character" if excess == 1 else "characters"
             raise ValidationError(
                 f"{self._what} is {excess:,} {characters} too long: "
-                f"{length:,} of at most {self._limit:,}."
+                f"it has {length:,}, the limit is {self._limit:,}."
             )
 
 

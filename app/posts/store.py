@@ -1,8 +1,7 @@
-"""Posts in Redis: a hash each, and one sorted set that puts them in order.
+"""Posts in Redis: one hash each, and a sorted set as the index by time.
 
-Every step is one command on one key, so the same code runs on Redis Cluster. The order of the steps
-makes a crash between two of them harmless: it can leave a hash that no list shows, never a list
-entry that leads nowhere for good (readers pass over one).
+Each command touches one key, so the code also runs on Redis Cluster. A crash between two commands
+can leave a hash that is not in the index. Readers skip an index entry without a hash.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from app.sessions import Client
 INDEX = "post:index"
 FIELDS = ("author_id", "author", "title", "text", "created", "edited")
 
-# A plain HSET would bring a post back to life that is deleted while its author still edits it.
-EDIT_IF_THERE = """\
+# A plain HSET would recreate a post that is deleted while its author edits it.
+EDIT_IF_EXISTS = """\
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'title', ARGV[1], 'text', ARGV[2], 'edited', ARGV[3])
 return 1
@@ -27,7 +26,7 @@ return 1
 
 @dataclass(frozen=True)
 class Post:
-    """A post as it is read. Times are UTC; *edited* is None until it has been."""
+    """Times are UTC. *edited* is None if the post was never edited."""
 
     id: str
     author_id: str
@@ -40,7 +39,7 @@ class Post:
 
 @dataclass(frozen=True)
 class Page:
-    """Some posts, newest first: page *number*, from 1, of *pages* that hold *total* posts."""
+    """Page *number* (from 1) of *pages*, newest post first. *total* counts all posts."""
 
     posts: list[Post]
     number: int
@@ -49,11 +48,11 @@ class Page:
 
 
 class PostStore:
-    """Raises StoreUnavailable from every method while Redis is away."""
+    """Every method raises StoreUnavailable while Redis is down."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
-        self._edit_if_there = redis.script(EDIT_IF_THERE)
+        self._edit_if_exists = redis.script(EDIT_IF_EXISTS)
 
     def write(self, *, author_id: str, author: str, title: str, text: str) -> str:
         """Store a post and return its id."""
@@ -83,8 +82,8 @@ class PostStore:
         return Page([post for post in found if post], number, pages, total)
 
     def edit(self, post_id: str, *, title: str, text: str) -> bool:
-        """Change a post; False when it has been deleted meanwhile."""
-        edit = self._edit_if_there([_key(post_id)], [title, text, f"{time.time():.6f}"])
+        """Change a post. Returns False if it has been deleted."""
+        edit = self._edit_if_exists([_key(post_id)], [title, text, f"{time.time():.6f}"])
         return bool(self._redis.execute(*edit))
 
     def delete(self, post_id: str) -> None:

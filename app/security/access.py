@@ -1,7 +1,7 @@
 """What a view says about who may call it.
 
     @blueprint.get("/queue")
-    @requires("posts.moderate")
+    @requires("content.moderate")
     def queue(): ...
 
 All of them answer programs (Accept: application/json) with 401 or 403 and people with the page that

@@ -104,8 +104,8 @@ class SecurityManager:
     permission_check: type[PermissionCheck] = RolePermissions
     """Override to decide otherwise than by roles what somebody may do."""
 
-    home_endpoint: str = "posts.index"
-    """Override to send people elsewhere after they logged in without having been on their way."""
+    home_endpoint: str = "front.home"
+    """Override to change the page after a login that no other page required."""
 
     fresh_for: int = 15 * 60
     """Override to ask for the password again after another time, in seconds."""

@@ -1,7 +1,7 @@
 """Roles and what they permit.
 
-Which permissions exist is decided by code (`@requires("posts.moderate")`), so which role holds them
-is decided by code too, and can be reviewed. Who has a role is data and kept with the user.
+Code checks permissions (`@requires("content.moderate")`), so code also defines which role has them,
+and the definition can be reviewed. Which user has which role is data, stored with the user.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Role:
             cls(
                 "admin",
                 "manages accounts: sees them, disables them, grants roles, ends sessions",
-                frozenset({"users.manage", "posts.moderate"}),
+                frozenset({"users.manage", "content.moderate"}),
             ),
-            cls("moderator", "deletes other people's posts", frozenset({"posts.moderate"})),
+            cls("moderator", "deletes what other users wrote", frozenset({"content.moderate"})),
         )
 
 

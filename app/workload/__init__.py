@@ -1,7 +1,7 @@
 """Views with a known cost, for load tests and experiments. Served only with STACK_WORKLOAD=on.
 
-Each burns CPU, waits, or sends bytes, as much as its parameters say and within bounds. `bare`
-and `protected` send alike bodies, so that the difference between them is what a session costs.
+Each uses CPU, waits, or sends bytes as its parameters state, up to a limit. `bare` and `protected`
+send bodies of the same form, so the difference between them is the cost of a session.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from app.security import current_user, login_required
 
 blueprint = Blueprint("workload", __name__, url_prefix="/workload")
 
-# One request must not hold a worker for longer than harakiri's default leaves it (30 s).
+# Well below the default of STACK_HARAKIRI, 30 s.
 MAX_MS = 10_000
 MAX_KIB = 1024
-BLOCK = b"0123456789abcde\n" * 64  # 1 KiB of text that is easy to check and gzips like text
+BLOCK = b"0123456789abcde\n" * 64  # 1 KiB
 
 
 @blueprint.get("/cpu")
 def cpu() -> Response:
-    """Burn CPU time of this thread: waiting for the GIL or for a core does not count as work."""
+    """Use CPU time of this thread. Time spent waiting for the GIL or a core does not count."""
     ms = amount("ms", MAX_MS)
     return jsonify(ms=ms, rounds=burn(ms))
 
 
 @blueprint.get("/io")
 def io() -> Response:
-    """Wait, as for a slow database, with the GIL let go."""
+    """Wait with the GIL released, as for a slow database."""
     ms = amount("ms", MAX_MS)
     time.sleep(ms / 1000)
     return jsonify(ms=ms)
@@ -38,7 +38,7 @@ def io() -> Response:
 
 @blueprint.get("/mixed")
 def mixed() -> Response:
-    """Work, wait, work: as a view does that asks a database in its middle."""
+    """Use CPU, wait, use CPU: a view that queries a database."""
     cpu_ms, io_ms = amount("cpu", MAX_MS), amount("io", MAX_MS)
     burn(cpu_ms / 2)
     time.sleep(io_ms / 1000)
@@ -66,7 +66,7 @@ def protected() -> Response:
 
 
 def burn(ms: float) -> int:
-    """Use *ms* of this thread's CPU time; the number of rounds that fitted in."""
+    """Use *ms* of this thread's CPU time. Returns the number of loop iterations."""
     until = time.thread_time() + ms / 1000
     rounds = 0
     while time.thread_time() < until:
@@ -75,9 +75,9 @@ def burn(ms: float) -> int:
 
 
 def amount(name: str, limit: int) -> float:
-    """The query parameter *name*, a decimal number from 0 to *limit*; anything else is a 400."""
+    """The query parameter *name*, a decimal number from 0 to *limit*. Aborts with 400 otherwise."""
     text = request.args.get(name, "")
-    # float() alone would take nan, inf, 1e9 and other scripts' digits.
+    # float() also accepts nan, inf, 1e9 and digits of other scripts.
     if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", text) or float(text) > limit:
         abort(400, f"{name} must be a number from 0 to {limit}, such as ?{name}=10.")
     return float(text)
