@@ -7,7 +7,7 @@ def test_the_whole_way(app):
     ada, name = Browser(app), new_name()
     assert ada.who() is None
     registered = ada.register(name)
-    assert (registered.status_code, registered.location) == (303, "/posts/")
+    assert (registered.status_code, registered.location) == (303, "/home")
     assert ada.who() == name
 
     left = ada.log_out()
@@ -38,7 +38,7 @@ def test_a_name_belongs_to_whoever_took_it_first(app):
     for spelling in (name, name.upper(), name.replace("a", "\uff41", 1)):
         refused = Browser(app).register(spelling)
         assert refused.status_code == 400
-        assert "Somebody has this name already" in refused.text
+        assert "This name is already taken" in refused.text
 
 
 def test_a_name_is_known_in_every_spelling(app):

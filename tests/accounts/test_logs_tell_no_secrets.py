@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, member
+from app.security.access import requires
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, make_app, member
 
 
 @pytest.fixture
@@ -17,7 +18,14 @@ def lines(app, caplog):
     return lambda: "".join(caplog.handler.format(record) + "\n" for record in caplog.records)
 
 
-def test_events_and_nothing_else(app, lines):
+def test_events_and_nothing_else(redis, lines):
+    app = make_app(redis)
+
+    @app.get("/admins-only")
+    @requires("users.manage")
+    def admins_only():
+        return "secret"
+
     ada, name = member(app)
     cookies = [ada.session_id]
     ada.log_in(name, "Wrong-Secret-1")
@@ -26,7 +34,7 @@ def test_events_and_nothing_else(app, lines):
     cookies.append(ada.session_id)
     ada.send("/auth/password", current=PASSWORD, password=OTHER_PASSWORD, repeated=OTHER_PASSWORD)
     cookies.append(ada.session_id)
-    ada.get("/admin/users")
+    ada.get("/admins-only")
     ada.log_out()
     admin(app)
     security = app.extensions["security"]

@@ -139,7 +139,7 @@ def test_no_hostile_value_leads_away(app, known):
                 break
             token = browser.token("/auth/login")
         assert answer.status_code == 303, (value, answer.status_code)
-        assert answer.location == "/posts/", (value, answer.location)
+        assert answer.location == "/home", (value, answer.location)
 
 
 def test_no_hostile_page_address_leads_away(app):
@@ -147,9 +147,9 @@ def test_no_hostile_page_address_leads_away(app):
     browser = Browser(app)
     for value in HOSTILE:
         path = "/" + value.lstrip("/")
-        answer = browser.client.get("/posts/", query_string={"next": value, value: value})
+        answer = browser.client.get("/home", query_string={"next": value, value: value})
         assert answer.status_code == 302 and stays(answer.location), value
-        answer = browser.client.get("/posts/" + path.split("#")[0].split("?")[0])
+        answer = browser.client.get("/home" + path.split("#")[0].split("?")[0])
         assert answer.status_code < 500, value
         if answer.location:
             assert HOST not in (urlsplit(answer.location).netloc), value
@@ -168,5 +168,5 @@ def test_pages_of_ours_are_led_to(app, known, page):
 
 
 def test_the_way_back_keeps_the_query(app):
-    answer = Browser(app).get("/posts/?page=3&q=a%20b")
-    assert answer.location == "/auth/login?next=/posts/?page%3D3%26q%3Da%2520b"
+    answer = Browser(app).get("/home?page=3&q=a%20b")
+    assert answer.location == "/auth/login?next=/home?page%3D3%26q%3Da%2520b"

@@ -5,13 +5,11 @@ import pytest
 from tests.people.in_process import Browser, admin, make_app
 
 PROTECTED = [
-    "/posts/",
+    "/home",
     "/auth/whoami",
     "/auth/sessions",
     "/auth/password",
     "/auth/reauthenticate",
-    "/admin/users",
-    "/admin/roles",
     "/workload/protected",
 ]
 

@@ -14,8 +14,8 @@ def test_after_ten_years(app):
     try:
         ada = Browser(app)
         entered = ada.log_in(name)
-        assert (entered.status_code, entered.location) == (303, "/posts/")
-        for page in ("/posts/", "/auth/sessions", "/auth/password"):
+        assert (entered.status_code, entered.location) == (303, "/home")
+        for page in ("/home", "/auth/sessions", "/auth/password"):
             assert ada.get(page).status_code == 200, "nobody is sent anywhere else first"
     finally:
         security.clock = time.time

@@ -1,8 +1,6 @@
 """A session's id changes whenever what it may do changes, and the old one is gone."""
 
-import pytest
-
-from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, member, new_name
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, member, new_name
 
 
 def assert_gone(app, session_id):
@@ -64,17 +62,6 @@ def test_when_the_password_changes(app):
     )
     assert answer.status_code == 303
     assert ada.session_id != before and ada.who() == name
-    assert_gone(app, before)
-
-
-@pytest.mark.parametrize("role", ["moderator"])
-def test_when_an_admin_grants_themselves_a_role(app, role):
-    root, name = admin(app)
-    security = app.extensions["security"]
-    path = f"/admin/users/{security.find(name).id}"
-    before = root.session_id
-    assert root.send(f"{path}/grant", page=path, role=role).status_code == 303
-    assert root.session_id != before and root.who() == name
     assert_gone(app, before)
 
 

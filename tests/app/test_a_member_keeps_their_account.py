@@ -1,4 +1,4 @@
-"""Two browsers of one member: the list of sessions, ending one, and a change of password."""
+"""Two browsers of one user: the list of sessions, ending one, and a change of password."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def log_in(surfer, name, password=PASSWORD):
 
 
 def is_out(surfer):
-    surfer.open("/posts/")
+    surfer.open("/home")
     return surfer.heading() == "Log in"
 
 
@@ -34,21 +34,21 @@ def test_the_other_browser_is_listed_and_can_be_ended(desk_and_phone):
     desk, phone = desk_and_phone
     desk.register("grace-lists")
     log_in(phone, "grace-lists")
-    assert phone.heading() == "Posts"
+    assert phone.heading() == "Welcome, grace-lists"
 
     desk.open("/auth/sessions")
     desk.look("two-sessions")
     rows = desk.page.locator("tbody tr")
     assert rows.count() == 2
-    assert rows.filter(has_text="this one").count() == 1
-    rows.filter(has_not_text="this one").get_by_role("button").click()
+    assert rows.filter(has_text="this session").count() == 1
+    rows.filter(has_not_text="this session").get_by_role("button").click()
     assert desk.page.locator("tbody tr").count() == 1
 
-    assert is_out(phone), "from the next request on"
+    assert is_out(phone)
     assert not is_out(desk)
 
 
-def test_a_new_password_ends_the_other_browser_and_is_asked_for_from_then_on(desk_and_phone):
+def test_a_new_password_logs_the_other_browser_out_and_replaces_the_old_one(desk_and_phone):
     desk, phone = desk_and_phone
     desk.register("grace-changes")
     log_in(phone, "grace-changes")
@@ -65,8 +65,8 @@ def test_a_new_password_ends_the_other_browser_and_is_asked_for_from_then_on(des
     assert is_out(phone)
     assert not is_out(desk)
     log_in(phone, "grace-changes", PASSWORD)
-    assert phone.heading() == "Log in", "the old one is refused"
-    # One wrong try makes the next wait a moment.
+    assert phone.heading() == "Log in", "the old password is refused"
+    # A failed login delays the next one.
     phone.page.wait_for_timeout(2500)
     log_in(phone, "grace-changes", NEW_PASSWORD)
-    assert phone.heading() == "Posts"
+    assert phone.heading() == "Welcome, grace-changes"

@@ -1,4 +1,4 @@
-"""Static files may be cached for ever, because their names change with their content."""
+"""The names of static files change with their content, so browsers may cache them."""
 
 import gzip
 import hashlib
@@ -54,7 +54,7 @@ def test_a_changed_file_gets_another_name_and_the_old_one_stays(tmp_path):
 
 
 def test_it_runs_with_the_standard_library_alone(tmp_path):
-    """As in the image of nginx: an isolated interpreter, and nothing of the app but this file."""
+    """As in the build of nginx's image, where Flask is missing."""
     command = [sys.executable, "-I", "-S", str(ROOT / "app/assets.py"), str(tmp_path / "out")]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=30, cwd=tmp_path, check=False
@@ -63,7 +63,7 @@ def test_it_runs_with_the_standard_library_alone(tmp_path):
     assert len(done.stdout.splitlines()) == len(list((tmp_path / "out").iterdir())) > 0
 
 
-def test_a_wrong_call_says_how_to_call(tmp_path, capsys):
+def test_a_wrong_call_prints_the_usage(tmp_path, capsys):
     assert assets.main([]) == 2
     assert "OUT_DIR" in capsys.readouterr().err
     (tmp_path / "file").touch()

@@ -1,4 +1,4 @@
-"""Every error is a page for people and JSON for programs, with its headers, and tells no secret."""
+"""Errors are HTML or JSON by the Accept header, keep their headers and reveal no secret."""
 
 import pytest
 from flask import Flask, abort, request
@@ -31,15 +31,15 @@ def client():
 
     @app.get("/broken")
     def broken():
-        raise RuntimeError("tell-nobody")
+        raise RuntimeError("a-secret")
 
     @app.get("/broken-with-words")
     def broken_with_words():
-        abort(500, "tell-nobody")
+        abort(500, "a-secret")
 
     @app.get("/away")
     def away():
-        raise StoreUnavailable("redis at tell-nobody:6379")
+        raise StoreUnavailable("redis at a-secret:6379")
 
     @app.get("/slow-down")
     def slow_down():
@@ -69,7 +69,7 @@ def test_a_browser_gets_a_page(client, status):
     answer = get(client, f"/status/{status}", "text/html,application/xhtml+xml,*/*;q=0.8")
     assert answer.status_code == status
     assert answer.mimetype == "text/html"
-    assert errors.WORDS[status][0] in answer.text
+    assert errors.MESSAGES[status][0] in answer.text
     assert answer.text.count("<h1>") == 1
     assert ID in answer.text
     assert answer.headers["Cache-Control"] == "no-store"
@@ -80,26 +80,26 @@ def test_a_program_gets_json(client, status):
     answer = get(client, f"/status/{status}", "application/json")
     assert answer.status_code == status
     assert answer.json["status"] == status
-    assert answer.json["error"] == errors.WORDS[status][0]
+    assert answer.json["error"] == errors.MESSAGES[status][0]
     assert answer.json["request_id"] == ID
 
 
 @pytest.mark.parametrize("accept", ["*/*", "", "nonsense", "image/png", "text/html;q=bad"])
-def test_who_does_not_ask_for_json_gets_a_page(client, accept):
+def test_html_is_the_default(client, accept):
     assert get(client, "/not-there", accept).mimetype == "text/html"
 
 
-def test_a_sentence_of_ours_is_shown_and_escaped(client):
+def test_the_message_of_a_view_is_shown_and_escaped(client):
     assert "ms must be &lt;b&gt;small&lt;/b&gt;." in get(client, "/sentence", "text/html").text
     assert get(client, "/sentence", "application/json").json["message"].startswith("ms must be <b>")
 
 
 @pytest.mark.parametrize("path", ["/broken", "/broken-with-words", "/away"])
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
-def test_nobody_learns_what_broke(client, path, accept):
+def test_server_errors_reveal_nothing(client, path, accept):
     answer = get(client, path, accept)
     assert answer.status_code >= 500
-    assert "tell-nobody" not in answer.text
+    assert "a-secret" not in answer.text
 
 
 def test_headers_of_the_error_are_kept(client):
@@ -112,7 +112,7 @@ def test_a_missing_form_token_is_explained(client):
     assert "reload the page" in get(client, "/expired", "text/html").text
 
 
-def test_an_answer_that_somebody_made_passes(client):
+def test_a_complete_response_is_not_changed(client):
     assert get(client, "/own-answer", "text/html").text == "mine"
 
 

@@ -1,4 +1,4 @@
-"""No template needs what the Content-Security-Policy forbids: inline code, styles, other hosts."""
+"""No template uses what the Content-Security-Policy forbids: inline code, styles, other hosts."""
 
 import re
 from pathlib import Path

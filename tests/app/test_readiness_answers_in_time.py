@@ -1,4 +1,4 @@
-"""/readyz answers within 150 ms whatever Redis does, and asks it no more than once a second."""
+"""/readyz answers within 150 ms whatever Redis does, and pings it at most once a second."""
 
 import threading
 import time
@@ -6,20 +6,20 @@ import time
 from app.ops.readiness import Readiness
 
 
-def test_a_redis_that_answers_is_ready():
+def test_ready_if_redis_answers():
     assert Readiness(lambda: b"PONG").check() is True
 
 
-def test_a_redis_that_refuses_is_not():
+def test_not_ready_if_redis_refuses():
     def refuse():
         raise ConnectionRefusedError
 
     assert Readiness(refuse).check() is False
 
 
-def test_a_redis_that_hangs_costs_the_budget_and_no_more_threads():
+def test_a_hanging_redis_costs_the_timeout_and_one_thread():
     release = threading.Event()
-    readiness = Readiness(lambda: release.wait(30), fresh_for=0)
+    readiness = Readiness(lambda: release.wait(30), max_age=0)
     try:
         before = threading.active_count()
         start = time.monotonic()
@@ -33,9 +33,9 @@ def test_a_redis_that_hangs_costs_the_budget_and_no_more_threads():
         release.set()
 
 
-def test_the_answer_is_kept_for_a_second_and_not_longer():
+def test_the_result_is_cached_until_it_expires():
     asked = []
-    readiness = Readiness(lambda: asked.append(1), fresh_for=0.3)
+    readiness = Readiness(lambda: asked.append(1), max_age=0.3)
     for _ in range(50):
         assert readiness.check()
     assert len(asked) == 1
@@ -44,7 +44,7 @@ def test_the_answer_is_kept_for_a_second_and_not_longer():
     assert len(asked) == 2
 
 
-def test_many_at_once_share_one_question():
+def test_concurrent_checks_share_one_ping():
     asked = []
 
     def slow():
@@ -64,14 +64,14 @@ def test_many_at_once_share_one_question():
     assert len(asked) == 1
 
 
-def test_it_comes_back_by_itself():
+def test_it_recovers():
     state = {"away": True}
 
     def ping():
         if state["away"]:
             raise ConnectionError
 
-    readiness = Readiness(ping, fresh_for=0)
+    readiness = Readiness(ping, max_age=0)
     assert readiness.check() is False
     state["away"] = False
     assert readiness.check() is True

@@ -1,4 +1,4 @@
-"""/version says what pyproject.toml says."""
+"""/version reports the version in pyproject.toml."""
 
 import tomllib
 from pathlib import Path

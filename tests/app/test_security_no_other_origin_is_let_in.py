@@ -1,4 +1,4 @@
-"""No answer allows another origin to read it: there is no CORS header, whoever asks for one."""
+"""No response has a CORS header, so no other origin can read one."""
 
 import re
 from pathlib import Path
@@ -21,10 +21,10 @@ def assert_closed(headers):
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-def test_every_address_of_the_app(app, origin):
+def test_every_view_of_the_app(app, origin):
     root, _ = admin(app)
     paths = {re.sub("<[^>]+>", "0" * 16, rule.rule) for rule in app.url_map.iter_rules()}
-    assert len(paths) >= 25
+    assert len(paths) >= 17
     for path in paths:
         for person in (root, Browser(app)):
             assert_closed(person.get(path, Origin=origin).headers.keys())

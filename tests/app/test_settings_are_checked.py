@@ -1,4 +1,4 @@
-"""A setting that is missing or wrong is named, with the remedy, and no secret is ever shown."""
+"""Missing and invalid settings are reported by name with the remedy, and no secret is shown."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_repr_shows_no_secret(environ):
 
 @pytest.mark.parametrize("variable", ["SECRET_KEY_FILE", "REDIS_URL"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_what_is_needed_is_asked_for_by_name(environ, variable, value):
+def test_a_required_variable_is_named(environ, variable, value):
     if value is None:
         del environ[variable]
     else:
@@ -77,14 +77,14 @@ def test_a_short_key_is_refused_and_not_shown(environ, tmp_path):
     assert "guess-me" not in message
 
 
-def test_another_kind_of_store_is_refused_without_its_password(environ):
+def test_another_scheme_is_refused_and_its_password_not_shown(environ):
     environ["REDIS_URL"] = "http://app:in-the-url@redis:6379/0"
     message = fault(environ)
     assert "REDIS_URL" in message
     assert "in-the-url" not in message
 
 
-def test_every_fault_is_told_at_once(environ):
+def test_all_faults_are_reported_at_once(environ):
     del environ["SECRET_KEY_FILE"]
     message = fault(environ | {"STACK_TLS": "maybe", "STACK_DEMOO": "on"})
     assert len(message.splitlines()) == 3
@@ -93,7 +93,7 @@ def test_every_fault_is_told_at_once(environ):
 
 
 @pytest.mark.parametrize(("tls", "name"), [("on", "__Host-session"), ("off", "session")])
-def test_the_cookie_is_as_strict_as_the_scheme_allows(environ, tls, name):
+def test_the_cookie_is_secure_with_tls(environ, tls, name):
     config = Settings.from_environ(environ | {"STACK_TLS": tls}).flask_config()
     assert config["SESSION_COOKIE_NAME"] == name
     assert config["SESSION_COOKIE_SECURE"] is (tls == "on")

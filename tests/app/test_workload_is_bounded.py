@@ -1,4 +1,4 @@
-"""The views for load tests cost what they are told to, within bounds, or say why not."""
+"""The views for load tests cost what their parameters state, and refuse parameters out of range."""
 
 import re
 import time
@@ -29,7 +29,7 @@ def client():
         *["10001", "999999999999", "%C2%B2", "%D9%A1"],
     ],
 )
-def test_bad_input_is_answered_with_a_sentence(client, path, value):
+def test_invalid_input_is_explained(client, path, value):
     answer = client.get(f"/workload/{path}={value}", headers={"Accept": "application/json"})
     assert answer.status_code == 400
     assert re.split("[?&]", path)[-1] in answer.json["message"]
@@ -37,7 +37,7 @@ def test_bad_input_is_answered_with_a_sentence(client, path, value):
 
 
 @pytest.mark.parametrize("path", ["cpu", "io", "payload", "mixed?cpu=1", "mixed?io=1"])
-def test_a_missing_amount_is_asked_for(client, path):
+def test_a_missing_parameter_is_refused(client, path):
     assert client.get(f"/workload/{path}").status_code == 400
 
 
@@ -47,7 +47,7 @@ def test_cpu_burns_cpu_time(client):
     assert time.thread_time() - before >= 0.06
 
 
-def test_cpu_takes_parts_of_a_millisecond(client):
+def test_cpu_accepts_fractions_of_a_millisecond(client):
     before = time.thread_time()
     for _ in range(10):
         assert client.get("/workload/cpu?ms=0.05").json["ms"] == 0.05
@@ -70,7 +70,7 @@ def test_mixed_burns_and_waits(client):
 
 
 @pytest.mark.parametrize("kib", [0, 1, 1024])
-def test_payload_sends_exactly_as_much_as_asked_for(client, kib):
+def test_payload_sends_the_requested_size(client, kib):
     answer = client.get(f"/workload/payload?kib={kib}")
     assert len(answer.data) == kib * 1024
     assert answer.content_length == kib * 1024

@@ -1,4 +1,4 @@
-"""Chromium in front of a whole local stack, and what every page of it is held to."""
+"""Chromium in front of a local stack, and the checks that every page must pass."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stack.local.runtime import LocalRuntime
+from tests.stack.checkouts import own_name
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
@@ -17,11 +20,18 @@ SCREENSHOTS = Path(__file__).parents[2] / "results" / "screenshots"
 PHONE = {"width": 390, "height": 844}
 SMALL_PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
+WINDOWS = {
+    "phone-light": {"viewport": PHONE, "color_scheme": "light", "has_touch": True},
+    "phone-dark": {"viewport": PHONE, "color_scheme": "dark", "java_script_enabled": False},
+    "small-phone": {"viewport": SMALL_PHONE, "java_script_enabled": False},
+    "desktop-light": {"viewport": DESKTOP, "color_scheme": "light", "java_script_enabled": False},
+    "desktop-dark": {"viewport": DESKTOP, "color_scheme": "dark"},
+}
 PASSWORD = "correct-horse-battery-staple"
-# Tests run on small and busy machines, and no promise here is a time.
+# Tests also run on slow machines, and none of them measures time.
 PATIENCE_MS = 30_000
 
-# All that Chromium would fetch for itself stays off: a test talks to the stack and to nothing else.
+# Chromium must not download anything itself: tests talk to the stack only.
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -32,7 +42,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-# Elements that reach beyond the right edge, unless a box of their own scrolls them.
+# Elements that extend beyond the right edge, except inside a scrolling box.
 OVERFLOWING = """() => {
   const wide = document.documentElement.clientWidth;
   const inScroller = e => { for (; e; e = e.parentElement)
@@ -42,7 +52,7 @@ OVERFLOWING = """() => {
     .map(e => e.outerHTML.slice(0, 120));
 }"""
 
-# What can be pressed or filled in, with the size of what a finger has to hit.
+# Controls and the size of their target.
 CONTROLS = """() => [...document.querySelectorAll('main a.button, button, nav a, input, textarea')]
   .filter(e => e.type !== 'hidden' && e.tabIndex >= 0).map(e => {
     const box = e.getBoundingClientRect();
@@ -63,19 +73,38 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """One local stack for all browser tests. Each test registers users of its own."""
+    # All windows have one address, so the limit on logins would stop them.
+    settings = {"STACK_PORT": "0", "STACK_NAME": own_name(), "STACK_LOGIN_RATE": "0"}
+    with LocalRuntime(settings) as stack:
+        yield stack.address()
+
+
+@pytest.fixture(params=WINDOWS)
+def surfer(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Surfer]:
+    """A window of each kind in turn; `window` is its name."""
+    surfer = Surfer(browser, address, **WINDOWS[request.param])
+    surfer.window = request.param
+    yield surfer
+    surfer.close()
+
+
 class Surfer:
-    """A person with a browser window, whose console is watched."""
+    """A browser window. Messages on its console fail `check()`."""
 
     def __init__(self, browser: Browser, address: str, **window: object) -> None:
         self.context: BrowserContext = browser.new_context(base_url=address, **window)
         self.context.set_default_timeout(PATIENCE_MS)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
+        self.window = ""
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _hear(self, message: object) -> None:
-        # Chromium reports a page with an error status as a failed load. Those are asked for.
+        # Chromium reports pages with an error status, which tests request on purpose.
         if message.type in {"error", "warning"} and "status of 4" not in message.text:
             self.complaints.append(message.text)
 
@@ -90,8 +119,8 @@ class Surfer:
         self.page.get_by_label("Name").fill(name)
         self.page.get_by_label("Password", exact=True).fill(PASSWORD)
         self.page.get_by_label("The same password again").fill(PASSWORD)
-        self.page.get_by_role("button", name="Create the account").click()
-        self.page.get_by_role("heading", name="Posts", level=1).wait_for()
+        self.page.get_by_role("button", name="Create account").click()
+        self.page.get_by_role("heading", name=f"Welcome, {name}", level=1).wait_for()
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
@@ -103,7 +132,7 @@ class Surfer:
         return self.page.get_by_role("heading", level=1).inner_text()
 
     def look(self, name: str) -> None:
-        """Keep a picture of the page, and hold the page to what all pages promise."""
+        """Save a screenshot of the page and check it."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
         self.check(name)
@@ -119,12 +148,12 @@ class Surfer:
         assert re.search(r"\S · \S", page.title()), name
         assert page.locator("html").get_attribute("lang") == "en", name
         for control in page.evaluate(CONTROLS):
-            # WCAG 2.5.8 asks for 24 CSS pixels.
+            # WCAG 2.5.8 requires 24 CSS pixels.
             assert control["height"] >= 24 and control["width"] >= 24, (name, control)
         self.check_names(name)
 
     def check_names(self, name: str) -> None:
-        """Everything that can be operated has a name that a screen reader can say."""
+        """Every control has an accessible name."""
         for role in ("button", "link", "textbox", "checkbox"):
             controls = self.page.get_by_role(role)
             nameless = controls.filter(has_not_text=re.compile(r"\S"))
@@ -136,7 +165,7 @@ class Surfer:
                 assert label.strip(), (name, role, one.evaluate("e => e.outerHTML"))
 
     def tab_order(self, presses: int) -> list[str]:
-        """What the focus visits, in words, from the top of the page; it is visible everywhere."""
+        """The names of the elements that *presses* of Tab focus. Each must be visible."""
         self.page.evaluate("document.activeElement && document.activeElement.blur()")
         visited = []
         for _ in range(presses):

@@ -1,4 +1,4 @@
-"""Posts: everybody logged in reads them, only the author changes them, a moderator may delete."""
+"""Logged-in users read all posts, only the author edits one, and moderators may delete any."""
 
 import re
 
@@ -39,7 +39,7 @@ def titles(page):
 
 
 @pytest.mark.parametrize("path", ["/posts/", "/posts/?page=2", "/posts/" + "0" * 16])
-def test_a_stranger_is_sent_to_the_login(app, path):
+def test_an_anonymous_visitor_is_sent_to_the_login(app, path):
     answer = app.test_client().get(path)
     assert answer.status_code == 302
     assert answer.location.startswith("/auth/login?next=")
@@ -59,7 +59,7 @@ def test_a_post_is_read_by_others(author, reader):
     assert titles(reader.get("/posts/").text) == ["Tea"]
 
 
-def test_markup_is_shown_and_not_obeyed(author):
+def test_markup_is_escaped(author):
     address = author.write("<b>bold</b>", "<script>alert(1)</script>{{ 7 * 7 }}")
     for page in (author.get(address).text, author.get("/posts/").text):
         assert "&lt;b&gt;bold" in page
@@ -75,14 +75,14 @@ def test_the_author_edits(author):
     page = author.get(address).text
     assert "Much better" in page
     assert "edited" in page
-    assert "Your changes are saved." in page
-    assert "Your changes are saved." not in author.get(address).text
+    assert "Your changes have been saved." in page
+    assert "Your changes have been saved." not in author.get(address).text
 
 
-def test_the_author_deletes_after_a_question(author):
+def test_the_author_deletes_after_a_confirmation(author):
     address = author.write()
-    question = author.get(f"{address}/delete")
-    assert "Delete this post?" in question.text
+    confirmation = author.get(f"{address}/delete")
+    assert "Delete this post?" in confirmation.text
     assert author.get(address).status_code == 200
     assert author.send(f"{address}/delete").location == "/posts/"
     assert author.get(address).status_code == 404
@@ -118,19 +118,19 @@ def test_no_change_without_the_form_token(author):
     assert "A text" in author.get(address).text
 
 
-def test_editing_does_not_bring_a_deleted_post_back(app, author):
+def test_editing_does_not_recreate_a_deleted_post(app, author):
     address = author.write()
     page = author.get(f"{address}/edit").text
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page).group(1)
     store = app.extensions["posts"]
     found = store.get
 
-    def deleted_just_after_the_look(post_id):
+    def get_then_delete(post_id):
         post = found(post_id)
         store.delete(post_id)
         return post
 
-    store.get = deleted_just_after_the_look
+    store.get = get_then_delete
     try:
         fields = {"title": "x", "text": "x", "csrf_token": token}
         assert author.client.post(f"{address}/edit", data=fields).status_code == 404
@@ -139,7 +139,7 @@ def test_editing_does_not_bring_a_deleted_post_back(app, author):
     assert app.extensions["redis"].execute("EXISTS", f"post:{address[7:]}", "post:index") == 0
 
 
-def test_a_refused_form_keeps_what_was_written_and_says_what_is_wrong(author):
+def test_a_refused_form_keeps_its_text_and_states_the_error(author):
     answer = author.send("/posts/", title="x" * 121, text="My long thoughts")
     assert answer.status_code == 400
     assert "1 character too long" in answer.text
@@ -156,7 +156,7 @@ def test_a_refused_form_keeps_what_was_written_and_says_what_is_wrong(author):
     assert "Kept" in wrong.text
 
 
-def test_the_newest_are_first_and_older_ones_on_further_pages(app, author):
+def test_the_newest_posts_are_on_the_first_page(app, author):
     store = app.extensions["posts"]
     for number in range(45):
         store.write(author_id="1", author="x", title=f"Post {number}", text="…")
@@ -173,7 +173,7 @@ def test_the_newest_are_first_and_older_ones_on_further_pages(app, author):
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "", "1.5", "%D9%A1", "9" * 5000])
-def test_a_page_that_is_no_number_is_explained(author, page):
+def test_an_invalid_page_number_is_explained(author, page):
     answer = author.get(f"/posts/?page={page}")
     assert answer.status_code == 400
     assert "?page=2" in answer.text
@@ -182,16 +182,16 @@ def test_a_page_that_is_no_number_is_explained(author, page):
 @pytest.mark.parametrize(
     "post_id", ["x", "0" * 16, "9" * 5000, "..%2f..%2fetc", "*" * 16, "%00" * 16]
 )
-def test_a_post_that_is_not_there_is_404(author, post_id):
+def test_a_post_that_does_not_exist_is_404(author, post_id):
     assert author.get(f"/posts/{post_id}").status_code == 404
 
 
-def test_pages_of_members_are_not_kept(author):
+def test_pages_are_not_cached(author):
     for path in ("/posts/", author.write()):
         assert author.get(path).headers["Cache-Control"] == "no-store"
 
 
-def test_a_new_owner_of_the_name_does_not_own_the_posts(app, author, reader):
+def test_the_next_user_of_a_name_does_not_own_its_posts(app, author, reader):
     address = app.extensions["posts"].write(
         author_id="somebody-deleted", author=author.name, title="Old", text="Old"
     )

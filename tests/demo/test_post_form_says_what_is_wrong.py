@@ -1,4 +1,4 @@
-"""A post that cannot be taken is refused with a sentence that says by how much."""
+"""A post that is too long is refused with a message that states by how much."""
 
 import pytest
 from flask import Flask
@@ -23,19 +23,19 @@ def errors(title="A title", text="A text"):
     return {} if form.validate() else form.errors
 
 
-def test_up_to_the_limit_is_fine():
+def test_the_limit_is_accepted():
     assert errors("t" * TITLE_LIMIT, "x" * TEXT_LIMIT) == {}
 
 
-def test_beyond_it_tells_by_how_much():
+def test_the_message_states_the_excess():
     found = errors("t" * (TITLE_LIMIT + 3), "x" * (TEXT_LIMIT + 1))
-    assert "3 characters too long: 123 of at most 120" in found["title"][0]
+    assert "3 characters too long: it has 123, the limit is 120" in found["title"][0]
     assert "1 characters too long" not in found["text"][0]
-    assert "1 character too long: 10,001 of at most 10,000" in found["text"][0]
+    assert "1 character too long: it has 10,001, the limit is 10,000" in found["text"][0]
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\r\n\t ", "\x00\x07", "\u3000"])
-def test_nothing_is_missing(blank):
+def test_blank_fields_are_missing(blank):
     assert errors(blank, blank) == {
         "title": ["The title is missing."],
         "text": ["The text is missing."],
@@ -43,11 +43,11 @@ def test_nothing_is_missing(blank):
 
 
 def test_a_line_end_counts_once():
-    """A browser counts it once for maxlength, and sends it as two."""
+    """Browsers count it once for maxlength and send two characters."""
     assert errors(text="x\r\n" * (TEXT_LIMIT // 2)) == {}
 
 
-def test_paragraphs_stay_and_edges_go():
+def test_paragraphs_stay_and_surrounding_space_goes():
     assert tidy("\r\n  one\r\n\r\ntwo\rthree \n") == "one\n\ntwo\nthree"
     assert tidy_line("  a \n title\twith   gaps ") == "a title with gaps"
 

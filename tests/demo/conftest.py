@@ -1,0 +1,5 @@
+"""Tests of what DEMO=no leaves out: the posts, the admin pages and the long front page."""
+
+from tests.accounts.conftest import app
+
+__all__ = ["app"]
