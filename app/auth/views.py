@@ -193,9 +193,8 @@ def _private(body: str | Response, status: int = 200) -> Response:
 
 
 def _too_many_tries(name: str, form: Form, error: TooManyTries) -> Response:
-    form.form_errors.append(
-        f"Too many failed attempts. Please try again in {error.retry_after} seconds."
-    )
+    seconds = "1 second" if error.retry_after == 1 else f"{error.retry_after} seconds"
+    form.form_errors.append(f"Too many failed attempts. Please try again in {seconds}.")
     response = _page(name, form, 429)
     response.headers["Retry-After"] = str(error.retry_after)
     return response

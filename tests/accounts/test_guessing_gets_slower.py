@@ -25,7 +25,7 @@ def test_the_fourth_try_waits(app):
     answers = guess(app, name, delays.FREE_TRIES + 1)
     assert [one.status_code for one in answers] == [401, 401, 401, 429]
     assert answers[-1].headers["Retry-After"] == "1"
-    assert "Please wait 1 second" in answers[-1].text
+    assert "try again in 1 second." in answers[-1].text
     assert 'name="password"' in answers[-1].text, "the form is there to try again with"
 
 

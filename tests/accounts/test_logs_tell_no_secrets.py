@@ -5,7 +5,17 @@ import logging
 import pytest
 
 from app.security.access import requires
-from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, make_app, member
+from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, member
+
+
+@pytest.fixture(scope="module")
+def app(app):
+    @app.get("/admins-only")
+    @requires("users.manage")
+    def admins_only():
+        return ""
+
+    return app
 
 
 @pytest.fixture
@@ -18,14 +28,7 @@ def lines(app, caplog):
     return lambda: "".join(caplog.handler.format(record) + "\n" for record in caplog.records)
 
 
-def test_events_and_nothing_else(redis, lines):
-    app = make_app(redis)
-
-    @app.get("/admins-only")
-    @requires("users.manage")
-    def admins_only():
-        return "secret"
-
+def test_events_and_nothing_else(app, lines):
     ada, name = member(app)
     cookies = [ada.session_id]
     ada.log_in(name, "Wrong-Secret-1")
