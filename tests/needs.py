@@ -6,7 +6,8 @@ it) they fail instead, so that a run is never green because something was missin
 
 The rest is for pytest-xdist. A file is run by one worker, so that the servers of a module start
 once. Tests in containers share one stack and browser tests share another, so each of these groups
-is run by one worker too. A test marked `quiet` measures time: no other test runs beside it.
+is run by one worker too. What takes long starts early. A test marked `quiet` measures time: no
+other test runs beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -23,8 +24,9 @@ import pytest
 
 TEST_ALL = os.environ.get("TEST_ALL") == "yes"
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
-# The long groups start first, and what runs alone comes last.
-ORDER = ("containers", "browser", None, "quiet")
+GROUPS = ("containers", "browser", "quiet")
+# By marker. The longest group starts first, and what runs alone comes last.
+ORDER = ("containers", "long", "browser", None, "quiet")
 
 
 @cache
@@ -67,8 +69,9 @@ def _reason(item: pytest.Item) -> str | None:
     return None
 
 
-def _group(item: pytest.Item) -> str | None:
-    return next((name for name in ORDER if name and item.get_closest_marker(name)), None)
+def _marker(item: pytest.Item, names: Iterable[str | None]) -> str | None:
+    """Return the first of *names* that *item* is marked with, or None."""
+    return next((name for name in names if name and item.get_closest_marker(name)), None)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -81,9 +84,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if left:
             config.hook.pytest_deselected(items=list(left))
             items[:] = [item for item in items if item not in left]
-    items.sort(key=lambda item: ORDER.index(_group(item)))
+    items.sort(key=lambda item: ORDER.index(_marker(item, ORDER)))
     for item in items:
-        if group := _group(item):
+        if group := _marker(item, GROUPS):
             item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workeroutput"):
         config.workeroutput["left_out"] = left_out

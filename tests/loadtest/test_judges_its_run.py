@@ -57,22 +57,22 @@ def _empty(method: str, path: str) -> Answer | None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "rule", "failure"),
+    ("fault", "rule", "p95", "failure"),
     [
-        (_slow, "p95", None),
-        (_wrong, "errors", "GET /static/…: 500 instead of 200"),
-        (_empty, "errors", "GET /posts/: the page does not say who is logged in"),
+        (_slow, "p95", "100", None),
+        (_wrong, "errors", "10000", "GET /static/…: 500 instead of 200"),
+        (_empty, "errors", "10000", "GET /posts/: the page does not say who is logged in"),
     ],
 )
 def test_a_broken_threshold_is_exit_code_1(
-    tmp_path: Path, fault: object, rule: str, failure: str | None
+    tmp_path: Path, fault: object, rule: str, p95: str, failure: str | None
 ) -> None:
     app = StandIn()
     app.fault = fault  # type: ignore[assignment]
     with serving(app) as url:
         done = run(
             *("--profile", "smoke", "--host", url, "--results", str(tmp_path)),
-            SMOKE_P95_MS="100",
+            SMOKE_P95_MS=p95,
             SMOKE_SECONDS="4",
             SMOKE_RATE="50",
         )

@@ -92,7 +92,7 @@ class Commands:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=600,  # a first `up` compiles uWSGI, perhaps on a busy machine
             check=False,
         )
 

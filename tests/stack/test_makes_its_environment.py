@@ -8,6 +8,8 @@ import pytest
 
 from tests.stack.checkouts import Commands, copy_checkout, get
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
