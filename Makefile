@@ -5,10 +5,10 @@ PYTHON ?= python3
 stack := @$(PYTHON) -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reload url dev test lint loadtest pins clean
+.PHONY: help up down status logs reload url dev test lint loadtest pins new template-diff clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## Start the stack, wait until it answers, print its address (RUNTIME=compose|local)
 	$(stack) up
@@ -32,6 +32,10 @@ loadtest: ## Open Locust for the running stack; PROFILE=smoke runs one headless 
 	$(stack) loadtest
 pins: ## Update the pins from pyproject.toml; versions that can stay do
 	$(stack) pins
+new: ## Write a copy of this template (DIR=../shop NAME=shop LAB=no DEMO=no)
+	$(stack) new
+template-diff: ## Print the template's changes since this copy as a patch (TEMPLATE=../template)
+	$(stack) template-diff
 clean: ## Stop everything and delete containers, data, secrets, .venv and results
 	$(stack) clean
 
