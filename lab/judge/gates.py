@@ -1,16 +1,15 @@
-"""When a trial must not be believed.
+"""Rules that void a trial whose figures must not be used.
 
-Every rule gets the evidence alone: not the arm, not its figures, not what they would mean for the
-verdict. A rule that could see them would pick the trials that it likes. For the same reason a time
-that is unlike the others of its block is no reason to void it: only what the machine did is.
+A rule receives the evidence alone: not the arm and not its figures. A rule that saw them could
+select trials by their outcome. For the same reason an unusual time does not void a trial; only its
+cause on the machine does.
 
-Two kinds of damage are kept apart. Requests that failed, were not counted, or ran without the
-option in question spoil *everything*. A machine that was taken away for a while, or a generator
-that came late, spoils *times* only: CPU time excludes what the host stole, and a request that was
-sent late wakes as many threads as one that was sent in time.
+Requests that failed, were not counted, or ran without the option in question spoil *everything*. A
+machine that was stolen from, or a generator that sent late, spoils *times* only: CPU time excludes
+stolen time, and a late request wakes as many threads as a punctual one.
 
-Not a rule: the pressure on the CPU (Evidence.pressure). The arm's own threads that wait for each
-other make most of it, so a limit would judge arms. It is recorded and shown.
+CPU pressure (Evidence.pressure) voids nothing. Most of it comes from the arm's own threads waiting
+for each other, so a limit would judge arms. The report does show it.
 """
 
 from __future__ import annotations
@@ -20,69 +19,62 @@ from statistics import median
 
 from lab.trial import Evidence, Metric, Trial, Void
 
-# One failure in a thousand is what people call an outage's edge; below it, its cost (an error page
-# is cheap, a timeout is dear) changes a mean by less than any margin that anybody asks about.
+# Fewer failures change a mean by less than any margin: an error page is cheap, a timeout expensive.
 ERRORS = 0.001
 
-# nginx and the generator count the same requests. Those under way at either end of the measured
-# part may be counted by one of them only: as many as there are users, and this share besides.
+# nginx and the generator count the same requests, except those in flight at either end of the
+# measured interval: at most one per user, and this share.
 UNCOUNTED = 0.001
 
-# Little's law is exact over a run for users who do not pause: users = rate times response. What may
-# be missing is the generator's own time between an answer and the next request.
+# Little's law is exact over a run whose users do not pause: users = rate times response time. The
+# generator's own time between an answer and the next request is missing.
 LITTLE = 0.05
-# A generator needs a fraction of a response for itself. Off by more than half as much again, and
-# requests were lost, hung, or counted twice.
+# Beyond this factor requests were lost, hung, or counted twice.
 LITTLE_BROKEN = 1.5
 
-# A slot that is held for S seconds serves 1/S requests a second. The rest is for the clocks at both
-# ends of the run.
+# A slot that each request holds for S seconds serves 1/S requests per second. The excess allows for
+# the clocks at both ends of the run.
 UTILIZATION = 1.02
 
-# A rate is done/seconds. The duration is often known as "10 s" only; one in twenty is no rounding.
+# A reported rate should be done/seconds. Durations are often reported as "10 s".
 REPORTED = 0.05
 
-# A dropped arrival has no response time, and it was dropped because it would have been a long one:
-# the same limit as for an error.
+# A dropped arrival has no response time, and it was dropped because that would have been long. The
+# limit is the one for errors.
 DROPPED = 0.001
-# Here the arm was spared so much of the load that it stood under another one than its neighbours.
+# Beyond this share the arm ran under another load than its neighbours.
 DROPPED_OTHER_LOAD = 0.05
 
-# A response is counted from the intended moment, so the generator's lateness is in it. In the
-# median it may be a tenth of what is measured; in the last hundredth as much as a typical response.
+# Response times count from the scheduled send time, so they include the generator's delay: at most
+# a tenth of the median response at the median, and one median response at p99.
 LAG_P50 = 0.1
 LAG_P99 = 1.0
-# However short a response is: the generator's loop needs a moment for each turn, and on cores that
-# it shares it may have to wait until somebody's time slice ends (about 3 ms on Linux).
+# Delays that are always allowed: an iteration of the generator's loop, and a time slice of Linux
+# (about 3 ms) on cores that it shares.
 LAG_P50_LEAST_MS = 0.25
 LAG_P99_LEAST_MS = 3.0
 
-# The generator is one thread. Busy for this share of the time that the host leaves it, an event
-# waits for two others on average before its time is taken (M/D/1: 0.8 / (2 * 0.2)), and that grows
-# without bound towards 1. On two cores that it shares with the servers this is no stricter than
-# elsewhere: what the servers take from it is seen as send lag, and the servers' own wait is what a
-# deployment on two cores has too. What the host steals is not CPU time of the generator, so a
-# generator at 0.6 is a saturated one where 0.4 was stolen: the limit falls with it.
+# The generator is one thread. At this utilization an event waits for two others on average (M/D/1:
+# 0.8 / (2 * 0.2)), and that grows without bound towards 1. Stolen time lowers the limit: where 0.4
+# is stolen, a generator at 0.6 is saturated.
 GENERATOR = 0.8
 
-# Stolen from all cores together. A host that takes a tenth takes it in slices of milliseconds,
-# which is the size of what is measured.
+# Of all cores together. A host steals in slices of milliseconds, the size of what is measured.
 STOLEN = 0.10
-# In a block, a trial that lost twice what its neighbours did is not comparable with them...
+# A trial that lost twice as much as the median of its block is not comparable with it...
 STOLEN_UNLIKE = 2.0
-# ... where that is more than a throughput could be told from another by.
+# ... if that is more than a throughput can be resolved.
 STOLEN_LEAST = 0.03
 
-# Arms that are up side by side must leave each other alone. What an arm does in its neighbours'
-# turns is not in their CPU time, but it keeps a core from them: a hundredth of two cores at most.
-# A server that polls (granian looks at its queues all the time) stays below half of that.
+# CPU time that an idle arm may use during its neighbours' slices: a hundredth of two cores. A
+# server that polls (granian) uses less than half of that.
 IDLE = 0.02
 
 Rule = Callable[[Evidence], Void | None]
 
 
 def errors(evidence: Evidence) -> Void | None:
-    """A reload's failures are its result: its evidence leaves `errors` None."""
+    """Failures during a reload are its result: its evidence leaves `errors` None."""
     if not evidence.errors:
         return None
     share = evidence.errors / max(evidence.sent or evidence.done or 0, evidence.errors)
@@ -99,8 +91,7 @@ def wrong_bodies(evidence: Evidence) -> Void | None:
         return None
     return Void(
         "wrong bodies",
-        f"{evidence.wrong} answers had another body than the expected: not one may"
-        f"{_kinds(evidence)}",
+        f"{evidence.wrong} answers had an unexpected body (at most 0){_kinds(evidence)}",
     )
 
 
@@ -113,12 +104,12 @@ def served_is_done(evidence: Evidence) -> Void | None:
     return Void(
         "served is not done",
         f"nginx counted {evidence.served} requests, the generator {evidence.done}: "
-        "somebody else was served too, or requests were lost",
+        "requests were lost, or another client was served",
     )
 
 
 def littles_law(evidence: Evidence) -> Void | None:
-    """Little 1961: users = rate times mean response, where nobody pauses."""
+    """Little 1961: users = rate times mean response time, if users do not pause."""
     rate = _rate(evidence)
     if rate is None or evidence.users is None or evidence.mean_response_s is None:
         return None
@@ -127,15 +118,13 @@ def littles_law(evidence: Evidence) -> Void | None:
     if abs(share - 1) <= LITTLE:
         return None
     broken = not 1 / LITTLE_BROKEN <= share <= LITTLE_BROKEN
+    cause = (
+        "requests hung, or were miscounted" if broken else "the generator was slow, or some hung"
+    )
     return Void(
         "Little's law",
-        f"{rate:.4g} requests/s of {evidence.mean_response_s * 1000:.4g} ms keep {busy:.3g} users "
-        f"waiting, and there were {evidence.users}: "
-        + (
-            "requests hung, or were counted wrongly"
-            if broken
-            else "the generator kept them from asking, or some hung"
-        ),
+        f"{rate:.4g} requests/s of {evidence.mean_response_s * 1000:.4g} ms occupy {busy:.3g} "
+        f"users, and there were {evidence.users}: {cause}",
         "everything" if broken else "time",
     )
 
@@ -150,7 +139,7 @@ def utilization_bound(evidence: Evidence) -> Void | None:
     return Void(
         "utilization bound",
         f"{rate:.6g} requests/s, but {evidence.slots} slots that each request holds for "
-        f"{evidence.holds_s * 1000:.4g} ms serve at most {most:.6g}: not all were answers",
+        f"{evidence.holds_s * 1000:.4g} ms serve at most {most:.6g}: some were not answers",
     )
 
 
@@ -162,8 +151,8 @@ def reported_rate(evidence: Evidence) -> Void | None:
         return None
     return Void(
         "reported rate",
-        f"{evidence.reported_rps:.6g} requests/s are reported, and {evidence.done} in "
-        f"{evidence.seconds:.4g} s are {rate:.6g}: something else was counted",
+        f"{evidence.reported_rps:.6g} requests/s are reported, but {evidence.done} in "
+        f"{evidence.seconds:.4g} s are {rate:.6g}",
     )
 
 
@@ -175,7 +164,7 @@ def dropped_arrivals(evidence: Evidence) -> Void | None:
         return None
     return Void(
         "dropped arrivals",
-        f"{evidence.dropped} of {evidence.intended} arrivals could not be sent ({share:.1%}, "
+        f"{evidence.dropped} of {evidence.intended} arrivals were not sent ({share:.1%}, "
         f"at most {DROPPED:.1%})",
         "everything" if share > DROPPED_OTHER_LOAD else "time",
     )
@@ -186,15 +175,15 @@ def send_lag(evidence: Evidence) -> Void | None:
     if response is None:
         return None
     for name, lag, limit, least in (
-        ("half", evidence.lag_p50_ms, LAG_P50, LAG_P50_LEAST_MS),
-        ("the last hundredth", evidence.lag_p99_ms, LAG_P99, LAG_P99_LEAST_MS),
+        ("median", evidence.lag_p50_ms, LAG_P50, LAG_P50_LEAST_MS),
+        ("p99", evidence.lag_p99_ms, LAG_P99, LAG_P99_LEAST_MS),
     ):
         most = max(least, limit * response)
         if lag is not None and lag > most:
             return Void(
                 "send lag",
-                f"{name} of the requests were sent {lag:.2f} ms late or later (at most "
-                f"{most:.2f} ms, as the median response is {response:.2f} ms)",
+                f"the {name} of the generator's delay was {lag:.2f} ms (at most {most:.2f} ms at a "
+                f"median response time of {response:.2f} ms)",
                 "time",
             )
     return None
@@ -208,8 +197,7 @@ def generator_cpu(evidence: Evidence) -> Void | None:
         return None
     return Void(
         "generator CPU",
-        f"the generator used {evidence.generator_cpu:.0%} of a core (at most {limit:.0%}): "
-        "its own speed was measured",
+        f"the generator used {evidence.generator_cpu:.0%} of a core (at most {limit:.0%})",
         "time",
     )
 
@@ -219,7 +207,7 @@ def stolen_cpu(evidence: Evidence) -> Void | None:
         return None
     return Void(
         "stolen CPU",
-        f"the host took {evidence.stolen:.0%} of the machine's CPU time (at most {STOLEN:.0%})",
+        f"the host stole {evidence.stolen:.0%} of the machine's CPU time (at most {STOLEN:.0%})",
         "time",
     )
 
@@ -229,8 +217,7 @@ def idle_arms(evidence: Evidence) -> Void | None:
         return None
     return Void(
         "idle arm",
-        f"while others had their turn it used {evidence.idle_share:.1%} of a core (at most "
-        f"{IDLE:.0%}): something is at work there without requests",
+        f"outside its own slices it used {evidence.idle_share:.1%} of a core (at most {IDLE:.0%})",
     )
 
 
@@ -239,8 +226,8 @@ def ended_processes(evidence: Evidence) -> Void | None:
         return None
     return Void(
         "ended processes",
-        f"{evidence.ended} processes ended under the load and took along what they had used: "
-        "workers crashed, or the arm replaces them (STACK_MAX_REQUESTS, STACK_MAX_WORKER_LIFETIME)",
+        f"{evidence.ended} processes ended under the load, and their CPU time is lost: workers "
+        "crashed or were replaced (STACK_MAX_REQUESTS, STACK_MAX_WORKER_LIFETIME)",
     )
 
 
@@ -268,39 +255,34 @@ RULES: Sequence[Rule] = (
 
 
 def judge(trial: Trial, *, primary: Metric) -> list[Void]:
-    """Every reason not to believe *trial*, those that spoil *primary* first."""
-    voids = (rule(trial.evidence) for rule in RULES)
-    found = [void for void in voids if void is not None]
+    """Every void of *trial*, those that spoil *primary* first."""
+    found = [void for rule in RULES if (void := rule(trial.evidence)) is not None]
     return sorted(found, key=lambda void: not spoils(void, primary))
 
 
 def relative(block: Sequence[Trial]) -> list[list[Void]]:
-    """Reasons that only a trial's neighbours tell: a list for each trial of *block*, in its order.
+    """The voids that only a comparison within a block shows, for each of its trials in order.
 
-    *block*: the trials of one block that are to be compared, at best of one load.
+    *block*: the trials of one block under one load.
     """
     known = [trial.evidence.stolen for trial in block if trial.evidence.stolen is not None]
-    if len(known) < 3:  # of two, neither is the odd one
+    if len(known) < 3:  # of two, neither is the outlier
         return [[] for _ in block]
     usual = median(known)
     limit = max(STOLEN_LEAST, STOLEN_UNLIKE * usual)
-    return [
-        [
-            Void(
-                "stolen unlike its block",
-                f"the host took {trial.evidence.stolen:.1%} of the CPU time, and {usual:.1%} from "
-                "the median of its block",
-                "time",
-            )
-        ]
-        if trial.evidence.stolen is not None and trial.evidence.stolen > limit
-        else []
-        for trial in block
-    ]
+    found = []
+    for trial in block:
+        stolen = trial.evidence.stolen
+        reason = (
+            f"the host stole {stolen or 0:.1%} of the CPU time, {usual:.1%} in its block's median"
+        )
+        outlier = stolen is not None and stolen > limit
+        found.append([Void("stolen unlike its block", reason, "time")] if outlier else [])
+    return found
 
 
 def spoils(void: Void, metric: Metric) -> bool:
-    """Whether *metric* of a trial with this void may not be used: then it is queued again."""
+    """Whether this void makes *metric* unusable, so that the trial is repeated."""
     return void.spoils == "everything" or metric.kind == "time"
 
 
@@ -309,7 +291,7 @@ def _kinds(evidence: Evidence) -> str:
 
 
 def _rate(evidence: Evidence) -> float | None:
-    """Requests done a second; what somebody reports where the requests are not known."""
+    """Requests per second; the reported rate where the requests are not known."""
     if evidence.done is not None and evidence.seconds:
         return evidence.done / evidence.seconds
     return evidence.reported_rps
