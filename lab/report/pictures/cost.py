@@ -17,7 +17,7 @@ _NAME, _BAR = 16, 28
 # In the order in which a request passes them.
 SERVICES = (
     ("nginx", style.BLUE, ""),
-    ("app", style.VERMILLION, "//"),
+    ("app", style.VERMILION, "//"),
     ("redis", style.GREEN, "\\\\"),
 )
 

@@ -23,7 +23,7 @@ _NAME, _MARK = 16, 28  # height of a line of the arm's name, and of its mark
 # Colour and marker of a verdict. Hollow: the question is open.
 _STYLES = {
     "faster": (style.GREEN, "o"),
-    "slower": (style.VERMILLION, "s"),
+    "slower": (style.VERMILION, "s"),
     "equivalent": (style.BLUE, "D"),
     "inconclusive": (INK, "o"),
     "void": (INK, "X"),

@@ -13,7 +13,7 @@ from lab.report.data import RunData
 from lab.report.pictures import style
 from lab.report.pictures.style import INK
 
-_LINES = {"response": (style.VERMILLION, "-"), "service": (style.BLUE, (0, (5, 2)))}
+_LINES = {"response": (style.VERMILION, "-"), "service": (style.BLUE, (0, (5, 2)))}
 # Where the curves are sampled. The x axis is 1/(1 - p): equal steps are equally rarer requests.
 PERCENTS = (20, 30, 40, 50, 60, 70, 80, 85, 90, 93, 95, 97, 98, 99, 99.5, 99.8, 99.9, 99.95, 99.99)
 TICKS = (50, 90, 99, 99.9, 99.99)

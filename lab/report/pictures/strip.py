@@ -93,7 +93,7 @@ def _stolen(axes: Axes, trials: Sequence[Trial], middles: dict[str, float]) -> N
     axes.plot(
         [middles[trial.began] for trial in known for _ in range(3)],
         [end for trial in known for end in (0, 100 * (trial.evidence.stolen or 0), math.nan)],
-        color=style.VERMILLION,
+        color=style.VERMILION,
         lw=1.6,
     )
     axes.set_ylim(0, max(5.0, axes.get_ylim()[1]))

@@ -23,10 +23,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 INK = "#23272b"
 SHADE = "#e3e6ea"
 BLUE = "#0072B2"
-VERMILLION = "#D55E00"
+VERMILION = "#D55E00"
 GREEN = "#009E73"
 PURPLE = "#CC79A7"
-PALETTE = (BLUE, VERMILLION, GREEN, PURPLE)
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE)
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 2)), (0, (2, 2)), (0, (7, 2, 2, 2)))
 

@@ -1,4 +1,4 @@
-"""lab/README.md shows an experiment that can be run, and names what there is."""
+"""The example of lab/README.md can be run, and its lists are complete."""
 
 from __future__ import annotations
 
@@ -26,15 +26,27 @@ def test_the_example_is_right_and_short() -> None:
     apps = [arm.settings["STACK_APP"] for arm in experiment.arms if arm.role != "canary"]
     assert apps == ["shop:app"] * 3
     assert {arm.enter for arm in experiment.arms} == {"none"}
-    # With ten blocks, somebody who tries it should see the end of it.
+    # A first run of ten blocks should end while its user waits.
     assert schedule.seconds_left(experiment, schedule.DEFAULT_BLOCKS, []) < 20 * 60
 
 
-def test_every_experiment_is_introduced_and_has_its_result() -> None:
+def test_every_experiment_is_listed_and_every_published_result_is_linked() -> None:
     table = PAGE[PAGE.index("| experiment |") :].partition("\n\n")[0]
-    introduced = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z-]+)` \|", table, re.MULTILINE)
+    assert sorted(listed) == known()
     linked = set(re.findall(r"\]\(results/([a-z-]+)\.md\)", PAGE))
-    assert sorted(introduced) == sorted(linked) == known()
+    assert linked == {page.stem for page in (ROOT / "lab" / "results").glob("*.md")}
+
+
+def test_published_pages_and_pictures_belong_together() -> None:
+    """No page shows a picture that is missing, and no picture is left without a page."""
+    results = ROOT / "lab" / "results"
+    shown = {
+        name
+        for page in results.glob("*.md")
+        for name in re.findall(r"\]\(([\w.-]+\.svg)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {file.name for file in results.glob("*.svg")}
 
 
 def test_the_names_are_those_of_the_lab() -> None:
