@@ -5,7 +5,7 @@ PYTHON ?= python3
 stack := @$(PYTHON) -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reload url dev test lint loadtest pins new template-diff clean
+.PHONY: help up down status logs reload url dev test lint loadtest docs pins new template-diff clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,8 @@ lint: ## Run the linters and type checks
 	$(stack) lint
 loadtest: ## Open Locust for the running stack; PROFILE=smoke runs one headless (HOST=)
 	$(stack) loadtest
+docs: ## Write the table of settings into README.md, .env.example and nginx/toggles.sh
+	@$(PYTHON) -m toggles --write
 pins: ## Update the pins from pyproject.toml; versions that can stay do
 	$(stack) pins
 new: ## Write a copy of this template (DIR=../shop NAME=shop LAB=no DEMO=no)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
+import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from stack import ports
 from stack.checkout import CHECKOUT
@@ -35,7 +34,7 @@ def run(environ: Mapping[str, str]) -> int:
         stack.up(services=("redis",))
     try:
         services = stack.service_environment() | wanted
-        _provide_secret_key(Path(services["SECRET_KEY_FILE"]))
+        _provide_secret_key(services)
         application = wanted["STACK_APP"]
         print(f"\nhttp://{_ADDRESS}:{port} shows {application} and changes with its files.")
         print("Ctrl-C ends it" + ("; the stack stays up." if borrowed else ", and its Redis."))
@@ -66,11 +65,11 @@ def _port(environ: Mapping[str, str]) -> int:
     return next(port for port in candidates if ports.try_bind(_ADDRESS, port) is None)
 
 
-def _provide_secret_key(file: Path) -> None:
-    """As uwsgi/entrypoint does, which may not have run here yet."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-        stream.write(secrets.token_hex(32))
+def _provide_secret_key(environ: Mapping[str, str]) -> None:
+    """Create the app's key as uwsgi/entrypoint does, which may not have run yet."""
+    script = CHECKOUT / "uwsgi" / "secret_key.py"
+    done = subprocess.run(
+        [sys.executable, script], env=environ, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise StackError(done.stderr.strip(), "check the permissions of that directory")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import runpy
 import socket
 import ssl
 import urllib.parse
 from pathlib import Path
 
+from stack.checkout import CHECKOUT
+
 TIMEOUT_S = 5.0
+
+# By its path: `uwsgi` is importable only inside the server (uwsgi/__init__.py).
+_PROTOCOL = runpy.run_path(str(CHECKOUT / "uwsgi" / "protocol.py"))
 
 
 def stack_answers(address: str, host: str) -> bool:
@@ -62,6 +68,19 @@ def http_text(url: str) -> str:
     if response.status != 200:
         raise OSError(f"{url} answers {response.status}")
     return body
+
+
+def uwsgi_get(
+    host: str,
+    port: int,
+    path: str,
+    *,
+    host_header: str = "localhost",
+    timeout_s: float = TIMEOUT_S,
+) -> tuple[int, bytes]:
+    """Return status and body of a GET in the uwsgi protocol. Raises OSError without a response."""
+    status, body = _PROTOCOL["get"](f"{host}:{port}", path, timeout_s, host_header)
+    return int(status), bytes(body)
 
 
 def redis_answers(path: Path, password_file: Path) -> bool:

@@ -1,26 +1,29 @@
-"""`python3 healthcheck.py HOST:PORT [PATH]`: does the app answer? Exit code 0 or 1.
+"""`python3 healthcheck.py [HOST:PORT [PATH]]`: exits with 0 if the app responds, otherwise with 1.
 
-Speaks the uwsgi protocol itself: curl cannot, and a second port for HTTP would be one more way in.
-The default path, /livez, asks neither Redis nor a session: an app is not to be restarted because
-its database is away. With an app of yours that has no /livez, a 404 is a sign of life too.
+It speaks the uwsgi protocol: curl cannot, and a second port for HTTP would be one more to protect.
+Without arguments it asks APP_LISTEN for /livez, which uses neither Redis nor a session: restarting
+the app does not bring its database back. Every status below 500 passes, so an app without /livez is
+healthy with its 404.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 
-from protocol import status_of
+from protocol import DEFAULT_LISTEN, get
 
 TIMEOUT_SECONDS = 2.5  # below the container's health check timeout of 3 s
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) not in (1, 2):
+    if len(arguments) > 2:
         print(__doc__, file=sys.stderr)
         return 2
-    listen, path = arguments[0], (arguments[1:] or ["/livez"])[0]
+    listen = (arguments or [os.environ.get("APP_LISTEN", DEFAULT_LISTEN)])[0]
+    path = (arguments[1:] or ["/livez"])[0]
     try:
-        status = status_of(listen, path, TIMEOUT_SECONDS)
+        status, _ = get(listen, path, TIMEOUT_SECONDS)
     except (OSError, ValueError) as error:
         print(f"{listen}{path}: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""One GET in the uwsgi protocol, for those who ask uWSGI without nginx: health check, reload, lab.
+"""One GET in the uwsgi protocol, without nginx: for the health check, uwsgi/reload and the tests.
 
 https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html
 """
@@ -8,15 +8,18 @@ from __future__ import annotations
 import socket
 import struct
 
+DEFAULT_LISTEN = "0.0.0.0:3031"  # of APP_LISTEN
 
-def get(listen: str, path: str, timeout: float) -> tuple[int, bytes]:
-    """Return status and body of a GET. `listen` is address:port. Raises OSError without an answer.
 
-    `timeout` is for each step; an answer that keeps coming may take longer.
+def get(listen: str, path: str, timeout: float, host: str = "localhost") -> tuple[int, bytes]:
+    """Return status and body of a GET.
+
+    *listen* is address:port, *timeout* the seconds for each step: a long response may take longer
+    in all. Raises OSError without a response.
     """
-    host, _, port = listen.rpartition(":")
-    # What listens on every address is asked on this machine's own.
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(host, host.strip("[]"))  # noqa: S104
+    address, _, port = listen.rpartition(":")
+    # A server on every interface is asked on the loopback interface.
+    address = {"0.0.0.0": "127.0.0.1", "[::]": "::1"}.get(address, address.strip("[]"))  # noqa: S104
     variables = {
         "REQUEST_METHOD": "GET",
         "REQUEST_URI": path,
@@ -26,23 +29,18 @@ def get(listen: str, path: str, timeout: float) -> tuple[int, bytes]:
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": "HTTP/1.1",
         "REMOTE_ADDR": "127.0.0.1",
-        "HTTP_HOST": "localhost",
+        "HTTP_HOST": host,
     }
     block = b"".join(
         struct.pack("<H", len(text)) + text.encode() for pair in variables.items() for text in pair
     )
-    with socket.create_connection((host, int(port)), timeout) as connection:
+    with socket.create_connection((address, int(port)), timeout) as connection:
         connection.settimeout(timeout)
         connection.sendall(struct.pack("<BHB", 0, len(block), 0) + block)
-        with connection.makefile("rb") as answer:
-            line = answer.readline(1024).split()
-            # To its end: a reset in the middle of an answer would be logged.
-            _, _, body = answer.read().partition(b"\r\n\r\n")
+        with connection.makefile("rb") as response:
+            line = response.readline(1024).split()
+            # uWSGI logs a write error if the connection is closed before the end of the response.
+            _, _, body = response.read().partition(b"\r\n\r\n")
     if len(line) < 2 or not line[1].isdigit():
-        raise ConnectionError("the connection was closed without an answer")
+        raise ConnectionError("the connection was closed without a response")
     return int(line[1]), body
-
-
-def status_of(listen: str, path: str, timeout: float) -> int:
-    """Return the status alone. Raises OSError without an answer."""
-    return get(listen, path, timeout)[0]

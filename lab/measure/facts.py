@@ -25,9 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from uwsgi import protocol
-
-from stack import ports
+from stack import ports, probes
 
 TRIES = 2
 
@@ -92,14 +90,14 @@ class Server:
 
     def __init__(self, folder: Path, options: Mapping[str, str], app: str) -> None:
         self.folder = folder
-        self.listen = f"127.0.0.1:{ports.free()}"
+        self.port = ports.free()
         self.log_file = folder / "log"
         self.set_version("old")
         (folder / "app.py").write_text(app)
         values = {
             "master": "true",
             "processes": "1",
-            "socket": self.listen,
+            "socket": f"127.0.0.1:{self.port}",
             "wsgi-file": f"{folder}/app.py",
             "master-fifo": f"{folder}/fifo",
             "disable-logging": "true",
@@ -137,7 +135,7 @@ class Server:
 
     def ask(self, path: str = "/", timeout: float = PATIENCE_S) -> Answer:
         """Raises OSError when there is no answer."""
-        status, body = protocol.get(self.listen, path, timeout)
+        status, body = probes.uwsgi_get("127.0.0.1", self.port, path, timeout_s=timeout)
         if status != 200:
             return Answer(status)
         version, pid, ticks = body.decode().split()

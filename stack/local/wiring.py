@@ -36,7 +36,8 @@ def environment(
     """
     inherited = {k: v for k, v in os.environ.items() if not _NOT_INHERITED.fullmatch(k)}
     bind = bracketed(toggles["STACK_BIND"])
-    search = [os.fspath(checkout), os.environ.get("PYTHONPATH", "")]
+    # The user's own directories first: their modules may have the names of ours.
+    search = [os.environ.get("PYTHONPATH", ""), os.fspath(checkout)]
     return {
         **inherited,
         **toggles,
@@ -66,5 +67,5 @@ def environment(
         "REDIS_LISTEN": f"{run}/redis.sock",
         "REDIS_RUN": f"{run}/redis",
         "REDIS_DATA": f"{run}/data",
-        "REDIS_MAXMEMORY": settings.get("REDIS_MAXMEMORY") or "128mb",
+        **{name: settings[name] for name in ("REDIS_MAXMEMORY",) if name in settings},
     }

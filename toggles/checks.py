@@ -1,0 +1,110 @@
+"""The kinds of value that a toggle can hold, and the error for a value that is not allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class ToggleError(ValueError):
+    """One or more values are not allowed. The text has one line per fault, with the variable."""
+
+
+class Kind(Protocol):
+    @property
+    def allowed(self) -> str:
+        """The end of the sentence "NAME must be …"."""
+
+    @property
+    def summary(self) -> str:
+        """The same in the few words that fit into a column of a table."""
+
+    def normalise(self, text: str) -> str | None:
+        """Return the one spelling that every reader gets, or None if *text* is not allowed."""
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A boolean. uWSGI, nginx and Python code all read ``on`` and ``off``."""
+
+    allowed: str = "on or off (or true/false, yes/no, 1/0)"
+    summary: str = "on, off"
+
+    def normalise(self, text: str) -> str | None:
+        lower = text.lower()
+        if lower in {"on", "true", "yes", "1"}:
+            return "on"
+        return "off" if lower in {"off", "false", "no", "0"} else None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from ``low`` to ``high``, both included."""
+
+    low: int
+    high: int
+    note: str = ""
+
+    @property
+    def summary(self) -> str:
+        return f"{self.low} to {self.high}" + (self.note and f" ({self.note})")
+
+    @property
+    def allowed(self) -> str:
+        return f"a whole number from {self.summary}"
+
+    def normalise(self, text: str) -> str | None:
+        # int() also accepts "1_000", " 4" and non-ASCII digits, which uWSGI's atoi() misreads.
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not self.low <= int(text) <= self.high:
+            return None
+        return str(int(text))
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Text that matches ``expression``. Values reach configuration files: allow no quotes."""
+
+    expression: str
+    allowed: str
+
+    @property
+    def summary(self) -> str:
+        return self.allowed
+
+    def normalise(self, text: str) -> str | None:
+        return text if re.fullmatch(self.expression, text, re.ASCII) else None
+
+
+@dataclass(frozen=True)
+class Address:
+    """An IP address. A host name could resolve to an interface that must not be published."""
+
+    allowed: str = "an IP address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+    summary: str = "an IP address; `0.0.0.0` for all interfaces"
+
+    def normalise(self, text: str) -> str | None:
+        try:
+            return str(ipaddress.ip_address(text)) if "%" not in text else None
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Host names, separated by commas. The only kind for which an empty value is allowed."""
+
+    allowed: str = (
+        "host names without scheme or port, separated by commas "
+        "(.example.org also matches its subdomains)"
+    )
+    summary: str = "host names, separated by commas; `.example.org` includes its subdomains"
+
+    def normalise(self, text: str) -> str | None:
+        names = [name.strip().lower() for name in text.split(",")] if text.strip() else []
+        label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+        for name in names:
+            if len(name) > 253 or not re.fullmatch(rf"\.?{label}(\.{label})*", name):
+                return None
+        return ",".join(dict.fromkeys(names))

@@ -1,0 +1,61 @@
+"""Reads the toggles from an environment."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+
+from toggles.checks import ToggleError
+from toggles.table import PREFIX, SERVICES, TOGGLES
+
+
+def read(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of every toggle, defaults included, in the table's order.
+
+    Raises ToggleError with one line per fault. A ``STACK_`` name that is not in the table is a
+    fault too: it is usually a typo, and the setting would be ignored.
+    """
+    faults = [_unknown(name) for name in environ if name.startswith(PREFIX) and name not in TOGGLES]
+    values: dict[str, str] = {}
+    for name, toggle in TOGGLES.items():
+        try:
+            values[name] = toggle.parse(environ.get(name, toggle.default))
+        except ToggleError as error:
+            faults.append(str(error))
+    if not faults:
+        faults = _conflicts(values)
+    if faults:
+        raise ToggleError("\n".join(faults))
+    return values
+
+
+def of_service(service: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Return those of *values* that *service* (``nginx``, ``app``, ``redis``) reads.
+
+    Raises ValueError for another service.
+    """
+    if service not in SERVICES:
+        raise ValueError(f"{service!r} is not one of {', '.join(SERVICES)}")
+    return {
+        name: values[name]
+        for name, toggle in TOGGLES.items()
+        if service in toggle.readers and name in values
+    }
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, TOGGLES, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(TOGGLES)}"
+    return f"{name}: no such setting; {hint}"
+
+
+def _conflicts(values: Mapping[str, str]) -> list[str]:
+    faults = []
+    if int(values["STACK_SESSION_ABSOLUTE"]) < int(values["STACK_SESSION_IDLE"]):
+        faults.append(
+            f"STACK_SESSION_ABSOLUTE={values['STACK_SESSION_ABSOLUTE']!r}: must be at least "
+            f"STACK_SESSION_IDLE, which is {values['STACK_SESSION_IDLE']}"
+        )
+    if values["STACK_TLS"] == "on" and values["STACK_TLS_PORT"] == values["STACK_PORT"]:
+        faults.append(f"STACK_TLS_PORT={values['STACK_TLS_PORT']!r}: must differ from STACK_PORT")
+    return faults
