@@ -1,51 +1,97 @@
-"""README.md, .env.example and docker-compose.yml show every toggle with its default."""
+"""Every file that shows a toggle agrees with toggles/table.py."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from toggles import TOGGLES, Address, Hosts, Switch, Toggle
+from stack.checkout import CHECKOUT
+from toggles import SERVICES, TOGGLES
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def values_column(toggle: Toggle) -> str:
-    if isinstance(toggle.kind, Switch):
-        return "on, off"
-    if isinstance(toggle.kind, Hosts):
-        return "host names, comma-separated; `.example.org` means all below it too"
-    if isinstance(toggle.kind, Address):
-        return "an IP address; `0.0.0.0` for all of this machine's"
-    return toggle.kind.allowed.removeprefix("a whole number from ")
+COMPOSE = (CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8")
 
 
-def table() -> str:
-    rows = ["| variable | default | values | meaning |", "|---|---|---|---|"]
-    rows += [
-        f"| `{t.name}` | {f'`{t.default}`' if t.default else '(empty)'} | {values_column(t)} "
-        f"| {t.meaning} |"
-        for t in TOGGLES.values()
-    ]
-    return "\n".join(rows)
+def toggles(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "toggles", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_readme_shows_the_table() -> None:
-    readme = (ROOT / "README.md").read_text()
-    shown = readme.partition("<!-- toggles -->\n")[2].partition("\n<!-- /toggles -->")[0]
-    assert shown == table(), f"README.md's table should read:\n{table()}"
+def test_generated_files_are_current() -> None:
+    checked = toggles(CHECKOUT, "--check")
+    assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.parametrize("toggle", TOGGLES.values(), ids=lambda t: t.name)
-def test_env_example_explains_it_and_shows_the_default(toggle: Toggle) -> None:
-    text = (ROOT / ".env.example").read_text()
-    assert re.search(rf"^#?\s*{toggle.name}=", text, re.M), f"{toggle.name} is not in .env.example"
-    shown = re.findall(rf"^#?\s*{toggle.name}=(\S*)", text, re.M)
-    assert toggle.default in shown, f"{toggle.name}: {toggle.default!r} is not among {shown}"
+@pytest.mark.parametrize("name", ["README.md", ".env.example", "nginx/toggles.sh"])
+def test_a_stale_file_is_reported_and_written(tmp_path: Path, name: str) -> None:
+    for part in ("toggles", "docs", "nginx"):
+        shutil.copytree(CHECKOUT / part, tmp_path / part)
+    for part in ("README.md", ".env.example"):
+        shutil.copy(CHECKOUT / part, tmp_path)
+    file = tmp_path / name
+    if name == "README.md" and "<!-- toggles -->" not in file.read_text(encoding="utf-8"):
+        (file,) = (
+            page for page in tmp_path.glob("docs/*.md") if "<!-- toggles -->" in page.read_text()
+        )
+        name = os.fspath(file.relative_to(tmp_path))
+    current = file.read_text(encoding="utf-8")
+    file.write_text(current.replace("32768", "4096"), encoding="utf-8")
+    stale = toggles(tmp_path, "--check")
+    assert stale.returncode == 1
+    assert f"toggles: {name} is out of date: run `make docs`" in stale.stderr
+    assert toggles(tmp_path, "--write").returncode == 0
+    assert file.read_text(encoding="utf-8") == current
+    assert toggles(tmp_path, "--check").returncode == 0
 
 
-def test_compose_passes_every_toggle_with_its_default() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
-    passed = dict(re.findall(r"\$\{(STACK_[A-Z_]+):?-([^}]*)\}", text))
-    passed.pop("STACK_VERSION", None)
-    assert passed == {name: toggle.default for name, toggle in TOGGLES.items()}
+def test_without_arguments_the_table_is_printed() -> None:
+    printed = toggles(CHECKOUT)
+    assert printed.returncode == 0
+    assert all(f"| `{name}` |" in printed.stdout for name in TOGGLES)
+
+
+def test_an_unknown_argument() -> None:
+    assert toggles(CHECKOUT, "--chekc").returncode == 2
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_passes_a_service_the_toggles_that_it_reads(service: str) -> None:
+    """Without a value, so that an unset variable gets the table's default."""
+    block = re.search(rf"^  {service}:\n((?:    .*\n|\n)+)", COMPOSE, re.M)
+    assert block
+    passed = re.findall(r"^      (STACK_\w+):(.*)$", block[1], re.M)
+    assert passed == [(name, "") for name, toggle in TOGGLES.items() if service in toggle.readers]
+
+
+def test_the_values_that_compose_itself_needs_have_the_tables_defaults() -> None:
+    found = {}
+    for file in CHECKOUT.glob("docker-compose*.yml"):
+        text = file.read_text(encoding="utf-8")
+        found |= dict(re.findall(r"\$\{(STACK_\w+):-([^}]*)\}", text))
+        assert len(re.findall(r"\$\{STACK_", text)) == len(re.findall(r"\$\{STACK_\w+:-", text))
+    assert found == {name: TOGGLES[name].default for name in found}
+    assert found.keys() == {
+        "STACK_NAME", "STACK_BIND", "STACK_PORT", "STACK_TLS_PORT", "STACK_MAX_FD"
+    }  # fmt: skip
+
+
+# A variable is read as $STACK_X, ${STACK_X…, $(STACK_X), $((STACK_X…, "STACK_X", if-env = STACK_X
+READ = re.compile(r"""(?:\$[{(]*|["']|if-env = )(STACK_[A-Z_]+)""")
+
+
+def files_of(service: str) -> list[Path]:
+    folders = {"nginx": ["nginx"], "app": ["uwsgi", "app"], "redis": ["redis"]}[service]
+    found = [file for folder in folders for file in (CHECKOUT / folder).rglob("*")]
+    return [file for file in found if file.is_file() and "__pycache__" not in file.parts]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_reads_the_toggles_that_the_table_lists_for_it(service: str) -> None:
+    read: set[str] = set()
+    for file in files_of(service):
+        if file.name != "toggles.sh":
+            read |= set(READ.findall(file.read_text(encoding="utf-8", errors="replace")))
+    assert read == {name for name, toggle in TOGGLES.items() if service in toggle.readers}

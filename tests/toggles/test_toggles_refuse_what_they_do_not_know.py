@@ -75,7 +75,7 @@ def test_a_value_that_is_not_allowed_is_quoted_with_what_is(name: str, value: st
 def test_empty_is_a_fault_and_says_how_to_get_the_default(name: str) -> None:
     message = fault(**{name: ""})
     assert message.startswith(f"{name} is empty: must be ")
-    assert message.endswith(f"leave it out for the default, {TOGGLES[name].default}")
+    assert message.endswith(f"unset it for the default, {TOGGLES[name].default}")
 
 
 def test_no_hosts_means_every_host() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures_uwsgi import ENTRYPOINT, ROOT, ask, serving
+from stack.checkout import CHECKOUT
+from tests.servers.uwsgi import ENTRYPOINT, ask, serving
 
 # Names of the stack's own packages and modules, and names that most apps use.
 NAMES = ("app", "toggles", "stack", "tests", "lab", "loadtest", "config")
@@ -50,12 +51,12 @@ def folder(tmp_path: Path) -> Path:
 def test_the_users_modules_are_imported(tmp_path: Path, folder: Path, lazy: str) -> None:
     # uWSGI searches the working directory first. The checkout holds all our names.
     start = tmp_path / "start"
-    start.write_text(f"#!/bin/sh\ncd {ROOT} && exec {ENTRYPOINT}\n")
+    start.write_text(f"#!/bin/sh\ncd {CHECKOUT} && exec {ENTRYPOINT}\n")
     start.chmod(0o755)
     with serving(
         tmp_path,
-        entrypoint=str(start),
-        PYTHONPATH=f"{folder}:{ROOT}",
+        entrypoint=start,
+        PYTHONPATH=f"{folder}:{CHECKOUT}",
         STACK_APP="app.main:create()",
         STACK_LAZY_APPS=lazy,
     ) as server:
@@ -71,7 +72,7 @@ def test_the_users_modules_are_imported(tmp_path: Path, folder: Path, lazy: str)
 def test_outside_the_server_there_is_no_uwsgi() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import uwsgi"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=CHECKOUT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "ImportError: the module uwsgi exists only inside the uWSGI server" in done.stderr
 
@@ -79,6 +80,6 @@ def test_outside_the_server_there_is_no_uwsgi() -> None:
 def test_the_directory_redis_does_not_hide_the_package() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import redis; print(redis.__file__)"],
-        cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+        env={"PYTHONPATH": str(CHECKOUT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "site-packages" in done.stdout, done.stderr

@@ -97,7 +97,7 @@ def test_broken_code_changes_nothing(tmp_path: Path, lazy: str) -> None:
         module.write_text(module.read_text() + "\nimport nowhere_to_be_found\n")
         answer = server.reload()
         assert answer.returncode == 1
-        assert "the old one goes on serving" in answer.stderr
+        assert "the old code still serves" in answer.stderr
         assert "No module named 'nowhere_to_be_found'" in answer.stderr
         assert server.workers() == before
         assert versions(server) == {b"1"}

@@ -23,7 +23,7 @@ def test_requests_in_flight_are_answered(tmp_path: Path, threads: str) -> None:
         wait_until(lambda: sum(server.busy_threads().values()) == 2 * int(threads), 5)
         assert server.stop() == 0
         assert all(answer.result().startswith(b"1 ") for answer in answers)
-    assert "nothing lost" in server.log
+    assert "no request lost" in server.log
 
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
@@ -96,7 +96,7 @@ def test_what_outlasts_the_grace_is_cut_off_and_said(tmp_path: Path) -> None:
             assert 3 <= time.monotonic() - begun < 8
             with pytest.raises(ConnectionError):
                 answer.result()
-        assert "grace of 3 s is over: 1 requests are cut off" in server.log
+        assert "grace period of 3 s is over: 1 requests are cut off" in server.log
     finally:
         server.end()
 
