@@ -7,6 +7,8 @@ import pytest
 from tests.people import in_process
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.fixture(scope="module")
 def member(redis):

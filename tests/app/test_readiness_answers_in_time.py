@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from app.ops.readiness import Readiness
 
 
@@ -17,6 +19,7 @@ def test_not_ready_if_redis_refuses():
     assert Readiness(refuse).check() is False
 
 
+@pytest.mark.quiet
 def test_a_hanging_redis_costs_the_timeout_and_one_thread():
     release = threading.Event()
     readiness = Readiness(lambda: release.wait(30), max_age=0)

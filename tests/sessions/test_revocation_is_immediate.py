@@ -124,6 +124,7 @@ def test_the_list_follows_a_rotation(app):
     assert browser.get("/whoami").status_code == 401
 
 
+@pytest.mark.quiet
 def test_a_thousand_sessions_in_a_tenth_of_a_second(app):
     interface = app.session_interface
     times = []

@@ -18,6 +18,8 @@ from app.sessions import StoreUnavailable, connect
 from tests.servers.fault_proxy import FaultProxy
 from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
+pytestmark = pytest.mark.quiet
+
 WITHIN = 1.0
 # The median, because neighbours on the machine can hold any single request for longer than that.
 BEHIND_OPEN_CIRCUIT = 0.02

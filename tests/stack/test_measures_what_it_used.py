@@ -12,6 +12,8 @@ from stack.local.runtime import LocalRuntime
 from tests.stack.checkouts import TINY_APP, get, own_name
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.quiet
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRuntime]:

@@ -12,6 +12,7 @@ from tests.servers.uwsgi import ask, serving
 from tests.waiting import wait_until
 
 
+@pytest.mark.quiet
 @pytest.mark.parametrize("lazy", ["on", "off"])
 def test_a_killed_worker_is_replaced_within_a_second(tmp_path: Path, lazy: str) -> None:
     with serving(tmp_path, STACK_LAZY_APPS=lazy) as server:
