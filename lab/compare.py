@@ -1,6 +1,6 @@
 """Runs an experiment: block after block, until every trial is there or was void once too often.
 
-How a trial is measured is measure.py's matter. Here is the order of things, what is tried again,
+How a trial is measured is testbed.py's matter. Here is the order of things, what is tried again,
 what a person sees meanwhile, and which exit code the end has.
 """
 
@@ -20,7 +20,8 @@ from rich.table import Table
 
 from lab.judge.verdict import SETTLED
 from lab.plan import schedule
-from lab.plan.experiment import ArmSpec, Experiment, Load, share
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import Experiment, Load, share
 from lab.runs import Run
 from lab.trial import METRICS, Metric, ShowStatus, Trial, TrialFailed, Void
 from stack.progress import Progress
@@ -48,8 +49,8 @@ class Bench(Protocol):
     ) -> Generator[list[Trial], None, None]:
         """Start the arms side by side; for each of *loads*, yield the trials of all its arms."""
 
-    def visit(
-        self, visit: schedule.Visit, seeds: Mapping[str, int], say: ShowStatus
+    def run_alone(
+        self, solo: schedule.SoloRun, seeds: Mapping[str, int], say: ShowStatus
     ) -> Generator[Trial, None, None]:
         """Start one arm; yield a trial for each of its loads. *seeds* is by the load's name."""
 
@@ -114,7 +115,7 @@ class Runner:
     def _pass(self, experiment: Experiment, block: int) -> bool:
         """Do what is still to do in *block*; whether that was anything."""
         turning = schedule.rotations(experiment, block, self._run.trials)
-        alone = schedule.visits(experiment, block, self._run.trials)
+        alone = schedule.solo_runs(experiment, block, self._run.trials)
         if turning:
             self._rotate(experiment, turning, block)
         for visit in alone:
@@ -138,7 +139,7 @@ class Runner:
         expected = schedule.seconds_of_rotations(experiment, loads)
         self._pace.took(time.monotonic() - began, expected, left)
 
-    def _visit(self, experiment: Experiment, visit: schedule.Visit, block: int) -> None:
+    def _visit(self, experiment: Experiment, visit: schedule.SoloRun, block: int) -> None:
         left = list(visit.loads)
         seeds = {
             load.name: schedule.seed_for(experiment.seed, block, load.name) for load in visit.loads
@@ -147,7 +148,7 @@ class Runner:
         self._begin(experiment, block, name)
         began = time.monotonic()
         try:
-            with closing(self._bench.visit(visit, seeds, self._say)) as made:
+            with closing(self._bench.run_alone(visit, seeds, self._say)) as made:
                 for _, trial in zip(visit.loads, made, strict=True):
                     self._keep(block, [trial])
                     del left[0]
@@ -156,7 +157,7 @@ class Runner:
             alone = {load.name for load in experiment.loads if load.alone}
             tried = [t for t in self._run.trials if t.arm == name and t.load in alone]
             self._give_up_on(name, tried)
-        expected = schedule.seconds_of_visit(visit)
+        expected = schedule.seconds_of_solo_run(visit)
         self._pace.took(time.monotonic() - began, expected, left)
 
     def _keep(self, block: int, trials: Iterable[Trial]) -> None:

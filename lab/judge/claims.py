@@ -1,6 +1,6 @@
 """Judges published claims by the figures of a run: confirmed, refuted, or cannot tell here.
 
-plan/claims.py describes how an experiment's file states a claim. A claimed ratio is compared with
+lab.plan.experiment.Claim is what an experiment's file states. A claimed ratio is compared with
 the measured ratio, its 95 % interval, and the margin within which the experiment calls arms equal:
 
     claimed             confirmed                        refuted
@@ -19,17 +19,16 @@ one: of twenty intervals, one is expected to miss the truth.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from lab.judge.comparison import Comparison
+from lab.judge.comparison import Comparison, find
 from lab.judge.estimate import MIN_BLOCKS, Ratio, band, equivalent
 from lab.judge.numbers import with_unit
 from lab.measure.facts import Fact, FactError
-from lab.plan.experiment import Experiment
+from lab.plan.experiment import Claim, Claimed, Experiment
 from lab.trial import METRICS
 
-Claimed = float | Literal["<1", ">1"]
 Outcome = Literal["confirmed", "confirmed in direction, not in size", "refuted", "cannot tell here"]
 CONFIRMED: Outcome = "confirmed"
 DIRECTION: Outcome = "confirmed in direction, not in size"
@@ -42,9 +41,9 @@ class Judgement(NamedTuple):
     why: str
 
 
-def facts_needed(claims: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def facts_needed(claims: Mapping[str, Claim]) -> list[str]:
     """The probes that the claims name, without repetition."""
-    return list(dict.fromkeys(str(claim["fact"]) for claim in claims.values() if "fact" in claim))
+    return list(dict.fromkeys(claim.fact for claim in claims.values() if claim.fact))
 
 
 def judge(
@@ -60,13 +59,13 @@ def judge(
     """
     rows = []
     for name, claim in experiment.claims.items():
-        row = {"claim": name, "says": claim["says"], "source": claim["source"]}
-        if "fact" in claim:
-            row |= _judge_fact(facts.get(claim["fact"]))
+        row = {"claim": name, "says": claim.says, "source": claim.source}
+        if claim.fact:
+            row |= _judge_fact(facts.get(claim.fact))
         else:
             row |= _judge_figure(claim, verdict, experiment.margin)
-        if note := claim.get("note"):
-            row["why"] = f"{row['why']}. {note}"
+        if claim.note:
+            row["why"] = f"{row['why']}. {claim.note}"
         rows.append(row)
     return rows
 
@@ -83,13 +82,11 @@ def _judge_fact(fact: Fact | FactError | None) -> dict[str, Any]:
     return {**row, "measured": "", "outcome": CANNOT_TELL, "why": why}
 
 
-def _judge_figure(
-    claim: Mapping[str, Any], verdict: Mapping[str, Any], margin: float
-) -> dict[str, Any]:
+def _judge_figure(claim: Claim, verdict: Mapping[str, Any], margin: float) -> dict[str, Any]:
     """Judge by the claim's metric, or by its stand-in if the metric cannot tell."""
-    metric, claimed = claim["metric"], claim["ratio"]
+    metric, claimed = claim.metric, claim.ratio
     found, judgement = _judge_metric(claim, metric, claimed, verdict, margin)
-    stand_in = claim.get("stand_in")
+    stand_in = claim.stand_in
     if judgement.outcome == CANNOT_TELL and stand_in is not None:
         inverted = METRICS[metric].better != METRICS[stand_in].better
         expected = inverse_claim(claimed) if inverted else claimed
@@ -115,15 +112,16 @@ def _judge_figure(
 
 
 def _judge_metric(
-    claim: Mapping[str, Any],
+    claim: Claim,
     metric: str,
     claimed: Claimed,
     verdict: Mapping[str, Any],
     margin: float,
 ) -> tuple[Comparison | None, Judgement]:
-    found = _find(claim, metric, verdict["comparisons"])
+    rows = verdict["comparisons"]
+    found = find(rows, claim.load, metric, claim.arm, claim.against)
     if found is None:
-        why = f"no trials of {metric} under {claim['load']!r} that could be compared"
+        why = f"no trials of {metric} under {claim.load!r} that could be compared"
         return None, Judgement(CANNOT_TELL, why)
     estimate = found.estimate
     if found.verdict == "void" or estimate is None:
@@ -132,21 +130,6 @@ def _judge_metric(
         why = f"the run is untrustworthy: {verdict['why']}"
         return found, Judgement(CANNOT_TELL, why)
     return found, outcome(estimate, claimed, margin)
-
-
-def _find(
-    claim: Mapping[str, Any], metric: str, rows: Sequence[Mapping[str, Any]]
-) -> Comparison | None:
-    """The comparison of the claim's arms, inverted if the run compared them the other way round."""
-    arm, against = claim["arm"], claim["against"]
-    for row in rows:
-        if (row["load"], row["metric"]) != (claim["load"], metric):
-            continue
-        if (row["arm"], row["baseline"]) == (arm, against):
-            return Comparison.from_json(row)
-        if (row["arm"], row["baseline"]) == (against, arm):
-            return Comparison.from_json(row).inverse()
-    return None
 
 
 def outcome(found: Ratio, claimed: Claimed, margin: float) -> Judgement:
@@ -196,9 +179,9 @@ def inverse_claim(claimed: Claimed) -> Claimed:
     return 1 / claimed
 
 
-def _measured(claim: Mapping[str, Any], metric: str, found: Comparison | None) -> str:
+def _measured(claim: Claim, metric: str, found: Comparison | None) -> str:
     what = METRICS[metric]
-    text = f"{what.label}, “{claim['arm']}” against “{claim['against']}”, under “{claim['load']}”"
+    text = f"{what.label}, “{claim.arm}” against “{claim.against}”, under “{claim.load}”"
     if found is None or None in found.medians.values():
         return text
     arm, baseline = (with_unit(found.medians[name], found.unit) for name in ("arm", "baseline"))

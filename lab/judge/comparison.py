@@ -123,6 +123,23 @@ def compare(experiment: Experiment, trials: Iterable[Trial]) -> list[Comparison]
     return sorted(comparisons, key=lambda one: not one.primary)
 
 
+def find(
+    rows: Iterable[Mapping[str, Any]], load: str, metric: str, arm: str, against: str | None
+) -> Comparison | None:
+    """The one of verdict.json's *rows* that compares *arm* with *against* (None: with any arm).
+
+    It is inverted if the run compared them the other way round.
+    """
+    for row in rows:
+        if (row["load"], row["metric"]) != (load, metric):
+            continue
+        if row["arm"] == arm and against in (None, row["baseline"]):
+            return Comparison.from_json(row)
+        if row["baseline"] == arm and against in (None, row["arm"]):
+            return Comparison.from_json(row).inverse()
+    return None
+
+
 def figure(trial: Trial, metric: str) -> float | None:
     """The trial's figure, or the mean of its rounds."""
     if metric in trial.figures:

@@ -1,8 +1,8 @@
-"""Carries out a plan with the users that Locust has spawned: who sends what, and when.
+"""Carries out a plan: assigns requests to the users that Locust has spawned.
 
-Locust's own way, each user for itself, has no barrier between slices and no moment at which a
-request was meant to be sent; so a conductor hands work to the users. Moments are
-time.perf_counter()'s, on Linux the monotonic clock, like the timer's.
+Locust's users work independently, without a barrier between slices and without an intended moment
+for each request. So a conductor assigns jobs to them. Moments are those of time.perf_counter(),
+which on Linux is the monotonic clock, like the timer's.
 """
 
 # mypy: allow-untyped-calls
@@ -24,34 +24,34 @@ from gevent.event import Event
 
 from lab.measure import counters
 from lab.measure.connection import Connection, NoAnswer
-from lab.measure.rotation import MEASURING, WARM_UP_SLICES, Plan, arrivals, orders
-from lab.measure.tally import Arm, Hopeless, Tally, WrongAnswer
+from lab.measure.load_plan import MEASURING, WARM_UP_SLICES, Plan, arrivals, orders
+from lab.measure.tally import Arm, Tally, TargetFailed, WrongAnswer
 from lab.measure.timer import Timer
 
-# What a server does after its answer (its log, the way back to epoll) belongs to the slice, too.
+# A server's work after its answer (its log, the return to epoll) belongs to the slice.
 SETTLE_S = 0.002
-# Time for the first arrival's timer; without it the schedule would begin in the past.
+# Lead time, so that the schedule does not begin in the past.
 LEAD_S = 0.005
-# As many requests a user without any answer end a rotation or a closed loop: of a server that hangs
-# nothing can be learned by waiting patience_s for each of thousands.
-HOPELESS_A_USER = 3
+# This many timeouts per user end a rotation or a closed loop. A server that hangs would keep each
+# of thousands of requests waiting for patience_s.
+TIMEOUTS_PER_USER = 3
 
 
 class User(Protocol):
-    """Whom work is handed to: a greenlet with a connection to every arm."""
+    """A greenlet with a connection to every arm."""
 
     @property
     def connections(self) -> Sequence[Connection]: ...
 
-    def take(self, job: Job) -> None:
-        """Do *job*, soon, in the user's own greenlet, and then rest()."""
+    def assign(self, job: Job) -> None:
+        """Run *job* in the user's own greenlet, then add_idle()."""
 
 
 Job = Callable[[User], None]
 
 
 class Conductor:
-    """One run of *plan*. *say* is called with lines about its progress."""
+    """One run of *plan*. *say* is called with lines of progress."""
 
     def __init__(self, environment: Any, plan: Plan, say: Callable[[str], None]) -> None:
         self.environment = environment
@@ -60,22 +60,22 @@ class Conductor:
         self.arms = [Arm(target, number) for number, target in enumerate(plan.targets)]
         self.stage = "starting"
         self.users = 0
-        self._resting: list[User] = []  # a stack: few connections are busy, and those are warm
-        self._all_rest = Event()
+        self._idle: list[User] = []  # a stack, so that few connections are busy and stay warm
+        self._all_idle = Event()
         self._finishing = False
         self._timer = Timer()
         self._fire = environment.events.request.fire
         self._epoch = time.time() - time.perf_counter()
 
     def run(self, users: int) -> dict[str, Any]:
-        """Carry out the plan with *users*; return the result as JSON has it. Raises Hopeless.
+        """Carry out the plan with *users*; return the result for JSON. Raises TargetFailed.
 
-        For one time only: what the arms have counted stays counted.
+        It can run once, because the arms keep their counts.
         """
         self.users = users
         nice = _set_priority(self.plan.nice)
         for arm in self.arms:
-            arm.learn(self.plan.patience_s)
+            arm.fetch_expected(self.plan.patience_s)
         self._wait_for_all()
         kinds = {"rotation": self._rotate, "open": self._open_loop, "closed": self._closed}
         found = kinds[self.plan.kind]()
@@ -96,40 +96,41 @@ class Conductor:
         }
 
     def finish(self) -> None:
-        """Send no further request; what is in flight is waited for and counts."""
+        """Send no further request. Those in flight still count."""
         self._finishing = True
 
     def progress(self) -> str:
-        """Where the run is, in a line."""
+        """A line about the state of the run."""
         done = sum(arm.tally.done for arm in self.arms)
         errors = sum(arm.tally.errors for arm in self.arms)
         return f"{self.stage}, {done:,} answers" + (f", {errors:,} errors" if errors else "")
 
     # The users
 
-    def rest(self, user: User) -> None:
-        """Called by a user that has nothing to do."""
-        self._resting.append(user)
-        if len(self._resting) >= self.users:
-            self._all_rest.set()
+    def add_idle(self, user: User) -> None:
+        """Called by a user without a job."""
+        self._idle.append(user)
+        if len(self._idle) >= self.users:
+            self._all_idle.set()
 
-    def _everybody(self, job: Job) -> None:
-        """Give *job* to every user and wait until all have done it: the barrier between slices."""
-        self._all_rest.clear()
-        while self._resting:
-            self._resting.pop().take(job)
-        self._all_rest.wait()
+    def _run_on_all(self, job: Job) -> None:
+        """Assign *job* to every user and wait until all have done it: the barrier of slices."""
+        self._all_idle.clear()
+        while self._idle:
+            self._idle.pop().assign(job)
+        self._all_idle.wait()
 
     def _wait_for_all(self) -> None:
-        """Wait until nothing is in flight. A request takes patience_s at most, so it is bounded."""
-        self._all_rest.clear()
-        if len(self._resting) < self.users:
-            self._all_rest.wait()
+        """Wait until no request is in flight, at most patience_s."""
+        self._all_idle.clear()
+        if len(self._idle) < self.users:
+            self._all_idle.wait()
 
     # One request
 
     def _request(self, user: User, arm: Arm, due: float | None = None) -> None:
-        """Send one, judge its answer, count it and tell Locust. *due*: when it was intended."""
+        """Send one, check its answer, count it and report it to Locust. *due*: its intended
+        moment."""
         connection = user.connections[arm.number]
         tally = arm.tally
         tally.sent += 1
@@ -138,8 +139,8 @@ class Conductor:
         try:
             status, body = connection.get()
         except NoAnswer as error:
-            # Its traceback would hold this frame, and this frame holds it: garbage that only the
-            # collector could find, which is switched off.
+            # Its traceback would hold this frame, which holds it: a cycle for the garbage
+            # collector, which is switched off.
             exception = error.with_traceback(None)
             tally.unanswered += error.waited
         done = time.perf_counter()
@@ -174,26 +175,26 @@ class Conductor:
             url=arm.url,
         )
 
-    def _one_after_the_other(self, arm: Arm, until: float = math.inf) -> Job:
-        """The job to send requests without a pause while there are tickets and time."""
-        hopeless = HOPELESS_A_USER * self.users
+    def _closed_loop(self, arm: Arm, until: float = math.inf) -> Job:
+        """The job of sending requests without a pause while tickets and time last."""
+        limit = TIMEOUTS_PER_USER * self.users
 
         def job(user: User) -> None:
             while arm.tickets > 0 and time.perf_counter() < until and not self._finishing:
                 arm.tickets -= 1
                 arm.tally.intended += 1
                 self._request(user, arm)
-                if arm.tally.unanswered >= hopeless:
+                if arm.tally.unanswered >= limit:
                     arm.tickets = 0
 
         return job
 
     def _loop(self, arm: Arm, tickets: float, until: float = math.inf) -> None:
-        """Let all users send *tickets* requests in all. Raises Hopeless if the arm hangs."""
+        """Let the users together send *tickets* requests. Raises TargetFailed if the arm hangs."""
         arm.tickets = tickets
-        self._everybody(self._one_after_the_other(arm, until))
-        if arm.tally.unanswered >= HOPELESS_A_USER * self.users:
-            raise Hopeless(
+        self._run_on_all(self._closed_loop(arm, until))
+        if arm.tally.unanswered >= TIMEOUTS_PER_USER * self.users:
+            raise TargetFailed(
                 f"{arm.target.name} hangs: {arm.tally.unanswered} requests had no answer "
                 f"within {self.plan.patience_s:g} s each"
             )
@@ -247,18 +248,18 @@ class Conductor:
         return {}
 
     def _let_arrive(self, arm: Arm, moments: Sequence[float], seconds: float) -> None:
-        """Send requests at *moments* of the next *seconds*, then wait for the last answers."""
+        """Send requests at *moments* of the next *seconds*, then wait for all answers."""
         tally = arm.tally
         begin = time.perf_counter() + LEAD_S
         for moment in moments:
             due = begin + moment
-            # Also when it is late it yields: those whose turn it was have to get on first.
+            # A late schedule yields as well, so that requests that are due get sent.
             self._timer.sleep(due - time.perf_counter())
             if self._finishing:
                 break
             tally.intended += 1
-            if self._resting:
-                self._resting.pop().take(partial(self._request, arm=arm, due=due))
+            if self._idle:
+                self._idle.pop().assign(partial(self._request, arm=arm, due=due))
             else:
                 tally.dropped += 1
         else:
@@ -268,7 +269,7 @@ class Conductor:
     # What is measured
 
     def _begin_measuring(self) -> None:
-        """Forget the warm-up, and keep Python's garbage collector out of what follows."""
+        """Reset the counts after the warm-up, and switch the garbage collector off."""
         for arm in self.arms:
             arm.earlier += arm.tally.sent
             arm.tally = Tally()
@@ -276,12 +277,12 @@ class Conductor:
         self.environment.stats.reset_all()
         gc.collect()
         gc.freeze()
-        gc.disable()  # requests leave no cycles behind, and a full collection takes tens of ms
+        gc.disable()  # requests leave no cycles, and a full collection takes tens of ms
         self.stage = MEASURING
         self.say(self.stage)
 
     def _measure(self, arm: Arm, work: Callable[[], None]) -> None:
-        """Do *work* between two readings of the arm's counters, while nothing else is asked."""
+        """Do *work* between two readings of the arm's counters; nothing else is sent meanwhile."""
         tally = arm.tally
         before = counters.read(arm.target.pids)
         sent, began, cpu = tally.sent, time.perf_counter(), time.process_time()
@@ -294,10 +295,10 @@ class Conductor:
 
 
 def _set_priority(nice: int) -> int:
-    """Ask for *nice*; return what is in force.
+    """Request *nice*; return the value in force.
 
-    The kernel may weigh sessions before it weighs processes (autogroup): the session's value is set
-    as well.
+    The kernel may schedule sessions before it schedules processes (autogroup), so the session's
+    value is set as well.
     """
     with suppress(OSError):
         if nice != os.getpriority(os.PRIO_PROCESS, 0):

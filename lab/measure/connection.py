@@ -1,10 +1,10 @@
-"""One keep-alive connection that asks one thing, again and again, and costs little to ask with.
+"""A keep-alive connection that repeats one GET at little cost.
 
-Why not the client of Locust's FastHttpUser, whose parser (geventhttpclient's llhttp) this uses:
-- it sends a request again, unasked, when the connection breaks before the answer. The lab counts
-  such a request as failed; and sent twice, the server has one request more than the generator;
+It replaces the client of Locust's FastHttpUser, whose parser (geventhttpclient's llhttp) it uses:
+- that client repeats a request when the connection breaks before the answer. The lab counts such a
+  request as failed, and the server would count one request more than the generator;
 - a request costs it four times the CPU: 260 µs against 60, Locust's own counting included (in turns
-  on one 2.5 GHz core), and on two cores the generator's time is taken from the server.
+  on one 2.5 GHz core). On two cores the generator's CPU time is taken from the server.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from urllib.parse import urlsplit
 from gevent import socket
 from geventhttpclient._parser import HTTPParseError, HTTPResponseParser
 
-# A server closes a connection that is idle for seconds; a younger one needs no look.
-IDLE_BEFORE_LOOK_S = 0.5
+# Servers close connections that are idle for seconds. One that was used since is not checked.
+IDLE_BEFORE_CHECK_S = 0.5
 _BLOCK = 65_536
 
 
 class NoAnswer(Exception):
-    """The request was not answered. The text says what happened instead."""
+    """The request was not answered; the text is the reason."""
 
     def __init__(self, text: str, *, waited: bool = False) -> None:
         super().__init__(text)
-        self.waited = waited  # out of patience, as opposed to refused or cut off
+        self.waited = waited  # a timeout, not a refused or closed connection
 
 
 class Connection:
     """A client of *address* (http://host:port) that GETs *path* with *cookie*.
 
-    It connects when first used and again after a close. Not for two greenlets at once.
+    It connects on first use and again after a close. It is not for concurrent use.
     """
 
     def __init__(self, address: str, path: str, cookie: str, patience_s: float) -> None:
@@ -46,10 +46,10 @@ class Connection:
         self._request = "\r\n".join([*head, "", ""]).encode("latin-1")
         self._socket: socket.socket | None = None
         self._used = 0.0
-        self.sent = 0.0  # time.perf_counter() when the last request began to be sent
+        self.sent = 0.0  # time.perf_counter() at the start of the last request
 
     def get(self) -> tuple[int, bytes]:
-        """Ask once; return status and body. Raises NoAnswer, after which the next one connects."""
+        """Send the request; return status and body. Raises NoAnswer; the next one reconnects."""
         self.sent = time.perf_counter()
         answer = _Answer()
         try:
@@ -59,7 +59,7 @@ class Connection:
                 data = connected.recv(_BLOCK)
                 answer.feed(data)
                 if not data and not answer.complete:
-                    raise NoAnswer("the connection was closed before the whole answer was there")
+                    raise NoAnswer("the connection was closed before the answer was complete")
         except TimeoutError as error:
             self.close()
             text = f"no answer within {self._patience_s:g} s"
@@ -85,14 +85,14 @@ class Connection:
             self._socket = None
 
     def _connected(self) -> socket.socket:
-        if self._socket is not None and self.sent - self._used > IDLE_BEFORE_LOOK_S:
-            # A server may close a connection that is idle. That is no failure, as long as we
-            # notice before we send.
+        if self._socket is not None and self.sent - self._used > IDLE_BEFORE_CHECK_S:
+            # A server may close an idle connection. That is no failure if it is noticed before
+            # sending.
             self._socket.settimeout(0)
             try:
                 self._socket.recv(1, socket.MSG_PEEK)
             except BlockingIOError:
-                self._socket.settimeout(self._patience_s)  # nothing to read: it is as we left it
+                self._socket.settimeout(self._patience_s)  # nothing to read: still open
             except OSError:
                 self.close()
             else:
@@ -104,7 +104,7 @@ class Connection:
 
 
 class _Answer(HTTPResponseParser):
-    """An answer as it comes in. Headers other than those that llhttp itself needs are skipped."""
+    """Collects the body. Headers that llhttp does not need are skipped."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,7 +126,7 @@ class _Answer(HTTPResponseParser):
 
 
 def status_text(status: int) -> str:
-    """A status as people know it: 502 Bad Gateway."""
+    """502 → ``502 Bad Gateway``."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -1,14 +1,14 @@
-"""What processes have used, read from outside: CPU time, context switches, memory.
+"""Counters of processes, read from outside: CPU time, context switches, memory.
 
-The same probe for every arm, whichever server it is, and for containers as well: root on the host
-sees their processes by pid. It is cheap, because a rotation reads it at every slice's end: about
-20 µs a thread, 2.5 ms for 40 processes with 3 threads each on a core of 2.5 GHz (measured).
+They are the same for every server, and for containers, whose processes root sees by pid. A rotation
+reads them after every slice: about 20 µs per thread, 2.5 ms for 40 processes with 3 threads each on
+a core of 2.5 GHz (measured).
 
-CPU time comes from each process's clock (see stack.processes): nanoseconds, all threads, those that
-have ended too, without the time that the host took away. Context switches are only kept by thread:
-/proc/PID/status counts the main thread's alone, so every /proc/PID/task/TID/status is read, and a
-thread that ends takes its switches along. A server that makes a thread for each request (Flask's
-development server) therefore shows fewer wake-ups than it has.
+CPU time is that of each process's clock (see stack.processes): nanoseconds, of all threads,
+including those that have ended, without stolen time. Context switches exist per thread only.
+/proc/PID/status counts those of the main thread, so every /proc/PID/task/TID/status is read. The
+switches of a thread that ends are lost: a server with a thread per request (Flask's development
+server) shows fewer wake-ups than it has.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SWITCHES = re.compile(rb"\nvoluntary_ctxt_switches:\s*(\d+)\nnonvoluntary_ctxt_
 
 @dataclass(frozen=True)
 class Count:
-    """One process, since it began. switches: thread id → (voluntary, involuntary)."""
+    """A process since its start. switches: thread id → (voluntary, involuntary)."""
 
     cpu_ns: int
     switches: Mapping[int, tuple[int, int]]
@@ -35,12 +35,11 @@ class Count:
 
 @dataclass(frozen=True)
 class Reading:
-    """Counts by service at one moment, or, from used(), over an interval.
+    """Counts by service, up to a moment or, from used(), over an interval.
 
-    clock: monotonic seconds; over an interval, its length. lost: the pids that had no counts to
-    give, because they had ended; over an interval, those that ended in it. What a lost process used
-    is in none of the figures. processes: service → pid → counts, for used(); empty over an
-    interval.
+    clock: monotonic seconds; over an interval, its length. lost: the pids of processes that had
+    ended, or that ended in the interval; no figure includes their counts. processes: service → pid
+    → counts, for used(); empty over an interval.
     """
 
     clock: float
@@ -53,7 +52,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Memory:
-    """pss_bytes: a page shared by n processes counts 1/n for each. uss_bytes: unshared pages."""
+    """pss_bytes: a page shared by n processes counts 1/n in each. uss_bytes: unshared pages."""
 
     pss_bytes: int
     uss_bytes: int
@@ -62,7 +61,7 @@ class Memory:
 def read(pids: Mapping[str, Sequence[int]]) -> Reading:
     """Read the counts of *pids* (service → pids) since each process began.
 
-    Raises PermissionError where /proc hides other users' processes (hidepid): be root.
+    Raises PermissionError if /proc hides other users' processes (hidepid); root sees them.
     """
     lost: list[int] = []
     known: dict[str, dict[int, Count]] = {}
@@ -74,7 +73,7 @@ def read(pids: Mapping[str, Sequence[int]]) -> Reading:
                 counts[pid] = Count(processes.cpu_ns(pid), _switches(pid))
             except PermissionError:
                 raise
-            except OSError:  # it has ended; the clock of nobody is EINVAL
+            except OSError:  # it has ended; its clock then is EINVAL
                 lost.append(pid)
     return _sum(clock, known, lost)
 
@@ -82,8 +81,8 @@ def read(pids: Mapping[str, Sequence[int]]) -> Reading:
 def used(before: Reading, after: Reading) -> Reading:
     """Return what was used between two readings of read().
 
-    A process or thread that only *after* knows began in between and counts from zero. One that only
-    *before* knows has ended and counts nothing: look at `lost`.
+    A process or thread that is only in *after* began in between and counts from zero. One that is
+    only in *before* has ended: it counts nothing and is in `lost`.
     """
     lost: list[int] = []
     grown: dict[str, dict[int, Count]] = {}
@@ -103,9 +102,9 @@ def used(before: Reading, after: Reading) -> Reading:
 
 
 def memory(pids: Iterable[int]) -> Memory:
-    """Return the memory of *pids* together; those that have ended have none.
+    """Return the memory of *pids* in total; ended processes have none.
 
-    Raises PermissionError for processes of somebody else, unless root asks.
+    Raises PermissionError for another user's processes, except for root.
     """
     pss = uss = 0
     for pid in pids:
@@ -119,11 +118,11 @@ def memory(pids: Iterable[int]) -> Memory:
 
 
 def balance(before: Mapping[int, int], after: Mapping[int, int]) -> float:
-    """Return how unevenly requests went to the workers: their coefficient of variation.
+    """Return the coefficient of variation of requests over the workers; 0 is even.
 
-    The mappings are worker → requests so far. 0 is even; with n workers √(n-1) is one doing all.
-    Chance alone gives about 1/√(requests a worker). A worker that was restarted counts from zero.
-    Raises ValueError when there was no request.
+    The mappings are worker → requests so far. With n workers, √(n-1) means that one served all.
+    Chance alone gives about 1/√(requests per worker). A restarted worker counts from zero. Raises
+    ValueError if there was no request.
     """
     served = [
         now - (before.get(worker, 0) if before.get(worker, 0) <= now else 0)
@@ -137,14 +136,14 @@ def balance(before: Mapping[int, int], after: Mapping[int, int]) -> float:
 def _switches(pid: int) -> dict[int, tuple[int, int]]:
     folder = f"/proc/{pid}/task"
     switches = {}
-    for thread in os.listdir(folder):  # noqa: PTH208 - a slice's end has no time for Path objects
+    for thread in os.listdir(folder):  # noqa: PTH208 - Path objects are too slow here
         try:
             handle = os.open(f"{folder}/{thread}/status", os.O_RDONLY | os.O_CLOEXEC)
             try:
                 text = os.read(handle, 8192)
             finally:
                 os.close(handle)
-        except (FileNotFoundError, ProcessLookupError):  # it ended just now
+        except (FileNotFoundError, ProcessLookupError):  # it has ended
             continue
         found = _SWITCHES.search(text)
         if found is None:

@@ -1,10 +1,10 @@
-"""The lab's locustfile: a rotation over arms, an open loop or a closed one, as a plan says.
+"""The lab's locustfile: carries out a plan, which is a rotation, an open loop or a closed loop.
 
-``python -m locust -f lab/measure/generator.py`` with LAB_LOAD_PLAN naming the plan file (see
-plan.py); load.py starts it so. Locust spawns the users and shows them on its page. Its request
-event fires once a request under the arm's name, with the response time from the intended moment and
-service and lag in its context; the counts are reset when the warm-up is over. CSV files, the HTML
-report and whatever else listens therefore see a test like any other.
+load.py starts ``python -m locust -f lab/measure/generator.py`` with the path of the plan file in
+LAB_LOAD_PLAN (see load_plan.py). Locust spawns the users and shows them on its page. Its request
+event fires once per request under the arm's name. The response time counts from the intended
+moment; service time and lag are in the context. The counts are reset after the warm-up. CSV files,
+the HTML report and other listeners therefore see an ordinary test.
 """
 
 # mypy: allow-untyped-calls
@@ -24,20 +24,20 @@ import gevent
 from gevent.hub import Waiter
 from locust import User, events, stats, task
 
-from lab.measure import rotation as plans
+from lab.measure import load_plan as plans
 from lab.measure.conductor import Conductor, Job
 from lab.measure.connection import Connection
-from lab.measure.tally import Hopeless
+from lab.measure.tally import TargetFailed
 
-# recording: for what it does to Locust's own statistics, buckets of 0.1 ms instead of 1 ms.
+# recording sets the buckets of Locust's own statistics to 0.1 ms instead of 1 ms.
 from loadtest import recording  # noqa: F401
 from loadtest.target import TargetError, refuse_foreign
 
 
 class LabUser(User):
-    """A client with a keep-alive connection to every arm. It does what the conductor hands it.
+    """A client with a keep-alive connection to every arm. The conductor assigns its jobs.
 
-    Not a FastHttpUser, whose client the lab cannot use: see connection.py.
+    It is no FastHttpUser for the reasons given in connection.py.
     """
 
     connections: Sequence[Connection] = ()
@@ -48,12 +48,12 @@ class LabUser(User):
         self.connections = [arm.connect(conductor.plan.patience_s) for arm in conductor.arms]
         self.inbox = Waiter()
         while True:
-            conductor.rest(self)
+            conductor.add_idle(self)
             job = self.inbox.get()
             self.inbox.clear()
             job(self)
 
-    def take(self, job: Job) -> None:
+    def assign(self, job: Job) -> None:
         gevent.get_hub().loop.run_callback(self.inbox.switch, job)
 
     def on_stop(self) -> None:
@@ -62,10 +62,10 @@ class LabUser(User):
 
 
 def begin(environment: Any, **_: Any) -> None:
-    """Listener of ``init``: read the plan, refuse foreign targets, and wait for the users."""
+    """Listener of ``init``: read the plan, refuse foreign targets, register the run."""
     path = os.environ.get(plans.PLAN_VARIABLE)
     if path is None:
-        sys.exit(f"{plans.PLAN_VARIABLE} is not set: it names the plan file that load.py writes")
+        sys.exit(f"{plans.PLAN_VARIABLE} is not set: load.py sets it to the path of the plan")
     plan = plans.Plan.read(Path(path))
     result = Path(path).with_name(plans.RESULT_FILE)
     try:
@@ -78,15 +78,15 @@ def begin(environment: Any, **_: Any) -> None:
     events.spawning_complete.add_listener(run.start)
     events.test_stopping.add_listener(run.stop)
     if environment.parsed_options.headless:
-        # The default would raise KeyboardInterrupt in whichever user runs, and a shell that starts
-        # us in the background has SIGINT ignored.
+        # The default raises KeyboardInterrupt in whichever user is running, and a shell ignores
+        # SIGINT for background processes.
         gevent.signal_handler(signal.SIGINT, run.quit)
     gevent.signal_handler(plans.FINISH_SIGNAL, run.finish)
     gevent.spawn(run.report, int(os.environ.get(plans.PARENT_VARIABLE, "0")))
 
 
 class Run:
-    """One test of Locust's: headless there is one, on Locust's page as many as people start."""
+    """A test of Locust's. Headless there is one; Locust's page can start more."""
 
     def __init__(self, environment: Any, plan: plans.Plan, result: Path) -> None:
         self.environment = environment
@@ -99,7 +99,7 @@ class Run:
         self.environment.conductor = self.conductor
 
     def start(self, user_count: int, **_: Any) -> None:
-        if self.greenlet is None:  # on Locust's page the number of users can be changed later
+        if self.greenlet is None:  # Locust's page can change the number of users later
             self.greenlet = gevent.spawn(self.conduct, user_count)
 
     def stop(self, **_: Any) -> None:
@@ -120,20 +120,20 @@ class Run:
             found = self.conductor.run(users)
             if runner.exceptions:
                 first = next(iter(runner.exceptions.values()))
-                found = {"error": f"a user failed in itself: {first['msg']}\n{first['traceback']}"}
-        except Hopeless as error:
+                found = {"error": f"a user failed: {first['msg']}\n{first['traceback']}"}
+        except TargetFailed as error:
             found = {"error": str(error)}
         except Exception:
-            # Without a result and an end, load.py would wait for ever.
-            found = {"error": f"the generator failed in itself:\n{traceback.format_exc()}"}
+            # load.py waits for a result.
+            found = {"error": f"the generator failed:\n{traceback.format_exc()}"}
         new = self.result.with_suffix(".new")
         new.write_text(json.dumps(found) + "\n", encoding="utf-8")
         new.replace(self.result)
-        # Faults of the arms are in the result; Locust's exit code is about its own work.
+        # The result holds the faults of the arms. The exit code is about the generator alone.
         self.environment.process_exit_code = 0
         options = self.environment.parsed_options
         if options.csv_prefix:
-            # Locust writes its files at intervals and not once more at the end.
+            # Locust writes its files at intervals, not at the end.
             gevent.sleep(1.5 * stats.CSV_STATS_INTERVAL_SEC)
         if options.headless:
             runner.quit()
@@ -141,7 +141,7 @@ class Run:
             runner.stop()
 
     def report(self, parent: int) -> None:
-        """Once a second: tell how far it is, and end if the process that wanted it has ended."""
+        """Print the progress every second, and quit when *parent* has ended."""
         while True:
             gevent.sleep(1)
             if parent and os.getppid() != parent:

@@ -1,8 +1,8 @@
-"""Ctrl-C, exactly once: what runs is stopped, and nothing stops the stopping.
+"""Handles Ctrl-C exactly once, so that the clean-up is not interrupted.
 
-The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt in the main thread; where arms are just
-being stopped, after that. Those who press it again are told that it is under way: another exception
-in the middle of a clean-up would leave servers running.
+The first SIGINT, SIGTERM or SIGHUP raises KeyboardInterrupt in the main thread, but not before a
+stop of arms in progress is complete. Further signals only print a message: another exception in the
+middle of a clean-up would leave servers running.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """One for the process: `interrupts`."""
+    """The process has one instance, `interrupts`."""
 
     def __init__(self) -> None:
         self._held = 0
@@ -24,7 +24,7 @@ class Interrupts:
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
-        """Within, signals are taken as described above, even those that a shell's `&` ignores."""
+        """Handle signals as described above, even those that a shell ignores after `&`."""
         self._asked = self._raised = False
         before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
@@ -35,7 +35,7 @@ class Interrupts:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within, nothing is interrupted; what was asked for meanwhile happens at the end."""
+        """Postpone an interrupt to the end of the block."""
         self._held += 1
         try:
             yield
@@ -46,10 +46,10 @@ class Interrupts:
 
     def _on_signal(self, _signal: int, _frame: FrameType | None) -> None:
         if self._asked or self._held:
-            # Not said where the terminal is gone (SIGHUP), or where this very line breaks into
-            # another print: an exception here would be one in the middle of a clean-up.
+            # print() fails if the terminal is gone (SIGHUP) or if the signal interrupts another
+            # print. An exception here would interrupt the clean-up.
             with suppress(OSError, RuntimeError):
-                print("\n  stopping what runs; this takes a few seconds", flush=True)
+                print("\n  stopping the servers; this takes a few seconds", flush=True)
         asked, self._asked = self._asked, True
         if not asked and not self._held:
             self._interrupt()

@@ -1,14 +1,14 @@
-"""Loading arms, from the lab's side: hands a plan to Locust and returns what came of it.
+"""Puts a load on arms: passes a plan to Locust and returns the results.
 
-Three kinds. rotate(): all arms are up and the load moves between them, a slice at a time; for costs
-a request. open_loop(): requests arrive when a schedule says, whether the server keeps up or not;
-for what a client feels. closed(): so many users, each sends when it has its answer; for capacity.
+There are three kinds. rotate(): all arms are up and the load moves between them in slices; for the
+cost of a request. open_loop(): requests arrive by a schedule, whether the server keeps up or not;
+for the latency that clients see. closed(): each user sends when it has its answer; for capacity.
 
-Service time is from sending to the answer. Response time is from the moment at which the request
-was meant to be sent: what a client waits when generator or server are late, which a closed loop
-leaves out (coordinated omission). In the closed loop nothing is meant, so there they are equal.
+Service time counts from the sending to the answer. Response time counts from the intended moment of
+sending, so it includes the wait for a late generator or server, which a closed loop leaves out
+(coordinated omission). A closed loop has no intended moments; there both are equal.
 
-Locust runs in a process of its own (generator.py), in a folder that keeps its plan, result and log.
+Locust runs in a process of its own (generator.py). A folder keeps its plan, result and log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from lab.measure import counters
 from lab.measure.histogram import Histogram
-from lab.measure.rotation import (
+from lab.measure.load_plan import (
     FINISH_SIGNAL,
     LOG_FILE,
     MARK,
@@ -52,13 +52,13 @@ __all__ = [
 ]
 
 GENERATOR = Path(__file__).with_name("generator.py")
-# In the open loop; an arrival that finds so many requests in flight is dropped.
+# Open loop: an arrival that finds this many requests in flight is dropped.
 IN_FLIGHT = 200
-# An open loop must send on time, and hardly works: it may go first where the system allows. Closed
-# loops and rotations wait for the server anyway; there the generator would only push it aside.
+# An open loop must send on time and needs little CPU, so it gets priority where the system allows.
+# Closed loops and rotations wait for the server; there priority would only take CPU from it.
 PUNCTUAL_NICE = -10
 PATIENCE_S = 10.0
-# Locust has nothing to tidy up: what has not ended by then does not want to.
+# Locust has nothing to clean up, so it is killed after this time.
 STOP_WITHIN_S = 3
 _LINES_OF_LOG = 8
 
@@ -66,23 +66,21 @@ Progress = Callable[[str], None]
 
 
 class LoadError(Exception):
-    """There was no load, or nothing can be learned from it. The text says why."""
+    """There was no usable load; the text is the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult:
-    """What came of one arm's requests in the measured part; the warm-up is in none of it.
+    """One arm's requests in the measured part, without the warm-up.
 
-    seconds: from the first request's moment until the last answer, of a rotation the arm's own
-    slices. earlier: requests that were sent before it, the first one and the warm-up; for servers'
-    own counters, which have them too.
-    intended: requests whose turn it was. sent: of those, not dropped. dropped: arrivals
-    that found the pool of users empty. done: answers, whatever they say. errors: no answer, or a
-    status other than 200. wrong: status 200 and another body. faults: the first few kinds of both,
-    "3 x 502 Bad Gateway". Histograms are of the answers with status 200; lag is from the intended
-    moment to the sending. longest_wait_ms: from the intended moment, of any request, failed or not.
-    generator_cpu: its share of one core. used: by the arm's processes. nice: the generator's
-    priority that was in force.
+    seconds: from the first request to the last answer; of a rotation, in the arm's own slices.
+    earlier: requests before the measured part, which servers' own counters include.
+    intended: requests that were due. sent: those not dropped. dropped: arrivals without a free
+    user. done: answers of any kind. errors: no answer, or a status other than 200. wrong: status
+    200 and another body. faults: the first few kinds of both, such as "3 x 502 Bad Gateway".
+    Histograms are of answers with status 200; lag is from the intended moment to the sending.
+    longest_wait_ms: from the intended moment, of any request, failed or not. generator_cpu: share
+    of one core. used: by the arm's processes. nice: the generator's priority in force.
     """
 
     seconds: float
@@ -108,9 +106,9 @@ class LoadResult:
 class Rotation(LoadResult):
     """One arm of a rotation.
 
-    rounds: metric (see trial.METRICS) → its value per request, a round an entry; the same index is
-    the same round in every arm. places: the arm's place in each round's order, from 0. idle_share:
-    CPU time that its processes used while others had their turn, as a share of one core.
+    rounds: metric (see trial.METRICS) → its value per request, per round; equal indexes are the
+    same round in every arm. places: the arm's place in each round's order, from 0. idle_share: CPU
+    time that its processes used during the others' slices, as a share of one core.
     """
 
     rounds: dict[str, list[float]]
@@ -119,11 +117,11 @@ class Rotation(LoadResult):
 
 
 class OpenLoop:
-    """Requests at the moments of a seeded Poisson process, in the background.
+    """Requests at the arrivals of a seeded Poisson process, in the background.
 
-    For what happens to clients while something is done to the server: start() returns when the
-    warm-up is over, wait() when the last answer is there; finish() ends the arrivals early. As a
-    context manager it leaves no process behind, whatever is raised.
+    It shows the effect of an operation on clients: start() returns after the warm-up, wait() after
+    the last answer, and finish() ends the arrivals early. As a context manager it stops its process
+    on every exception.
     """
 
     def __init__(
@@ -140,7 +138,7 @@ class OpenLoop:
         patience_s: float = PATIENCE_S,
         nice: int = PUNCTUAL_NICE,
     ) -> None:
-        """rate: arrivals a second, for *seconds* after *warm_s*. Raises LoadError if no load."""
+        """rate: arrivals per second, for *seconds* after *warm_s*. Raises LoadError."""
         _check(rate=rate, seconds=seconds, in_flight=in_flight)
         plan = Plan(
             kind="open",
@@ -161,11 +159,11 @@ class OpenLoop:
             self._locust.start()
 
     def finish(self) -> None:
-        """Let no more requests arrive; wait() then returns soon."""
+        """End the arrivals; wait() then returns soon."""
         self._locust.finish()
 
     def wait(self) -> LoadResult:
-        """Return the result when the last answer is there. Raises LoadError."""
+        """Return the result after the last answer. Raises LoadError."""
         with self._stopped_if_it_fails():
             (result,) = _results(self._locust.wait())
         return LoadResult(**result)
@@ -202,15 +200,15 @@ def rotate(
     patience_s: float = PATIENCE_S,
     nice: int = 0,
 ) -> dict[str, Rotation]:
-    """Visit every target once a round with *slice* requests of *users*; return target → result.
+    """Send a slice of requests to every target in every round; return target → result.
 
-    The order is drawn anew for each round. Nothing else is asked during a slice, and the counters
-    are read before and after it. Raises LoadError.
+    Each round has a new random order. Nothing else is sent during a slice, and the counters are
+    read before and after it. Raises LoadError.
     """
     _check(users=users, rounds=rounds, slice=slice, targets=len(targets))
     names = [target.name for target in targets]
     if len(set(names)) < len(names):
-        raise LoadError(f"every arm needs a name of its own, not {', '.join(names)}")
+        raise LoadError(f"every arm needs a unique name, not {', '.join(names)}")
     plan = Plan(
         kind="rotation",
         targets=list(targets),
@@ -251,9 +249,9 @@ def open_loop(
     patience_s: float = PATIENCE_S,
     nice: int = PUNCTUAL_NICE,
 ) -> LoadResult:
-    """Let requests arrive at *rate* a second for *seconds* after *warm_s*. Raises LoadError.
+    """Let requests arrive at *rate* per second for *seconds* after *warm_s*. Raises LoadError.
 
-    See OpenLoop, which does the same in the background.
+    OpenLoop does the same in the background.
     """
     loop = OpenLoop(
         target,
@@ -285,9 +283,9 @@ def closed(
     patience_s: float = PATIENCE_S,
     nice: int = 0,
 ) -> LoadResult:
-    """Let *users* send without a pause for *seconds* or until there were *requests*, exactly.
+    """Let *users* send without a pause for *seconds*, or exactly *requests* requests.
 
-    One of the two is None. Both come after *warm_s* of the same. Raises LoadError.
+    One of the two is None. The warm-up of *warm_s* comes before. Raises LoadError.
     """
     if (seconds is None) == (requests is None):
         raise LoadError("a closed loop ends after seconds or after requests: give one of them")
@@ -308,7 +306,7 @@ def closed(
 
 
 class _Locust:
-    """Locust's process with one plan: started once, waited for once, never left behind."""
+    """Locust's process with one plan, for one run."""
 
     def __init__(self, plan: Plan, folder: Path, progress: Progress) -> None:
         for target in plan.targets:
@@ -317,14 +315,14 @@ class _Locust:
             except TargetError as error:
                 raise LoadError(f"{target.name}: {error}") from error
             if not target.address.startswith("http://"):
-                raise LoadError(f"{target.name}: the lab speaks plain http, not {target.address}")
+                raise LoadError(f"{target.name}: the lab supports http only, not {target.address}")
         self._plan = plan
         self._folder = folder
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Return when it measures. Raises LoadError."""
+        """Return when the measured part begins. Raises LoadError."""
         for name in (RESULT_FILE, LOG_FILE):
             (self._folder / name).unlink(missing_ok=True)
         self._plan.write(self._folder / PLAN_FILE)
@@ -350,7 +348,7 @@ class _Locust:
             self._process.send_signal(FINISH_SIGNAL)
 
     def wait(self) -> dict[str, Any]:
-        """Return what the generator has written. Raises LoadError."""
+        """Return the generator's result. Raises LoadError."""
         if self._process is None:
             raise LoadError("wait() before start()")
         self._read(self._process)
@@ -370,7 +368,7 @@ class _Locust:
         return found
 
     def stop(self) -> None:
-        """End it if it still runs."""
+        """Stop it if it is running."""
         process = self._process
         if process is None:
             return
@@ -385,7 +383,7 @@ class _Locust:
             process.stdout.close()
 
     def _read(self, process: subprocess.Popen[bytes], until: str | None = None) -> None:
-        """Pass its lines on, to the end or up to the line *until*."""
+        """Report its lines of progress, to the end or to the line *until*."""
         for raw in process.stdout or ():
             line = raw.decode(errors="replace").rstrip()
             if line.startswith(MARK):
@@ -425,8 +423,7 @@ def _results(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _by_round(
     slices: Sequence[counters.Reading], requests: Sequence[int]
 ) -> dict[str, list[float]]:
-    """Metric → its value in each slice, as far as the services are known: costs per request, and
-    the rate, to which the other arms' slices of the same round stand under the same neighbours."""
+    """Metric → its value in each slice: costs per request, and the rate."""
     rounds: dict[str, list[float]] = {}
     for used, sent in zip(slices, requests, strict=True):
         figures = {f"cpu_us_{name}": ns / 1000 for name, ns in used.cpu_ns.items()}

@@ -1,8 +1,8 @@
-"""The machine that a run happened on, and what else it was doing meanwhile.
+"""The machine of a run, and its state during each trial.
 
-conditions() is what a reader needs to judge a figure or to repeat it. A Watch tells of one trial
-how much of the machine was taken away: on a virtual machine the host steals CPU time whenever it
-has something else to do, which no program in it can see in its own times.
+conditions() is what a reader needs to judge or repeat a figure. A Watch measures how much of the
+machine was taken away during a trial: the host of a virtual machine steals CPU time, and programs
+do not see that in their own times.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PROC = Path("/proc")
 _CPU = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
 
-# What is installed into the same environment, by its name there.
+# Installed packages whose versions matter.
 PACKAGES = (
     *("uwsgi", "flask", "werkzeug", "redis", "flask-session"),
     *("gunicorn", "granian", "waitress", "locust"),
@@ -43,8 +43,8 @@ class CpuTimes:
     def parse(cls, text: str) -> CpuTimes:
         """*text* is /proc/stat. Raises ValueError when it has no line for all CPUs.
 
-        Time of guests is in user and nice already, so it is not added again. Older kernels end the
-        line before `steal`: nothing was stolen as far as they know.
+        user and nice include the time of guests already. Older kernels end the line before `steal`,
+        which then counts as 0.
         """
         for line in text.splitlines():
             name, *numbers = line.split()
@@ -60,10 +60,7 @@ class CpuTimes:
         return cls.parse((_PROC / "stat").read_text(encoding="ascii"))
 
     def since(self, before: CpuTimes) -> CpuTimes:
-        """The difference. Ticks of idle time can step back a little on some kernels: never below 0.
-
-        (proc_stat(5) says so of iowait.)
-        """
+        """The difference, never below 0: iowait can decrease, see proc_stat(5)."""
         return CpuTimes(
             max(0, self.busy - before.busy),
             max(0, self.idle - before.idle),
@@ -72,12 +69,12 @@ class CpuTimes:
 
     @property
     def stolen_share(self) -> float:
-        """What the host took, as a share of all CPU time; 0 when no tick has passed."""
+        """The stolen share of all CPU time; 0 if no tick has passed."""
         return self.stolen / (self.total or 1)
 
     @property
     def busy_share(self) -> float:
-        """What this machine's own programs used, as a share of all CPU time."""
+        """The share of all CPU time that this machine's programs used."""
         return self.busy / (self.total or 1)
 
     @property
@@ -87,11 +84,11 @@ class CpuTimes:
 
 @dataclass(frozen=True)
 class Watched:
-    """The machine during an interval. Shares are of 1.
+    """The machine during an interval, in shares from 0 to 1.
 
-    stolen, busy: of the CPU time of all cores. pressure: share of the interval in which some task
-    was ready and had no CPU (the kernel's PSI, over exactly this interval instead of its sliding
-    10 s); None where the kernel keeps no such account.
+    stolen, busy: of the CPU time of all cores. pressure: of the interval, the time in which a
+    runnable task waited for a CPU (the kernel's PSI, over exactly this interval instead of the last
+    10 s); None if the kernel does not provide it.
     """
 
     seconds: float
@@ -101,9 +98,9 @@ class Watched:
 
 
 class Watch:
-    """Begins to watch when it is made: ``watch = Watch(); …; watch.seen().stolen``.
+    """Watches from its construction on: ``watch = Watch(); …; watch.seen().stolen``.
 
-    /proc/stat counts in ticks of 10 ms, so an interval below half a second says little.
+    /proc/stat counts in ticks of 10 ms, so intervals below half a second are imprecise.
     """
 
     def __init__(self) -> None:
@@ -112,7 +109,7 @@ class Watch:
         self._waited = _waited_us()
 
     def seen(self) -> Watched:
-        """From the beginning until now; may be asked repeatedly."""
+        """The interval from the construction until now."""
         seconds = time.monotonic() - self._began
         cpu = CpuTimes.read().since(self._cpu)
         waited = _waited_us()
@@ -123,7 +120,7 @@ class Watch:
 
 
 def conditions() -> dict[str, Any]:
-    """What a report says of the machine, ready for JSON; None: this machine does not tell."""
+    """The machine as a report shows it, for JSON; None for what it does not reveal."""
     pressure = _pressure()
     return {
         "kernel": platform.release(),
@@ -145,7 +142,7 @@ def conditions() -> dict[str, Any]:
 
 
 def _revision() -> str | None:
-    """The commit of this checkout, with "-dirty" where files differ from it; None without Git."""
+    """The commit of this checkout, with "-dirty" if files differ from it; None without Git."""
     git = programs.which("git")
     if git is None:
         return None
@@ -157,7 +154,7 @@ def _revision() -> str | None:
 
 
 def versions() -> dict[str, str]:
-    """Name → version of the servers, the generator and what they run; without what is missing."""
+    """Name → version of the installed servers, of the generator and of what they run."""
     found = {}
     for program, option in PROGRAMS.items():
         if (version := _said_version(program, option)) is not None:
@@ -167,14 +164,14 @@ def versions() -> dict[str, str]:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    # Redis the server is a program, redis the package is its client.
+    # The server is the program redis-server, the package redis is its client.
     if "redis" in found:
         found["redis-py"] = found.pop("redis")
     return dict(sorted(found.items()))
 
 
 def _said_version(program: str, option: str) -> str | None:
-    """The first word that begins with a digit in what *program* says of itself."""
+    """The first word of the output of *program* that begins with a digit."""
     path = programs.which(program)
     if path is None:
         return None
@@ -184,7 +181,7 @@ def _said_version(program: str, option: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    text = said.stdout + said.stderr  # nginx uses the second
+    text = said.stdout + said.stderr  # nginx prints it to stderr
     words = text.replace("=", " ").replace("/", " ").split()
     return next((word.rstrip(",") for word in words if word[:1].isdigit()), None)
 
@@ -198,7 +195,7 @@ def _cpu_model() -> str | None:
 
 
 def _virtual() -> str:
-    """Which kind of virtual machine or container this is; "no" where nothing shows one."""
+    """The kind of virtual machine or container; "no" if there is no sign of one."""
     tool = programs.which("systemd-detect-virt")
     if tool is not None:
         kinds = [
@@ -214,10 +211,10 @@ def _virtual() -> str:
 
 
 def _pressure() -> dict[str, str] | None:
-    """The line "some" of the kernel's account of tasks that waited for a CPU."""
+    """The line "some" of the kernel's pressure file for the CPU."""
     try:
         text = (_PROC / "pressure/cpu").read_text(encoding="ascii")
-    except OSError:  # no such account in this kernel, or switched off at boot
+    except OSError:  # not in this kernel, or disabled at boot
         return None
     fields = text.partition("\n")[0].split()[1:]
     return {name: value for name, _, value in (pair.partition("=") for pair in fields)}

@@ -1,8 +1,7 @@
-"""What clients feel while an arm's workers are replaced.
+"""A reload under load: failed requests and the longest wait.
 
-Requests arrive when a schedule says (an open loop), so one that had to wait for a whole reload is
-seen with its whole wait. With users who wait for their answers there would be one such request a
-user, and none while all of them wait.
+The load is an open loop, so a request that waits for the whole reload counts with its whole wait. A
+closed loop would have one such request per user, and none while all users wait.
 """
 
 from __future__ import annotations
@@ -11,37 +10,37 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
+from lab.measure.instances import ReloadMode
 from lab.measure.load import LoadResult, OpenLoop, Target
 
-How = Literal["chain", "full"]
-
-# Load before the reload, to see that all is well, and after it, for what comes to light late.
+# Load before the reload, as a check, and after it, for late effects.
 QUIET_S = 1.0
 
-# uwsgi/reload gives up after 90 s without progress; arrivals end when it has returned.
+# uwsgi/reload fails after 90 s without progress. Arrivals end when it has returned.
 LONGEST_S = 600.0
 
 
 class Arm(Protocol):
-    """As much of lab.measure.arms.RunningArm as is needed."""
+    """The part of RunningArm that is used here."""
 
     def workers(self) -> list[int]: ...
 
-    def reload(self, how: How) -> None: ...
+    def reload(self, mode: ReloadMode) -> None: ...
 
 
 @dataclass(frozen=True)
 class Reload:
-    """One reload under load. failed: requests without a right answer (no answer, another status
-    than 200, another body) or never sent. stall_ms: the longest that any request waited, from the
-    moment at which it should have been sent. reload_s: from the command to the last new worker; the
-    command tries the new code in a process of its own first. kept: workers that were there before
-    and still are; where there are any, it was no reload.
+    """One reload under load.
+
+    failed: requests without an answer, with a status other than 200, with another body, or never
+    sent. stall_ms: the longest wait of any request, from its intended moment. reload_s: from the
+    command to the last new worker; the command first tries the new code in a separate process.
+    kept: old workers that are still running; if there are any, it was no reload.
     """
 
-    how: How
+    mode: ReloadMode
     reload_s: float
     stall_ms: float
     failed: int
@@ -53,18 +52,18 @@ def reload(
     arm: Arm,
     target: Target,
     *,
-    how: How,
+    mode: ReloadMode,
     rate: float,
     seed: int | str,
     folder: Path,
     progress: Callable[[str], None],
     warm_s: float = QUIET_S,
 ) -> Reload:
-    """Reload *arm* while requests for *target* arrive at *rate* a second.
+    """Reload *arm* while requests for *target* arrive at *rate* per second.
 
-    Raises StackError when the arm does not come back, LoadError when there was no load.
+    Raises StackError if the arm does not come back, LoadError if there was no load.
     """
-    # The workers' counters end with them, so those of the arm would mean nothing here.
+    # Without counters, because those of the old workers end with them.
     loop = OpenLoop(
         replace(target, pids={}),
         rate=rate,
@@ -78,15 +77,15 @@ def reload(
     with loop:
         loop.start()
         time.sleep(QUIET_S)
-        progress(f"{how} reload of {len(before)} workers")
+        progress(f"{mode} reload of {len(before)} workers")
         begun = time.monotonic()
-        arm.reload(how)
+        arm.reload(mode)
         reload_s = time.monotonic() - begun
         time.sleep(QUIET_S)
         loop.finish()
         load = loop.wait()
     return Reload(
-        how=how,
+        mode=mode,
         reload_s=reload_s,
         stall_ms=load.longest_wait_ms,
         failed=load.errors + load.wrong + load.dropped,

@@ -1,4 +1,4 @@
-"""An arm inside the generator: what its right answer is, and what became of its requests."""
+"""An arm inside the generator: its correct answer, and the counts of its requests."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any
 from lab.measure import counters
 from lab.measure.connection import Connection, NoAnswer, status_text
 from lab.measure.histogram import Histogram
-from lab.measure.rotation import Target
+from lab.measure.load_plan import Target
 
-# So many different texts of faults are kept; the numbers count them all.
+# Different texts of faults that are kept. The counts include all faults.
 FAULTS_KEPT = 5
 _EXCERPT = 80
 
 
-class Hopeless(Exception):
-    """There is nothing to measure. The text says why."""
+class TargetFailed(Exception):
+    """The arm cannot be measured; the text is the reason."""
 
 
 class WrongAnswer(Exception):
-    """There is an answer, and it is not the right one.
+    """An answer that is not the correct one.
 
-    The text says in what; *shown* is what there was instead. Locust keeps a line for each different
-    text, and what was shown may differ every time.
+    The text says what is wrong with it; *shown* is the start of its body. They are separate because
+    Locust keeps a line per different text.
     """
 
     def __init__(self, text: str, shown: str = "") -> None:
@@ -32,23 +32,23 @@ class WrongAnswer(Exception):
 
 
 class Tally:
-    """Numbers of requests and their latencies in seconds, of one part of a load.
+    """Counts of requests, and their latencies in seconds, in one part of a load.
 
-    A request is intended (it has its turn), sent or dropped, and done when an answer came, whatever
-    it says. Errors have no answer or a status other than 200; wrong are answers with another body.
-    Latencies are kept of answers with status 200.
+    A request is intended when it is due, then sent or dropped, and done when any answer came.
+    Errors have no answer or a status other than 200; wrong answers have status 200 and another
+    body. Latencies are those of answers with status 200.
     """
 
     def __init__(self) -> None:
         self.intended = self.sent = self.done = self.dropped = self.errors = self.wrong = 0
-        self.unanswered = 0  # the errors that ran out of patience
+        self.unanswered = 0  # the errors that are timeouts
         self.service, self.response, self.lag = array("d"), array("d"), array("d")
         self.longest_s = 0.0  # from the intended moment, of any request
-        self.seconds = self.cpu_s = 0.0  # of the clock, and of the generator
+        self.seconds = self.cpu_s = 0.0  # wall-clock time, and the generator's CPU time
         self.faults: dict[str, int] = {}
 
     def fault(self, error: NoAnswer | WrongAnswer) -> None:
-        """Count what went wrong, by its text."""
+        """Count a fault by its text."""
         text = str(error)
         if isinstance(error, WrongAnswer) and error.shown:
             text += f": {error.shown}"
@@ -74,45 +74,46 @@ class Tally:
 
 
 class Arm:
-    """A target with its tally. *number* is its connection's index in every user."""
+    """A target with its tally. *number* is the index of its connection in every user."""
 
     def __init__(self, target: Target, number: int) -> None:
         self.target = target
         self.number = number
         self.url = target.address + target.path
         self.expect = None if target.expect is None else target.expect.encode()
-        self.right = b""
+        self.expected = b""
         self.tally = Tally()
         self.warm_up = True
         self.earlier = 1  # requests before the measured part: the first one, and the warm-up
         self.tickets = 0.0  # requests that may still be sent
-        self.used: list[counters.Reading] = []  # a slice an entry
-        self.requests: list[int] = []  # sent in each slice
+        self.used: list[counters.Reading] = []  # one per slice
+        self.requests: list[int] = []  # sent, per slice
 
     def connect(self, patience_s: float) -> Connection:
         target = self.target
         return Connection(target.address, target.path, target.cookie, patience_s)
 
-    def learn(self, patience_s: float) -> None:
-        """Ask once and remember the answer. Raises Hopeless unless its status is 200."""
+    def fetch_expected(self, patience_s: float) -> None:
+        """Send one request and keep its body. Raises TargetFailed unless its status is 200."""
         connection = self.connect(patience_s)
         try:
-            status, self.right = connection.get()
+            status, self.expected = connection.get()
         except NoAnswer as error:
-            raise Hopeless(f"{self.target.name} does not answer at {self.url}: {error}") from error
+            text = f"{self.target.name} does not answer at {self.url}: {error}"
+            raise TargetFailed(text) from error
         finally:
             connection.close()
         if status != 200:
-            raise Hopeless(
-                f"{self.target.name} answers {status_text(status)} at {self.url}: an arm has to "
-                "answer 200 before it is loaded (is its cookie good for this path?)"
+            raise TargetFailed(
+                f"{self.target.name} answers {status_text(status)} at {self.url}: an arm must "
+                "answer 200 before it is loaded (does its cookie allow this path?)"
             )
 
     def fault_in(self, status: int, body: bytes) -> WrongAnswer | None:
-        """What is wrong with an answer; None when nothing is."""
+        """What is wrong with an answer; None for a correct one."""
         if status != 200:
             return WrongAnswer(status_text(status))
-        if self.expect is None and body != self.right:
+        if self.expect is None and body != self.expected:
             return WrongAnswer("not the first answer's body", _start_of(body))
         if self.expect is not None and self.expect not in body:
             return WrongAnswer("a body without the expected text", _start_of(body))

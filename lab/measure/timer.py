@@ -1,7 +1,7 @@
-"""Sleeping until a moment, to some 50 µs, in a greenlet.
+"""Sleep in a greenlet with a precision of about 50 µs.
 
 gevent's own sleep ends on epoll's whole milliseconds, which is as long as a request takes here. The
-kernel's timerfd counts nanoseconds and wakes the same epoll; Python has it from 3.13 on.
+kernel's timerfd counts nanoseconds and wakes the same epoll. Python supports it from 3.13 on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class _Setting(ctypes.Structure):
 
 
 class Timer:
-    """One greenlet's alarm clock. Raises OSError where the system has no timerfd (not Linux)."""
+    """A timer for one greenlet. Raises OSError on systems without timerfd (not Linux)."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -40,16 +40,16 @@ class Timer:
         self._watcher = self._hub.loop.io(self._handle, _READ)
 
     def sleep(self, seconds: float) -> None:
-        """Let the other greenlets run for *seconds*; at once if there are none."""
+        """Let other greenlets run for *seconds*."""
         nanoseconds = int(seconds * 1e9)
-        if nanoseconds <= 0:  # zero would switch the timer off
+        if nanoseconds <= 0:  # zero would disarm the timer
             gevent.sleep(0)
             return
         value = self._setting.value
         value.seconds, value.nanoseconds = divmod(nanoseconds, 1_000_000_000)
         self._libc.timerfd_settime(self._handle, 0, self._reference, None)
         self._hub.wait(self._watcher)
-        os.read(self._handle, 8)  # how often it has run out; while that is unread, it is readable
+        os.read(self._handle, 8)  # the number of expirations; unread, it keeps the fd readable
 
     def close(self) -> None:
         self._watcher.close()

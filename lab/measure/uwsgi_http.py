@@ -1,7 +1,7 @@
-"""A second uWSGI with its HTTP router, which uwsgi/build.ini leaves out of ours on purpose.
+"""A second uWSGI with the HTTP router, which uwsgi/build.ini excludes.
 
-The same version from the same hashed pins, compiled with the same profile but for one line. It
-becomes `.venv/bin/uwsgi-http`, beside ours: there it finds the same Python packages.
+It is the same version from the same hashed pins, compiled with the same profile except for one
+line. It is installed as `.venv/bin/uwsgi-http`, where it finds the same Python packages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.progress import Progress
 
-# http needs corerouter, which holds what all of uWSGI's routers share.
+# http needs corerouter, the common part of uWSGI's routers.
 PLUGINS = "embedded_plugins=python,corerouter,http"
 
 _VENV = CHECKOUT / ".venv"
@@ -29,13 +29,13 @@ BINARY = _VENV / "bin" / "uwsgi-http"
 
 
 def ensure(progress: Progress) -> None:
-    """Return with it compiled, which takes about a minute once. Raises StackError."""
+    """Compile it if it is missing or outdated, which takes about a minute. Raises StackError."""
     wanted = _fingerprint()
     with (_VENV / "uwsgi-http.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.step("waiting for another command that compiles uWSGI")
+            progress.step("waiting for another command, which is compiling uWSGI")
             fcntl.flock(lock, fcntl.LOCK_EX)
         if BINARY.exists() and _STAMP.exists() and _STAMP.read_text(encoding="ascii") == wanted:
             return

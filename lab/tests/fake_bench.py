@@ -7,7 +7,9 @@ from pathlib import Path
 
 from lab.compare import Runner
 from lab.plan import schedule
-from lab.plan.experiment import ArmSpec, Experiment, Load, parse
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import Experiment, Load
+from lab.plan.experiment_file import parse
 from lab.runs import Plan, Run
 from lab.trial import Metric, ShowStatus, Trial, Void
 from stack.progress import Progress
@@ -55,16 +57,16 @@ class FakeBench:
         finally:
             self.running -= 1
 
-    def visit(
-        self, visit: schedule.Visit, seeds: Mapping[str, int], say: ShowStatus
+    def run_alone(
+        self, solo: schedule.SoloRun, seeds: Mapping[str, int], say: ShowStatus
     ) -> Generator[Trial, None, None]:
-        self.log.append(f"visit {visit.arm.name}: {', '.join(load.name for load in visit.loads)}")
+        self.log.append(f"alone {solo.arm.name}: {', '.join(load.name for load in solo.loads)}")
         self.running += 1
         try:
-            for load in visit.loads:
+            for load in solo.loads:
                 if load.kind == "open":
                     self.rates.add(load.rate)
-                yield self._trial(visit.arm.name, load)
+                yield self._trial(solo.arm.name, load)
         finally:
             self.running -= 1
 

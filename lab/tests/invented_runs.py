@@ -18,7 +18,9 @@ from typing import Any
 
 from lab.judge import claims, verdict
 from lab.measure.histogram import Histogram
-from lab.plan.experiment import ArmSpec, Experiment, Load, parse
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import Experiment, Load
+from lab.plan.experiment_file import parse
 from lab.runs import Plan
 from lab.trial import Evidence, Trial, Void
 

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.plan.experiment import ArmSpec, Experiment, Load
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import Experiment, Load
 from lab.trial import Trial, Void
 
 BASE, TWIN, CANARY = "base", "base, twin", "base, canary"

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lab.measure.arms import RunningArm, start_all
-from lab.plan.experiment import ArmSpec
+from lab.measure.running_arm import RunningArm, start_all
+from lab.plan.arms import ArmSpec
 
 SHAPE = {"STACK_PROCESSES": "2", "STACK_THREADS": "2"}
 MIRROR = {**SHAPE, "STACK_APP": "mirror:with_mirror()"}

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from lab.measure.rotation import Target
+from lab.measure.load_plan import Target
 
 CHECKOUT = Path(__file__).parents[2]
 BODY = b"the right answer"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.measure import arms
-from lab.plan.experiment import ArmSpec
+from lab.measure import running_arm as lab
+from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import PROTECTED, ask
 from stack.compose.runtime import ComposeRuntime
 from tests.deploy.engine import docker
@@ -33,7 +33,7 @@ def of_the_lab() -> set[str]:
 
 def test_it_tells_what_it_is_and_leaves_nothing(stack: ComposeRuntime) -> None:
     before = of_the_lab()
-    arm = arms.start(ArmSpec("contained", ASKED), path=PROTECTED, runtime="compose")
+    arm = lab.start(ArmSpec("contained", ASKED), path=PROTECTED, runtime="compose")
     try:
         assert arm.wrong_options == []
         assert arm.options["thunder lock (log)"] == "off"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lab.measure import arms as lab
-from lab.plan.experiment import ArmSpec
+from lab.measure import running_arm as lab
+from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import PROTECTED, SHAPE
 from stack import local, processes
 from stack.errors import StackError
@@ -63,4 +63,4 @@ def test_one_that_cannot_start_takes_the_others_along() -> None:
 def test_one_that_does_not_answer_200_says_what_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab, "PATIENCE_S", 0.5)
     with pytest.raises(StackError, match=rf"arm 'stranger': {PROTECTED} does not answer 200 but 3"):
-        lab.start(ArmSpec("stranger", SHAPE, enter="none"), path=PROTECTED)
+        lab.start(ArmSpec("stranger", SHAPE, login="none"), path=PROTECTED)

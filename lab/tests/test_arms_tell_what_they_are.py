@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.measure import arms as lab
-from lab.measure import servers
-from lab.measure.arms import RunningArm
-from lab.plan.experiment import ArmSpec
+from lab.measure import running_arm as lab
+from lab.measure.instances import ReloadMode
+from lab.measure.running_arm import RunningArm
+from lab.plan import servers
+from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import PROTECTED, SHAPE, arms, ask
 from stack import processes
 from stack.errors import StackError
@@ -73,7 +74,7 @@ def test_redis_commands_are_the_apps(arm: RunningArm) -> None:
 
 
 @pytest.mark.parametrize("how", ["full", "chain"])
-def test_a_reload_replaces_every_worker(arm: RunningArm, how: lab.How) -> None:
+def test_a_reload_replaces_every_worker(arm: RunningArm, how: ReloadMode) -> None:
     before = arm.workers()
     arm.reload(how)
     after = arm.workers()
@@ -104,8 +105,8 @@ def test_a_server_that_does_something_else_is_found_out(
         monkeypatch.setitem(servers.SERVERS, name, liar)  # type: ignore[misc]
     with arms([ArmSpec(name, SHAPE, server=name) for name in liars]) as started:
         assert started["uwsgi-liar"].wrong_options == [
-            "STACK_THUNDER_LOCK: asked on, the server says off",
-            "STACK_THUNDER_LOCK: asked on, the server's log says off",
+            "STACK_THUNDER_LOCK: asked on, the server reports off",
+            "STACK_THUNDER_LOCK: asked on, the server's log reports off",
         ]
         assert started["gunicorn-liar"].wrong_options == ["workers: asked 2, 1 run"]
 
@@ -122,8 +123,10 @@ def test_a_canary_serves_the_same(arm: RunningArm) -> None:
 
 
 def test_what_a_server_would_ignore_is_refused() -> None:
-    with pytest.raises(StackError, match=r"arm 'deaf': waitress knows no STACK_THUNDER_LOCK"):
-        lab.start(ArmSpec("deaf", {"STACK_THUNDER_LOCK": "on"}, server="waitress"))
+    with pytest.raises(
+        StackError, match=r"arm 'lockless': waitress does not support STACK_THUNDER_LOCK"
+    ):
+        lab.start(ArmSpec("lockless", {"STACK_THUNDER_LOCK": "on"}, server="waitress"))
 
 
 def test_an_unknown_server_says_which_are_known() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.plan import canary
-from lab.plan.experiment import is_canary
+from lab.plan.experiment_file import is_canary
 
 CALLS = 200
 

@@ -9,7 +9,7 @@ import pytest
 
 import toggles
 from lab.plan import canary
-from lab.plan.experiment import parse
+from lab.plan.experiment_file import parse
 
 TEXT = """
 question = "Threads or processes, for the shop?"

@@ -29,7 +29,7 @@ one = { STACK_PROCESSES = 1, STACK_THREADS = 1 }
 
 
 def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "lab", f"--results={folder / 'results'}", *arguments]
+    return [sys.executable, "-m", "lab.cli", f"--results={folder / 'results'}", *arguments]
 
 
 def lab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -53,7 +53,7 @@ def test_a_void_service_trial_is_tried_again_alone_and_last(tmp_path: Path) -> N
 
     bench.on_trial = once
     runner(run, bench).run()
-    assert bench.log[-1] == "visit on: full"
+    assert bench.log[-1] == "alone on: full"
     tried = [(t.attempt, bool(t.voids)) for t in run.trials if (t.arm, t.load) == ("on", "full")]
     assert tried == [(1, True), (2, False)]
     assert len(run.trials) == 11

@@ -79,14 +79,7 @@ def test_both_threads_are_counted_and_only_during_the_run(server: Server) -> Non
     server.connect(3)
     found = eagain.measure(server, lambda: server.connect(20))
     server.connect(3)
-    assert found == eagain.Eagain(requests=20, accepts=20, empty=14)
-    assert found.per_request == found.per_accept == 14 / 20
-
-
-@pytest.mark.tracepoints
-def test_a_run_of_nothing_is_refused(server: Server) -> None:
-    with pytest.raises(ValueError, match="sent no request"):
-        eagain.measure(server, lambda: 0)
+    assert found == 14 / 20
 
 
 def never() -> int:
@@ -132,5 +125,5 @@ def test_a_perf_that_ends_early_is_an_answer_too(
     perf.chmod(0o755)
     monkeypatch.setattr(eagain.programs, "SEARCH_PATH", str(tmp_path))
     assert eagain.measure(server, never) == (
-        "EAGAIN was not counted: perf says 'unknown option control'"
+        "EAGAIN was not counted: perf reports 'unknown option control'"
     )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.plan.experiment import ExperimentError, find, line_of, parse, read
+from lab.plan.experiment import Budget, Claim
+from lab.plan.experiment_file import ExperimentError, find, line_of, parse, read
 
 GOOD = """\
 # What a stranger would write.
@@ -23,11 +24,18 @@ off = { STACK_THUNDER_LOCK = "off" }
 on = { STACK_THUNDER_LOCK = "on" }
 [arms.rival]
 server = "uwsgi"
-app = "lab.bench.rivals:create_app()"
-enter = "/enter"
+app = "lab.servers.rivals:create_app()"
+login = "/login"
 [expect]
 on = "faster"
-"""
+[claims]
+size = { says = "it costs 20 %", source = "a page", arm = "on", against = "off", load = "full", metric = "rps", ratio = 0.8, note = "n" }
+side = { says = "it helps", source = "a page", arm = "off", against = "on", load = "full", metric = "rps", ratio = "<1", stand_in = "cpu_us" }
+fact = { says = "it is so", source = "a page", fact = "harakiri-kills" }
+[budgets]
+wakes = { arm = "on", load = "one client", metric = "wakeups", limit = 2 }
+extra = { arm = "on", against = "off", load = "full", metric = "pss_mb", per = 3, limit = 8.5 }
+"""  # noqa: E501
 
 
 def test_a_right_file_is_read() -> None:
@@ -46,10 +54,22 @@ def test_a_right_file_is_read() -> None:
     assert twin.settings == {"STACK_THUNDER_LOCK": "off"}
     assert canary.settings == {**twin.settings, "STACK_APP": "lab.plan.canary:wake_1()"}
     rival = experiment.arm("rival")
-    assert rival.settings == {"STACK_APP": "lab.bench.rivals:create_app()"}
-    assert rival.enter == "/enter"
+    assert rival.settings == {"STACK_APP": "lab.servers.rivals:create_app()"}
+    assert rival.login == "/login"
     assert experiment.load("30 %").rate == "30%"
     assert experiment.load("chain").rate == 100.0
+
+
+def test_claims_and_budgets_are_read() -> None:
+    experiment = parse(GOOD, "x.toml")
+    assert experiment.claims["side"] == Claim(
+        "it helps", "a page", "off", "on", "full", "rps", "<1", stand_in="cpu_us"
+    )
+    assert experiment.claims["fact"].fact == "harakiri-kills"
+    assert experiment.budgets == (
+        Budget("wakes", "on", "one client", "wakeups", 2.0),
+        Budget("extra", "on", "full", "pss_mb", 8.5, against="off", per=3),
+    )
 
 
 def test_a_list_of_users_is_a_load_each() -> None:
@@ -72,21 +92,21 @@ def test_controls_take_part_in_the_primary_load_alone() -> None:
     [
         ('"Does it?"', '" "', 2, "question = ' ': must be a text that is not empty"),
         ('"Does it?"', "4", 2, "question = 4"),
-        ("question ", "qestion ", 2, "'qestion' is no key, did you mean question? allowed: "),
-        ("wakeups", "wakeup", 3, "'wakeup' is no metric, did you mean wakeups? allowed: cpu_us, "),
-        ("wakeups", "failed", 3, "'failed' is no metric"),
+        ("question ", "qestion ", 2, "'qestion' is not a valid key, did you mean question?"),
+        ("wakeups", "wakeup", 3, "'wakeup' is not a valid metric, did you mean wakeups?"),
+        ("wakeups", "failed", 3, "'failed' is not a valid metric"),
         ("wakeups", "p99_ms", 3, "a load of kind rotation has no p99_ms; it has cpu_us"),
-        ("load =", "under =", 3, "'under' is no key of primary"),
-        ('load = "one client"', 'load = "one"', 3, "'one' is no load"),
-        ('= "off"\ncanary', '= "of"\ncanary', 4, "'of' is no arm, did you mean off? allowed: off,"),
+        ("load =", "under =", 3, "'under' is not a valid key; allowed: metric, load"),
+        ('load = "one client"', 'load = "one"', 3, "'one' is not a valid load"),
+        ('= "off"\ncanary', '= "of"\ncanary', 4, "'of' is not a valid baseline, did you mean off?"),
         ("wake_1", "wake", 5, "canary = 'wake': must be burn_<µs>, wake_<times>, hold_<MB>"),
         ("wake_1", "sleep_1", 5, "canary = 'sleep_1'"),
-        ('"rotation"', '"rotate"', 7, "'rotate' is no kind, did you mean rotation? allowed: "),
-        ("rounds", "seconds", 7, "'seconds' is no key of a load of kind rotation"),
+        ('"rotation"', '"rotate"', 7, "'rotate' is not a valid kind, did you mean rotation?"),
+        ("rounds", "seconds", 7, "'seconds' is not a valid key"),
         ("rounds = 10", "rounds = 1", 7, "rounds = 1: must be a whole number from 2 to 1,000,000"),
         ("rounds = 10", "users = true", 7, "users = True: must be a whole number from 1"),
         ("rounds = 10", "eagain = 1", 7, "eagain = 1: must be true or false"),
-        ("rounds = 10", 'path = "here"', 7, 'must begin with "/"'),
+        ("rounds = 10", 'path = "here"', 7, 'must be a path that begins with "/"'),
         ('"30%"', '"30"', 8, 'from "1%" to "100%"'),
         ('"30%"', '"130%"', 8, "rate = '130%'"),
         ('"30%"', "-3", 8, "rate = -3: must be requests per second, such as 100"),
@@ -94,23 +114,46 @@ def test_controls_take_part_in_the_primary_load_alone() -> None:
         ("users = 32", "requests = 500", 9, "seconds and requests: one of them"),
         ("users = 32, seconds = 3", "seconds = 0", 9, "seconds = 0: must be a number above 0"),
         ("[1, 2]", "[1, 0]", 10, "users = 0: must be a whole number from 1"),
-        ('"chain", rate', '"hup", rate', 11, "'hup' is no way; allowed: chain, full"),
+        ('"chain", rate', '"hup", rate', 11, "'hup' is not a valid how; allowed: chain, full"),
         ('{ STACK_THUNDER_LOCK = "off" }', "4", 13, "must be a table"),
         ('LOCK = "on"', 'LOCK = "onn"', 14, "STACK_THUNDER_LOCK='onn': must be on or off"),
         ('LOCK = "on"', 'LOK = "on"', 14, "STACK_THUNDER_LOK: no such setting; did you mean"),
         ('LOCK = "on"', 'LOCK = "on", STACK_PORT = 1', 14, "STACK_PORT: the lab sets it itself"),
         ('LOCK = "on"', 'LOCK = "on", agianst = "off"', 14, "did you mean against? allowed: "),
-        ('LOCK = "on"', 'LOCK = "on", against = "on"', 14, "'on' is no other arm"),
+        ('LOCK = "on"', 'LOCK = "on", against = "on"', 14, "against = 'on': must be another arm"),
         ('"uwsgi"', '"uwsgi-htp"', 16, "did you mean uwsgi-http?"),
-        ('"uwsgi"', '"waitress"', 11, "the lab reloads uwsgi only, and other servers have rival"),
-        ('LOCK = "on"', 'LOCK = "on", server = "granian"', 14, "granian knows no STACK_THUNDER_LO"),
+        ('"uwsgi"', '"waitress"', 11, "the lab reloads uwsgi only; other servers have rival"),
+        ('LOCK = "on"', 'LOCK = "on", server = "granian"', 14, "granian does not support"),
         ("[1, 2]", "[2, 2]", 6, "two loads are called 'ladder, 2 users'"),
         ('"wakeups"', '"eagain"', 3, "eagain is counted only where 'one client' has eagain = true"),
-        ("rivals:create_app()", "rivals", 17, "STACK_APP='lab.bench.rivals': must be module:"),
-        ('"/enter"', '"enter"', 18, "enter = 'enter': must be \"none\" or a path"),
-        ('on = "faster"', 'onn = "faster"', 20, "'onn' is no arm, did you mean on?"),
-        ('"faster"', '"better"', 20, "'better' is no verdict; allowed: faster, slower, equivalent"),
+        ("rivals:create_app()", "rivals", 17, "STACK_APP='lab.servers.rivals': must be module:"),
+        ('"/login"', '"enter"', 18, "login = 'enter': must be \"none\" or a path"),
+        ('on = "faster"', 'onn = "faster"', 20, "'onn' is not a valid arm, did you mean on?"),
+        ('"faster"', '"better"', 20, "'better' is not a valid verdict; allowed: faster, slower"),
         ("[expect]", "[expect", 19, "not TOML"),
+        ('arm = "on", against', 'arm = "onn", against', 22, "'onn' is not a valid arm"),
+        ('load = "full"', 'load = "ful"', 22, "'ful' is not a valid load"),
+        ('"rps"', '"failed"', 22, "'failed' is not a valid metric"),
+        ('"rps"', '"stall_ms"', 22, "a load of kind closed has no stall_ms"),
+        (
+            "ratio = 0.8",
+            'ratio = "half"',
+            22,
+            "ratio = 'half': must be a number such as 0.8, 1 for",
+        ),
+        ("ratio = 0.8", "ratio = 0", 22, "ratio = 0: must be a number"),
+        ("ratio = 0.8", "ratio = true", 22, "ratio = True: must be a number"),
+        ("ratio = 0.8", "rato = 0.8", 22, "'rato' is not a valid key, did you mean ratio?"),
+        ("ratio = 0.8, ", "", 22, "ratio is missing in claims size"),
+        ('"it costs 20 %"', '" "', 22, "says = ' ': must be a text"),
+        ('against = "off", load', 'against = "rival", load', 22, "'on' is not compared with"),
+        ('stand_in = "cpu_us"', 'stand_in = "cpu"', 23, "'cpu' is not a valid stand_in"),
+        ('fact = "harakiri-kills"', 'fact = "harakiri"', 24, "did you mean harakiri-kills?"),
+        ('"harakiri-kills"', '"harakiri-kills", ratio = 1', 24, "'ratio' is not a valid key"),
+        ("limit = 2", "limit = 0", 26, "limit = 0: must be a number above 0"),
+        (", limit = 2", "", 26, "limit is missing in budgets wakes"),
+        ("per = 3", "per = 0.5", 27, "per = 0.5: must be a whole number"),
+        ('"pss_mb"', '"start"', 27, "'start' is not a valid metric"),
     ],
 )
 def test_a_fault_is_told_with_its_line(right: str, wrong: str, line: int, said: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.plan import schedule
-from lab.plan.experiment import EXPERIMENTS, read
+from lab.plan.experiment_file import EXPERIMENTS, read
 
 FILES = sorted(EXPERIMENTS.glob("*.toml"))
 

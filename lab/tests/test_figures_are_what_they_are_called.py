@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from lab.measure import arms, counters, load, measure
+from lab.measure import counters, load, running_arm, testbed
 from lab.measure.histogram import Histogram
 from lab.measure.load import LoadError, LoadResult
-from lab.plan.experiment import ArmSpec, Load
-from lab.plan.schedule import Visit
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import Load
+from lab.plan.schedule import SoloRun
 from lab.trial import METRICS, Trial, TrialFailed
 
 SPEC = ArmSpec("ours")
@@ -81,15 +82,15 @@ def result(**changes: Any) -> LoadResult:
 @pytest.fixture
 def arm(monkeypatch: pytest.MonkeyPatch) -> FakeArm:
     fake = FakeArm()
-    monkeypatch.setattr(arms, "start", lambda *_, **__: fake)
+    monkeypatch.setattr(running_arm, "start", lambda *_, **__: fake)
     monkeypatch.setattr(load, "closed", lambda *_, **__: result())
     monkeypatch.setattr(load, "open_loop", lambda *_, **__: result())
     return fake
 
 
 def visit(folder: Path, under: Load) -> Trial:
-    bench = measure.Machine("local", folder / "locust")
-    (trial,) = bench.visit(Visit(SPEC, (under,)), {under.name: 1}, lambda _: None)
+    bench = testbed.Testbed("local", folder / "locust")
+    (trial,) = bench.run_alone(SoloRun(SPEC, (under,)), {under.name: 1}, lambda _: None)
     return trial
 
 

@@ -43,7 +43,7 @@ def test_what_is_being_stopped_is_stopped_first(capsys: pytest.CaptureFixture[st
             stopped.append("two")
         pytest.fail("it went on")
     assert stopped == ["one", "two"]
-    assert capsys.readouterr().out.count("stopping what runs") == 2
+    assert capsys.readouterr().out.count("stopping the servers") == 2
 
 
 def test_pressed_again_while_it_cleans_up_it_says_so_and_goes_on(
@@ -57,7 +57,7 @@ def test_pressed_again_while_it_cleans_up_it_says_so_and_goes_on(
             press()
             cleaned = True
     assert cleaned
-    assert capsys.readouterr().out.count("stopping what runs") == 1
+    assert capsys.readouterr().out.count("stopping the servers") == 1
 
 
 @pytest.mark.parametrize("error", [OSError(5, "gone"), RuntimeError("reentrant call")])

@@ -78,7 +78,7 @@ def test_errors_and_wrong_bodies_are_told_apart(tmp_path: Path) -> None:
     assert result.response.count == 159
     assert len(result.faults) == 3
     assert "20 x 502 Bad Gateway" in result.faults
-    (cut,) = [fault for fault in result.faults if "closed before the whole answer" in fault]
+    (cut,) = [fault for fault in result.faults if "closed before the answer" in fault]
     assert cut.startswith("20 x ")
     (wrong,) = [fault for fault in result.faults if "somebody else's page" in fault]
     assert wrong.startswith("20 x not the first answer's body")

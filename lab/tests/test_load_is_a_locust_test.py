@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from lab.measure.rotation import Plan
+from lab.measure.load_plan import Plan
 from lab.tests.slow_server import BODY, CHECKOUT, Answer, Server, serving
 from tests.loadtest.stand_in import environment
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.measure import load
-from lab.measure.rotation import WARM_UP_SLICES
+from lab.measure.load_plan import WARM_UP_SLICES
 from lab.tests.slow_server import Server, ignore, serving
 
 ARMS = ("plain", "twin", "canary")
@@ -78,7 +78,7 @@ def test_a_rotation_counts_every_round_of_every_arm(tmp_path: Path) -> None:
 
 def test_two_arms_of_one_name_are_refused(tmp_path: Path) -> None:
     target = load.Target("arm", "http://127.0.0.1:9", "/")
-    with pytest.raises(load.LoadError, match="a name of its own"):
+    with pytest.raises(load.LoadError, match="a unique name"):
         load.rotate(
             [target, target],
             users=1,

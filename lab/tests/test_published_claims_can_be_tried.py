@@ -8,7 +8,7 @@ import pytest
 
 from lab.judge import claims
 from lab.measure import facts
-from lab.plan.experiment import EXPERIMENTS, ExperimentError, find, parse, read
+from lab.plan.experiment_file import EXPERIMENTS, ExperimentError, find, parse, read
 from lab.trial import METRICS
 
 FILE = EXPERIMENTS / "published-claims.toml"
@@ -26,7 +26,7 @@ def test_every_probe_has_a_claim_that_needs_it() -> None:
 
 def test_every_arm_has_a_claim_that_needs_it() -> None:
     experiment = read(FILE)
-    named = {claim.get(key) for claim in experiment.claims.values() for key in ("arm", "against")}
+    named = {name for claim in experiment.claims.values() for name in (claim.arm, claim.against)}
     assert {arm.name for arm in experiment.arms if arm.role == "arm"} <= named
 
 
@@ -34,8 +34,8 @@ def test_what_stands_in_for_a_rate_is_steadier() -> None:
     """Requests per second are what a busy machine can tell least. The lock's claim has no stand-in:
     cores that a lock leaves idle do not show in CPU time."""
     claims = read(FILE).claims
-    rates = {name for name, claim in claims.items() if claim.get("metric") == "rps"}
-    stand_ins = {name: claim["stand_in"] for name, claim in claims.items() if "stand_in" in claim}
+    rates = {name for name, claim in claims.items() if claim.metric == "rps"}
+    stand_ins = {name: claim.stand_in for name, claim in claims.items() if claim.stand_in}
     assert stand_ins.keys() == rates - {"techempower-lock"}
     assert {METRICS[metric].kind for metric in stand_ins.values()} == {"count"}
 
@@ -44,8 +44,8 @@ def test_what_stands_in_for_a_rate_is_steadier() -> None:
     ("right", "wrong", "told"),
     [
         ('ratio = 0.8 ', 'ratio = "less" ', "ratio = 'less': must be a number"),
-        ('fact = "harakiri-kills" ', 'fact = "harakiri" ', "unknown fact 'harakiri'"),
-        ('against = "gunicorn", load', 'against = "guni", load', "unknown arm 'guni'"),
+        ('fact = "harakiri-kills" ', 'fact = "harakiri" ', "'harakiri' is not a valid fact"),
+        ('against = "gunicorn", load', 'against = "guni", load', "'guni' is not a valid against"),
     ],
 )  # fmt: skip
 def test_a_wrong_claim_is_told_with_its_line(right: str, wrong: str, told: str) -> None:
@@ -67,7 +67,7 @@ def test_the_short_app_answers_every_path_alike() -> None:
 
 
 def test_its_servers_can_be_started() -> None:
-    from lab.measure.servers import SERVERS
+    from lab.plan.servers import SERVERS
 
     root = Path(__file__).resolve().parents[2]
     for arm in read(FILE).arms:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from lab.measure.servers import SERVERS
 from lab.plan import schedule
-from lab.plan.experiment import CANARY, KINDS, known, parse
+from lab.plan.experiment import FIGURES
+from lab.plan.experiment_file import is_canary, known, parse
+from lab.plan.servers import SERVERS
 from lab.trial import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def test_the_example_is_right_and_short() -> None:
     experiment = parse(text, "shop.toml")
     apps = [arm.settings["STACK_APP"] for arm in experiment.arms if arm.role != "canary"]
     assert apps == ["shop:app"] * 3
-    assert {arm.enter for arm in experiment.arms} == {"none"}
+    assert {arm.login for arm in experiment.arms} == {"none"}
     # A first run of ten blocks should end while its user waits.
     assert schedule.seconds_left(experiment, schedule.DEFAULT_BLOCKS, []) < 20 * 60
 
@@ -55,7 +56,7 @@ def test_the_names_are_those_of_the_lab() -> None:
     assert re.findall(r"`([a-z-]+)`", servers[1]) == list(SERVERS)
     loads = re.search(r"\*\*Loads\.\*\*.*", PAGE)
     assert loads is not None
-    assert re.findall(r"`([a-z]+)`:", loads[0]) == list(KINDS)
+    assert re.findall(r"`([a-z]+)`:", loads[0]) == list(FIGURES)
     metrics = re.search(r"\*\*Metrics\*\*.*", PAGE)
     assert metrics is not None
     for name in re.findall(r"`([a-z]\w*)`", metrics[0]):
@@ -63,4 +64,4 @@ def test_the_names_are_those_of_the_lab() -> None:
     canaries = re.search(r"\*\*Canaries\*\*.*", PAGE)
     assert canaries is not None
     for name in re.findall(r"`([a-z]+_)<", canaries[0]):
-        assert CANARY.fullmatch(f"{name}40")
+        assert is_canary(f"{name}40")

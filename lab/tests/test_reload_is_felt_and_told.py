@@ -6,10 +6,10 @@ from typing import Literal
 
 import pytest
 
-from lab.measure import arms, reloading
-from lab.measure.arms import RunningArm
+from lab.measure import reloading, running_arm
 from lab.measure.load import Target
-from lab.plan.experiment import ArmSpec
+from lab.measure.running_arm import RunningArm
+from lab.plan.arms import ArmSpec
 
 PATH = "/workload/protected"
 
@@ -22,17 +22,17 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def lazy() -> Iterator[RunningArm]:
     spec = ArmSpec("lazy", {"STACK_LAZY_APPS": "on", "STACK_PROCESSES": "2"})
-    arm = arms.start(spec, path=PATH)
+    arm = running_arm.start(spec, path=PATH)
     yield arm
     arm.stop()
 
 
 def reload(
-    arm: reloading.Arm, address: str, cookie: str, folder: Path, how: Literal["chain", "full"]
+    arm: reloading.Arm, address: str, cookie: str, folder: Path, mode: Literal["chain", "full"]
 ) -> reloading.Reload:
     target = Target(name="lazy", address=address, path=PATH, cookie=cookie)
     return reloading.reload(
-        arm, target, how=how, rate=100, seed=1, folder=folder, progress=print, warm_s=0.2
+        arm, target, mode=mode, rate=100, seed=1, folder=folder, progress=print, warm_s=0.2
     )
 
 
@@ -66,7 +66,7 @@ def test_what_replaces_nobody_is_no_reload(lazy: RunningArm, tmp_path: Path) -> 
         def workers(self) -> list[int]:
             return lazy.workers()
 
-        def reload(self, how: reloading.How) -> None:
+        def reload(self, mode: reloading.ReloadMode) -> None:
             pass
 
     found = reload(Idle(), lazy.address, lazy.cookie, tmp_path, "chain")

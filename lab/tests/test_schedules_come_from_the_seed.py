@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from lab.measure.rotation import arrivals, orders
+from lab.measure.load_plan import arrivals, orders
 
 
 def test_the_same_seed_gives_the_same_arrivals() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.measure.arms import SERVERS, RunningArm
-from lab.plan.experiment import ArmSpec
+from lab.measure.running_arm import SERVERS, RunningArm
+from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import MIRROR, PROTECTED, arms, ask
 
 OTHERS = [name for name in SERVERS if name != "uwsgi"]

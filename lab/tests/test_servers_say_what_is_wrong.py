@@ -3,8 +3,8 @@
 import pytest
 
 import toggles
-from lab.measure import servers
-from lab.measure.servers import SERVERS
+from lab.measure import server_options as servers
+from lab.plan.servers import SERVERS
 
 METRICS = """\
 # HELP uwsgi_option Options as uWSGI read them; on is 1, off is 0
@@ -50,8 +50,8 @@ def test_what_was_asked_is_not_wrong() -> None:
 @pytest.mark.parametrize(
     ("asked", "line"),
     [
-        ({"STACK_HARAKIRI": "20"}, "STACK_HARAKIRI: asked 20, the server says 30"),
-        ({"STACK_LAZY_APPS": "on"}, "STACK_LAZY_APPS: asked on, the server says off"),
+        ({"STACK_HARAKIRI": "20"}, "STACK_HARAKIRI: asked 20, the server reports 30"),
+        ({"STACK_LAZY_APPS": "on"}, "STACK_LAZY_APPS: asked on, the server reports off"),
     ],
 )
 def test_another_value_is_told(asked: dict[str, str], line: str) -> None:
@@ -61,16 +61,16 @@ def test_another_value_is_told(asked: dict[str, str], line: str) -> None:
 def test_the_log_is_believed_too() -> None:
     """uWSGI may read an option and not do what it says."""
     assert wrong(LOG.replace("lock: enabled", "lock: disabled")) == [
-        "STACK_THUNDER_LOCK: asked on, the server's log says off"
+        "STACK_THUNDER_LOCK: asked on, the server's log reports off"
     ]
     assert wrong(LOG.replace("cores: 2", "cores: 1")) == [
-        "STACK_THREADS: asked 2, the server's log says 1"
+        "STACK_THREADS: asked 2, the server's log reports 1"
     ]
 
 
 def test_silence_is_told() -> None:
     assert wrong(metrics=METRICS.replace("thunder_lock", "thunder")) == [
-        "STACK_THUNDER_LOCK: asked on, the server says nothing of it"
+        "STACK_THUNDER_LOCK: asked on, the server does not report it"
     ]
 
 
@@ -94,7 +94,7 @@ def test_a_server_without_options_is_judged_by_its_processes_and_its_command_lin
     ]
     assert servers.other_disagreements(gthread, asked, {"workers": "4"}) == [
         "threads: asked 2, the server has ?",
-        "listening: the server's log does not say where",
+        "listening: the server's log has no line for it",
     ]
 
 

@@ -25,7 +25,7 @@ class Account(UserMixin):  # type: ignore[misc]
 
 
 def create_app() -> Flask:
-    """Sessions by Flask-Session: an app with `/workload/protected`, and `/enter` to be somebody."""
+    """Sessions by Flask-Session: an app with `/workload/protected`, and `/login`."""
     app = Flask(__name__)
     redis = _redis()
     app.config.update(SESSION_TYPE="redis", SESSION_REDIS=redis)
@@ -52,8 +52,8 @@ def _with_views(app: Flask, redis: Redis) -> Flask:
         stored = redis.hgetall(f"account:user:{user_id}")
         return Account(user_id, stored[b"name"].decode()) if stored else None  # type: ignore[union-attr]
 
-    @app.get("/enter")
-    def enter() -> Response:
+    @app.get("/login")
+    def login() -> Response:
         user = Account("1", NAME)
         redis.hset(f"account:user:{user.id}", mapping={"name": user.name})
         login_user(user)

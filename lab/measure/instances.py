@@ -1,7 +1,7 @@
-"""A copy of the stack as the lab needs it, in either runtime: one interface over both.
+"""A running instance of the stack for the lab, in either runtime.
 
-Beside `stack.runtime.Runtime` the lab wants process ids on this machine, what nginx and Redis have
-counted, a reload of a chosen kind, and an end without ceremony.
+Beside `stack.runtime.Runtime` the lab needs process ids of this machine, the counters of nginx and
+Redis, a reload in a given mode, and an immediate stop.
 """
 
 from __future__ import annotations
@@ -21,40 +21,38 @@ from stack.errors import StackError
 from stack.local.runtime import AppServer, LocalRuntime
 from stack.progress import Progress
 
-How = Literal["chain", "full"]
+ReloadMode = Literal["chain", "full"]
 
-# No health probes while requests and CPU time are counted: nginx would count theirs, and each
-# starts a Python in the app's container.
-_LAB_COMPOSE = Path(__file__).resolve().parent / "compose.yml"
+_COMPOSE_FILE = Path(__file__).with_name("compose.yml")
 
 
-class Copy(Protocol):
-    """One copy. Every method raises StackError when it cannot do what it says."""
+class Instance(Protocol):
+    """Every method raises StackError when it fails."""
 
     @property
     def runtime(self) -> LocalRuntime | ComposeRuntime: ...
 
     def main_pids(self) -> dict[str, int]:
-        """By service: its first process, as this machine numbers it."""
+        """Service → the pid of its first process on this machine."""
 
-    def own_pid(self, pid: int, members: list[int]) -> int:
-        """What this machine calls the process that calls itself *pid*."""
+    def host_pid(self, pid: int, members: list[int]) -> int:
+        """The pid on this machine of the one of *members* whose own namespace calls it *pid*."""
 
     def nginx_status(self) -> str:
-        """The answer of stub_status. Counts itself as a request."""
+        """The answer of stub_status, which counts this request as well."""
 
     def redis_statistics(self) -> str:
-        """``INFO commandstats``, as the user `monitor`: one AUTH and one INFO."""
+        """``INFO commandstats`` as the user `monitor`: one AUTH and one INFO."""
 
-    def reload(self, how: How) -> None:
-        """Replace uWSGI's workers in that way, and return when the new ones serve."""
+    def reload(self, mode: ReloadMode) -> None:
+        """Replace uWSGI's workers and return when the new ones serve."""
 
     def stop(self) -> None:
-        """End it at once, and forget its data."""
+        """Kill it and delete its data."""
 
 
-class LocalCopy:
-    """Processes of this machine."""
+class LocalInstance:
+    """Local processes."""
 
     def __init__(
         self, environ: Mapping[str, str], server: AppServer, progress: Progress | None
@@ -64,7 +62,7 @@ class LocalCopy:
     def main_pids(self) -> dict[str, int]:
         return self.runtime.main_pids()
 
-    def own_pid(self, pid: int, members: list[int]) -> int:  # noqa: ARG002 - one numbering here
+    def host_pid(self, pid: int, members: list[int]) -> int:  # noqa: ARG002 - one pid namespace
         return pid
 
     def nginx_status(self) -> str:
@@ -82,42 +80,45 @@ class LocalCopy:
                 connection.sendall(f"AUTH monitor {password}\r\nINFO commandstats\r\n".encode())
                 with connection.makefile("rb") as answer:
                     if answer.readline() != b"+OK\r\n":
-                        raise StackError("Redis does not let its monitor in")
+                        raise StackError("Redis refuses the user `monitor`")
                     length = int(answer.readline()[1:])
                     return answer.read(length).decode()
         except (OSError, ValueError) as error:
             raise StackError(f"Redis' counters cannot be read ({error})") from error
 
-    def reload(self, how: How) -> None:
-        _run_reload(
+    def reload(self, mode: ReloadMode) -> None:
+        environ = {**self.runtime.service_environment(), **_reload_setting(mode)}
+        done = subprocess.run(
             [os.fspath(CHECKOUT / "uwsgi" / "reload")],
-            {**self.runtime.service_environment(), **_way(how)},
-        )
+            cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise StackError("the workers were not replaced", log=done.stdout + done.stderr)
 
     def stop(self) -> None:
         self.runtime.kill()
 
 
-class ComposeCopy:
-    """Containers on this machine's engine, with a name of their own."""
+class ComposeInstance:
+    """Containers on this machine's engine, under a unique name."""
 
     def __init__(self, environ: Mapping[str, str], progress: Progress | None) -> None:
         name = f"lab-{secrets.token_hex(4)}"
         self.runtime = ComposeRuntime(
-            {**environ, "STACK_NAME": name}, progress=progress, files=[_LAB_COMPOSE]
+            {**environ, "STACK_NAME": name}, progress=progress, files=[_COMPOSE_FILE]
         )
 
     def main_pids(self) -> dict[str, int]:
         containers = self.runtime.containers()
         return {name: containers[name].pid for name in ("nginx", "app", "redis")}
 
-    def own_pid(self, pid: int, members: list[int]) -> int:
+    def host_pid(self, pid: int, members: list[int]) -> int:
         for member in members:
             text = Path(f"/proc/{member}/status").read_text(encoding="utf-8", errors="replace")
             numbers = next(line for line in text.splitlines() if line.startswith("NSpid:")).split()
             if int(numbers[-1]) == pid:
                 return member
-        raise StackError(f"process {pid} of the app's container is not to be seen on this machine")
+        raise StackError(f"process {pid} of the app's container is not visible on this machine")
 
     def nginx_status(self) -> str:
         ask = r"exec 3<>/dev/tcp/127.0.0.1/8081; printf 'GET /status HTTP/1.0\r\n\r\n' >&3; cat <&3"
@@ -130,29 +131,21 @@ class ComposeCopy:
         )
         return self.runtime.compose("exec", "-T", "redis", "sh", "-c", ask)
 
-    def reload(self, how: How) -> None:
-        way = [word for name, value in _way(how).items() for word in ("-e", f"{name}={value}")]
-        self.runtime.compose("exec", "-T", *way, "app", "/srv/uwsgi/reload", timeout_s=300)
+    def reload(self, mode: ReloadMode) -> None:
+        setting = [f"--env={name}={value}" for name, value in _reload_setting(mode).items()]
+        self.runtime.compose("exec", "-T", *setting, "app", "/srv/uwsgi/reload", timeout_s=300)
 
     def stop(self) -> None:
-        # Killed first: `down` alone waits until everything has ended gracefully.
+        # `down` alone waits for a graceful stop.
         self.runtime.compose("kill")
         self.runtime.down(volumes=True)
 
 
-def _way(how: How) -> dict[str, str]:
-    """uwsgi/reload takes the way from the setting; an experiment may want the other one."""
-    return {"STACK_LAZY_APPS": "on" if how == "chain" else "off"}
-
-
-def _run_reload(command: list[str], environ: Mapping[str, str]) -> None:
-    done = subprocess.run(
-        command, cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise StackError("the workers were not replaced", log=(done.stdout + done.stderr).strip())
+def _reload_setting(mode: ReloadMode) -> dict[str, str]:
+    """uwsgi/reload chooses the mode by this setting, which an experiment may override."""
+    return {"STACK_LAZY_APPS": "on" if mode == "chain" else "off"}
 
 
 def members(main: int) -> list[int]:
-    """The living pids of a service whose first process is *main*."""
+    """The living processes of the service whose first process is *main*."""
     return sorted(process.pid for process in processes.family(main)) if main else []

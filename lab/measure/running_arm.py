@@ -1,7 +1,7 @@
-"""An arm of an experiment, started: where it answers, what it runs, what it has counted.
+"""A running arm: its address, its processes, its options as reported, and its counters.
 
-Each start is a fresh copy of the stack with a directory, ports and data of its own, so that any
-number of arms stand side by side, and ending one leaves nothing.
+Each start is a new instance of the stack with its own directory, ports and data. Any number of arms
+run side by side, and a stopped arm leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -17,51 +17,48 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lab.measure import servers, uwsgi_http
-from lab.measure.copies import ComposeCopy, Copy, How, LocalCopy, members
-from lab.measure.servers import SERVERS, Server
-from lab.plan.experiment import ArmSpec
+from lab.measure import server_options, uwsgi_http
+from lab.measure.instances import ComposeInstance, Instance, LocalInstance, ReloadMode, members
+from lab.plan.arms import ArmSpec
+from lab.plan.servers import SERVERS, Server
 from loadtest import cookies
 from stack.errors import StackError
 from stack.progress import Progress
 
-__all__ = ["SERVERS", "RunningArm", "Server", "start", "start_all"]
-
 Runtime = Literal["local", "compose"]
 
-# The same in every arm: a port of its own, the views that are measured, somebody to log in as.
+# The same for every arm: a free port, the views that are measured, the demo account.
 FIXED = {"STACK_PORT": "0", "STACK_WORKLOAD": "on", "STACK_DEMO": "on", "STACK_LOGIN_RATE": "0"}
 
-# What a started stack may take to answer the path of an experiment. It is ready by then.
+# How long a started stack may take to answer the path of an experiment with 200.
 PATIENCE_S = 20.0
 
-# How many start at a time. More would only wait for each other on a small machine.
+# Concurrent starts. More would wait for each other on a small machine.
 AT_ONCE = 3
 
-# nginx's worker_connections, two for each request: what a server without a limit of its own gets.
+# The slots of a server without a limit of its own: nginx's worker_connections, two per request.
 NGINX_SLOTS = 2048
 
 _REQUESTS = re.compile(r"^\s*\d+\s+\d+\s+(\d+)\s*$", re.MULTILINE)
 _CALLS = re.compile(r"^cmdstat_([^:]+):calls=(\d+)", re.MULTILINE)
-# What those send who look at Redis: this lab, and the health probe of its container. The app sends
-# AUTH once a connection, which is no part of a request either.
-_LOOKING = frozenset({"auth", "info", "ping"})
+# Commands of the lab and of Redis' health check, and AUTH, which the app sends once per connection.
+_NOT_COUNTED = frozenset({"auth", "info", "ping"})
 
 
 @dataclass
 class RunningArm:
-    """A started arm. Its methods raise StackError when the arm cannot be asked any more."""
+    """A started arm. Its methods raise StackError when the arm does not answer any more."""
 
     spec: ArmSpec
     address: str
     cookie: str
-    # From the decision to start to the first 200 through nginx. On compose it begins with a look
-    # whether the images are up to date.
+    # From the command to the first 200 through nginx. On compose this includes the check whether
+    # the images are up to date.
     start_s: float
-    options: dict[str, str]  # as the server itself reported them
+    options: dict[str, str]  # as the server reported them
     wrong_options: list[str]
     slots: int
-    _copy: Copy
+    _instance: Instance
     _status_readings: int = field(default=0, init=False)
 
     @property
@@ -69,42 +66,43 @@ class RunningArm:
         return SERVERS[self.spec.server]
 
     def pids(self) -> dict[str, list[int]]:
-        """By service, every living process."""
-        return {service: members(main) for service, main in self._copy.main_pids().items()}
+        """Service → its living processes."""
+        return {service: members(main) for service, main in self._instance.main_pids().items()}
 
     def workers(self) -> list[int]:
-        """The processes that answer requests: no master, router, mule or helper."""
-        return _workers(self._copy, self.server)
+        """The processes that answer requests, without master, router, mule and helpers."""
+        return _workers(self._instance, self.server)
 
     def served(self) -> int:
-        """Requests that nginx has counted, the ones for this figure left out."""
-        found = _REQUESTS.search(self._copy.nginx_status())
+        """Requests that nginx has counted, without the requests of this method."""
+        found = _REQUESTS.search(self._instance.nginx_status())
         if found is None:
-            raise StackError(f"{self.spec.name}: nginx's counters are not to be understood")
+            raise StackError(f"{self.spec.name}: nginx's counters cannot be parsed")
         self._status_readings += 1
         return int(found[1]) - self._status_readings
 
     def worker_requests(self) -> dict[int, int] | None:
-        """By worker, requests that it has answered; None where the server does not say."""
+        """Worker → requests that it has answered; None if the server does not report them."""
         if not self.server.is_uwsgi:
             return None
-        return servers.uwsgi_by_worker(self._copy.runtime.metrics(), "uwsgi_requests_total")
+        metrics = self._instance.runtime.metrics()
+        return server_options.uwsgi_by_worker(metrics, "uwsgi_requests_total")
 
     def redis_commands(self) -> int:
-        """Commands that Redis has run, those inside scripts too; ours are left out."""
-        calls = _CALLS.findall(self._copy.redis_statistics())
-        return sum(int(n) for name, n in calls if name not in _LOOKING)
+        """Commands that Redis has run, those of scripts included, without the lab's own."""
+        calls = _CALLS.findall(self._instance.redis_statistics())
+        return sum(int(n) for name, n in calls if name not in _NOT_COUNTED)
 
-    def reload(self, how: How) -> None:
+    def reload(self, mode: ReloadMode) -> None:
         """Replace uWSGI's workers and return when the new ones serve: one after the other
-        (``chain``) or all at once (``full``), whatever STACK_LAZY_APPS says."""
+        (``chain``) or all at once (``full``), independently of STACK_LAZY_APPS."""
         if self.spec.server != "uwsgi":
             raise StackError(f"{self.spec.name}: the lab reloads uWSGI only")
-        self._copy.reload(how)
+        self._instance.reload(mode)
 
     def stop(self) -> None:
-        """End it at once; nothing of it is left."""
-        self._copy.stop()
+        """Kill it and delete its data."""
+        self._instance.stop()
 
 
 def start(
@@ -114,9 +112,9 @@ def start(
     runtime: Runtime = "local",
     progress: Progress | None = None,
 ) -> RunningArm:
-    """Start *spec* and return it once *path* answers 200 (without one: once the stack is ready).
+    """Start *spec* and return it once *path* answers 200, or without a path once it is ready.
 
-    Raises StackError, which names the arm; nothing is left running then.
+    Raises StackError, which names the arm; then nothing is left running.
     """
     try:
         return _start(spec, path, runtime, progress)
@@ -133,7 +131,7 @@ def start_all(
     runtime: Runtime = "local",
     progress: Progress | None = None,
 ) -> list[RunningArm]:
-    """Start several side by side: all or none. Their `start_s` is not a figure then."""
+    """Start several side by side, all or none. Their `start_s` is not meaningful."""
     if any(spec.server == "uwsgi-http" for spec in specs):
         uwsgi_http.ensure(progress or Progress())
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -159,61 +157,63 @@ def _start(
     server = SERVERS.get(spec.server)
     if server is None:
         raise StackError(f"no such server: {spec.server}", f"known are {', '.join(SERVERS)}")
-    if deaf := server.deaf_to(spec.settings):
-        raise StackError(f"{server.name} knows no {', '.join(deaf)}", "leave it out for this arm")
+    if ignored := server.unsupported(spec.settings):
+        raise StackError(
+            f"{server.name} does not support {', '.join(ignored)}", "leave it out for this arm"
+        )
     if runtime == "compose" and server.name != "uwsgi":
         raise StackError(f"{server.name} runs on the local runtime only", "RUNTIME=local")
     if server.name == "uwsgi-http":
         uwsgi_http.ensure(progress or Progress())
     environ = {**spec.settings, **FIXED}
-    copy: Copy = (
-        ComposeCopy(environ, progress)
+    instance: Instance = (
+        ComposeInstance(environ, progress)
         if runtime == "compose"
-        else LocalCopy(environ, server.program, progress)
+        else LocalInstance(environ, server.program, progress)
     )
     begun = time.monotonic()
-    copy.runtime.up()
+    instance.runtime.up()
     try:
-        cookie = _cookie(spec.enter, copy.runtime.address())
+        cookie = _cookie(spec.login, instance.runtime.address())
         if path is not None:
-            _wait_for_200(copy.runtime.address(), path, cookie)
+            _wait_for_200(instance.runtime.address(), spec.path or path, cookie)
         start_s = time.monotonic() - begun
-        options, wrong = _options(copy, server)
+        options, wrong = _options(instance, server)
     except BaseException:
-        copy.stop()
+        instance.stop()
         raise
-    workers, threads = server.workers_and_threads(copy.runtime.toggles)
+    workers, threads = server.workers_and_threads(instance.runtime.toggles)
     return RunningArm(
         spec=spec,
-        address=copy.runtime.address(),
+        address=instance.runtime.address(),
         cookie=cookie,
         start_s=start_s,
         options=options,
         wrong_options=wrong,
         slots=workers * threads if threads is not None else NGINX_SLOTS,
-        _copy=copy,
+        _instance=instance,
     )
 
 
-def _cookie(enter: str | None, address: str) -> str:
+def _cookie(login: str | None, address: str) -> str:
     try:
-        if enter is None:
+        if login is None:
             return cookies.of_demo_account(address)
-        return "" if enter == "none" else cookies.of_page(address, enter)
+        return "" if login == "none" else cookies.of_page(address, login)
     except cookies.NoCookie as error:
         raise StackError(str(error)) from error
     except (OSError, http.client.HTTPException) as error:
-        raise StackError(f"nobody can log in ({error})") from error
+        raise StackError(f"the login failed ({error})") from error
 
 
 def _wait_for_200(address: str, path: str, cookie: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        status, said = _get(address, path, cookie)
+        status, text = _get(address, path, cookie)
         if status == HTTPStatus.OK:
             return
         if time.monotonic() > deadline:
-            raise StackError(f"{path} does not answer 200 but {said}")
+            raise StackError(f"{path} answers {text} instead of 200")
         time.sleep(0.02)
 
 
@@ -231,22 +231,23 @@ def _get(address: str, path: str, cookie: str) -> tuple[int | None, str]:
         connection.close()
 
 
-def _workers(copy: Copy, server: Server) -> list[int]:
-    main = copy.main_pids()["app"]
+def _workers(instance: Instance, server: Server) -> list[int]:
+    main = instance.main_pids()["app"]
     if not server.is_uwsgi:
-        return servers.workers_of(server, main)
-    pids = servers.uwsgi_by_worker(copy.runtime.metrics(), "uwsgi_worker_pid").values()
+        return server_options.workers_of(server, main)
+    pids = server_options.uwsgi_by_worker(instance.runtime.metrics(), "uwsgi_worker_pid").values()
     family = members(main)
-    return sorted(copy.own_pid(pid, family) for pid in pids if pid)
+    return sorted(instance.host_pid(pid, family) for pid in pids if pid)
 
 
-def _options(copy: Copy, server: Server) -> tuple[dict[str, str], list[str]]:
-    """What the server says it runs, and where that is not what was asked."""
-    asked: Mapping[str, str] = copy.runtime.toggles
+def _options(instance: Instance, server: Server) -> tuple[dict[str, str], list[str]]:
+    """What the server reports, and where that differs from what was asked."""
+    asked: Mapping[str, str] = instance.runtime.toggles
     if server.is_uwsgi:
-        options = servers.uwsgi_options(copy.runtime.metrics(), copy.runtime.server_log())
-        return options, servers.uwsgi_disagreements(asked, options)
-    main = copy.main_pids()["app"]
-    workers = servers.workers_of(server, main)
-    options = servers.other_options(server, main, workers, copy.runtime.server_log())
-    return options, servers.other_disagreements(server, asked, options)
+        log = instance.runtime.server_log()
+        options = server_options.uwsgi_options(instance.runtime.metrics(), log)
+        return options, server_options.uwsgi_disagreements(asked, options)
+    main = instance.main_pids()["app"]
+    workers = server_options.workers_of(server, main)
+    options = server_options.other_options(server, main, workers, instance.runtime.server_log())
+    return options, server_options.other_disagreements(server, asked, options)

@@ -1,7 +1,7 @@
-"""What the generator is asked to do: written by load.py, read by generator.py as a JSON file.
+"""The plan of one load: load.py writes it as a JSON file, generator.py reads it.
 
-It also holds the two schedules, as plain functions of a seed: when requests of the open loop
-arrive, and in which order a rotation visits the arms.
+The two schedules are functions of a seed: the arrivals of the open loop, and the order in which a
+rotation visits the arms.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 PLAN_FILE, RESULT_FILE, LOG_FILE = "load-plan.json", "load-result.json", "locust.log"
-# Of a rotation, for every arm: enough for its connections, its caches and its workers' first times.
+# Slices of each arm before a rotation is measured. They open the connections, fill caches and give
+# every worker its first requests.
 WARM_UP_SLICES = 2
-# Environment variables of the generator: its plan file, and the process that it ends with (by hand
-# there is none: a plan of an old run can be loaded again on Locust's page).
+# Environment variables of the generator: its plan file, and the process whose end also ends it. By
+# hand there is no such process: an old plan can be loaded again on Locust's page.
 PLAN_VARIABLE, PARENT_VARIABLE = "LAB_LOAD_PLAN", "LAB_LOAD_PARENT"
-# Sent to the generator, it ends the arrivals early.
+# Ends the arrivals early.
 FINISH_SIGNAL = signal.SIGUSR1
-# How the generator's lines of progress begin (Locust and its plugins may write others), and the one
-# that says that the warm-up is over.
+# The prefix of the generator's progress lines (Locust and its plugins may write others), and the
+# line after the warm-up.
 MARK, MEASURING = "lab: ", "measuring"
 
 
 @dataclass(frozen=True)
 class Target:
-    """An arm as the load sees it.
+    """An arm as the generator sees it.
 
-    address: base URL, http only. cookie: the Cookie header's value, "" for none. expect: what a
-    right answer contains; None: it is the arm's first answer, byte for byte. pids: service → its
-    processes, whose counters are read; empty for none.
+    address: base URL, http only. cookie: value of the Cookie header, "" for none. expect: a
+    substring of every correct body; None: every body equals the first one. pids: service → the
+    processes whose counters are read.
     """
 
     name: str
@@ -46,13 +47,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Plan:
-    """One load. Fields that its kind has no use for keep their defaults.
+    """One load. Fields that its kind does not use keep their defaults.
 
-    users: connections to every arm; in the open loop, the most requests that may be in flight.
-    rounds, slice: of the rotation, a slice in requests. rate: arrivals a second. seconds, requests:
-    the measured part's end, one of them. warm_s: seconds of load before it (a rotation warms up by
-    slices). patience_s: how long a server may keep a request waiting before it counts as
-    unanswered. nice: priority of the generator, below 0 only where the system allows.
+    users: connections to every arm; in the open loop, the limit of requests in flight. rounds,
+    slice: of a rotation, a slice in requests. rate: arrivals per second. seconds, requests: the end
+    of the measured part, one of them. warm_s: seconds of load before it (a rotation warms up by
+    slices). patience_s: after this time a request counts as unanswered. nice: priority of the
+    generator; below 0 only where the system allows it.
     """
 
     kind: Literal["rotation", "open", "closed"]
@@ -79,11 +80,10 @@ class Plan:
 
 
 def arrivals(rate: float, seconds: float, seed: int | str) -> list[float]:
-    """Return the moments, in seconds from the start, at which requests arrive: a Poisson process.
+    """Return the arrivals of a Poisson process, in seconds from the start.
 
-    The gaps are exponential with mean 1/*rate*, so clients that know nothing of each other are
-    imitated, bursts included. Equal arguments give equal moments: every arm of a block gets the
-    same bursts.
+    The gaps are exponential with mean 1/*rate*, as those of independent clients, bursts included.
+    Equal arguments give equal arrivals: every arm of a block gets the same bursts.
     """
     gaps = random.Random(seed)  # noqa: S311 - a schedule is no secret
     moments = []
@@ -95,7 +95,7 @@ def arrivals(rate: float, seconds: float, seed: int | str) -> list[float]:
 
 
 def orders(arms: int, rounds: int, seed: int | str) -> Iterator[list[int]]:
-    """Yield for each round the numbers 0 to *arms* - 1 in an order of its own, drawn by *seed*."""
+    """Yield for each round the numbers 0 to *arms* - 1 in random order."""
     order = random.Random(seed)  # noqa: S311 - a schedule is no secret
     for _ in range(rounds):
         yield order.sample(range(arms), arms)

@@ -1,8 +1,8 @@
-"""Makes trials: starts arms, puts loads on them, reads what they used, and leaves nothing behind.
+"""Measures trials: starts arms, applies loads, reads counters, and stops the arms.
 
-Costs come from a rotation, in which all arms are up and take turns; everything else from an arm
-that stands alone. What a trial's figures mean is trial.py's table; whether it may be believed is
-left to gates.py, which gets the evidence that is gathered here.
+Costs are measured in a rotation, in which all arms are up and get slices of the load in turn. All
+other figures are those of an arm that runs alone. trial.py defines the figures. The evidence that
+is collected here lets the gates of judge/ decide whether a trial is valid.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from urllib.parse import parse_qs, urlsplit
 
 from scipy.stats import trim_mean
 
-from lab.measure import arms, counters, eagain, load, reloading
-from lab.measure.arms import RunningArm, Runtime
+from lab.measure import counters, eagain, load, reloading, running_arm
+from lab.measure.instances import ReloadMode
 from lab.measure.interrupts import interrupts
 from lab.measure.load import LoadError, LoadResult, Target
+from lab.measure.load_plan import MEASURING
 from lab.measure.machine import Watch
 from lab.measure.reloading import Reload
-from lab.measure.rotation import MEASURING
-from lab.plan.experiment import ArmSpec, Experiment, Load
-from lab.plan.schedule import Visit
+from lab.measure.running_arm import RunningArm, Runtime
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import Experiment, Load
+from lab.plan.schedule import SoloRun
 from lab.trial import TRIM, Evidence, ShowStatus, Trial, TrialFailed
 from stack.errors import StackError
 
-# Imports, pools and the first page faults; the processes have answered before, to log in.
+# For imports, pools and first page faults. The login has already reached the processes.
 WARM_S = 0.5
 
-# Users without think time that keep any arm busy, for as long as a rate needs to be known to 5 %.
+# Users without think time that keep any arm busy, and the time in which a rate is known to 5 %.
 CAPACITY_USERS = 16
 CAPACITY_S = 3.0
-# Users who wait for their answers never come in a burst, so what they get at most is more than what
-# an arm can take from requests that arrive when they like. The search goes down from there.
+# A closed loop has no bursts, so its highest rate is above that of an open loop. The search for the
+# latter goes down from it.
 CAPACITY_STEP = 0.9
 CAPACITY_STEPS = 10
 
@@ -45,8 +47,11 @@ EAGAIN_REQUESTS = 300
 PERCENTS = (50, 95, 99)
 
 
-class Machine:
-    """The bench of compare.py on real servers. *folder* keeps Locust's plan, result and log."""
+class Testbed:
+    """Real servers on this machine. *folder* keeps Locust's plan, result and log.
+
+    Each method raises TrialFailed. Closing its iterator, early or not, stops what it started.
+    """
 
     def __init__(self, runtime: Runtime, folder: Path) -> None:
         self._runtime = runtime
@@ -54,10 +59,9 @@ class Machine:
         folder.mkdir(exist_ok=True)
 
     def capacity(self, arm: ArmSpec, under: Load, say: ShowStatus) -> float:
-        """The highest rate, in requests/s, at which *arm* answers requests that arrive by schedule
-        without a single one being dropped: searched downwards from what users who do not pause
-        get."""
-        with self._alone(arm, under.path) as running, _telling():
+        """The highest rate in requests/s at which *arm* alone serves an open loop without dropped
+        arrivals, searched downwards from its rate in a closed loop."""
+        with self._alone(arm, under.path) as running, _as_trial_failure():
             target = _target(running, under)
             closed = load.closed(
                 target,
@@ -69,7 +73,7 @@ class Machine:
                 folder=self._folder,
                 progress=say,
             )
-            _all_right(arm, closed)
+            _require_correct_answers(arm, closed)
             rate = closed.done / closed.seconds
             for step in range(CAPACITY_STEPS):
                 rate *= CAPACITY_STEP
@@ -83,18 +87,18 @@ class Machine:
                     folder=self._folder,
                     progress=say,
                 )
-                _all_right(arm, found)
+                _require_correct_answers(arm, found)
                 if not found.dropped:
                     return rate
         raise TrialFailed(
-            f"{arm.name} cannot even take {rate:,.0f} requests/s, a third of what it answers to "
-            "users who wait: is something else at work on this machine?"
+            f"{arm.name} drops arrivals even at {rate:,.0f} requests/s, a third of its rate in a "
+            "closed loop: is another program using this machine?"
         )
 
     def rotate(
         self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus
     ) -> Generator[list[Trial], None, None]:
-        """Start all arms of *loads* side by side; for each load, yield a trial for each arm."""
+        """Start all arms of *loads* side by side; for each load, yield the trials of its arms."""
         specs = [
             arm
             for arm in experiment.arms
@@ -107,18 +111,18 @@ class Machine:
                 say(f"{under.name}: starting")
                 yield self._rotation(taking_part, under, seed + number, say)
 
-    def visit(
-        self, visit: Visit, seeds: Mapping[str, int], say: ShowStatus
+    def run_alone(
+        self, solo: SoloRun, seeds: Mapping[str, int], say: ShowStatus
     ) -> Generator[Trial, None, None]:
-        """Start one arm and yield a trial for each of its loads."""
-        with self._alone(visit.arm, visit.loads[0].path) as running:
+        """Start one arm; yield a trial for each of its loads. *seeds*: load name → seed."""
+        with self._alone(solo.arm, solo.loads[0].path) as running:
             fresh = counters.memory(running.pids()["app"])
             start = {
                 "start_s": running.start_s,
                 "start_pss_mb": fresh.pss_bytes / 1e6,
                 "start_uss_mb": fresh.uss_bytes / 1e6,
             }
-            for under in visit.loads:
+            for under in solo.loads:
                 say(f"{under.name}: starting")
                 trial = self._service(running, under, seeds[under.name], say)
                 if under.kind != "reload":
@@ -132,7 +136,7 @@ class Machine:
     ) -> list[Trial]:
         before = [_Counted(arm) for arm in running]
         watch = _Watching(say, under.name)
-        with _telling():
+        with _as_trial_failure():
             results = load.rotate(
                 [_target(arm, under) for arm in running],
                 users=under.users,
@@ -148,7 +152,7 @@ class Machine:
                 result = results[arm.spec.name]
                 now = _Counted(arm)
                 trial = _trial(arm, under, result, then, now)
-                del trial.figures["pss_mb"], trial.figures["uss_mb"]  # neighbours share in them
+                del trial.figures["pss_mb"], trial.figures["uss_mb"]  # shared with neighbours
                 trial.rounds = result.rounds
                 trial.figures |= {
                     name: float(trim_mean(values, TRIM)) for name, values in result.rounds.items()
@@ -158,20 +162,20 @@ class Machine:
                 trials.append(trial)
             if under.eagain:
                 for arm, trial in zip(running, trials, strict=True):
-                    found = eagain.measure(arm, partial(_one_by_one, arm, under))
-                    if isinstance(found, eagain.Eagain):
-                        trial.figures["eagain"] = found.per_request
+                    found = eagain.measure(arm, partial(_send_sequentially, arm, under))
+                    if isinstance(found, float):
+                        trial.figures["eagain"] = found
         return trials
 
     def _service(self, running: RunningArm, under: Load, seed: int, say: ShowStatus) -> Trial:
         before = _Counted(running)
         watch = _Watching(say, under.name)
-        with _telling():
+        with _as_trial_failure():
             if under.kind == "reload":
                 reloaded = reloading.reload(
                     running,
                     _target(running, under),
-                    how=_way(running, under),
+                    mode=_reload_mode(running, under),
                     rate=_rate(under),
                     seed=seed,
                     folder=self._folder,
@@ -217,8 +221,8 @@ class Machine:
 
     @contextmanager
     def _alone(self, spec: ArmSpec, path: str) -> Iterator[RunningArm]:
-        with _telling():
-            running = arms.start(spec, path=path, runtime=self._runtime)
+        with _as_trial_failure():
+            running = running_arm.start(spec, path=path, runtime=self._runtime)
         with ExitStack() as cleanup:
             cleanup.callback(_stop, [running])
             yield running
@@ -228,15 +232,15 @@ class Machine:
         self, specs: Sequence[ArmSpec], path: str, say: ShowStatus
     ) -> Iterator[list[RunningArm]]:
         say(f"starting {len(specs)} arms")
-        with _telling():
-            running = arms.start_all(specs, path=path, runtime=self._runtime)
+        with _as_trial_failure():
+            running = running_arm.start_all(specs, path=path, runtime=self._runtime)
         with ExitStack() as cleanup:
             cleanup.callback(_stop, running)
             yield running
 
 
 class _Watching:
-    """Passes progress on, and begins to watch the machine when the measured part begins."""
+    """Reports progress, and starts a Watch when the measured part begins."""
 
     def __init__(self, say: ShowStatus, name: str) -> None:
         self._say = say
@@ -250,7 +254,7 @@ class _Watching:
 
 
 class _Counted:
-    """What an arm's servers have counted up to now."""
+    """The counters of an arm's servers at the time of construction."""
 
     def __init__(self, arm: RunningArm) -> None:
         self.at = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -262,7 +266,7 @@ class _Counted:
 def _trial(
     arm: RunningArm, under: Load, result: LoadResult, before: _Counted, after: _Counted
 ) -> Trial:
-    """What every load gives that leaves the arm's processes as they are."""
+    """The trial of a load that keeps the arm's processes."""
     trial = _answered(arm, under, result, before)
     sent = result.sent or 1
     used = result.used
@@ -287,7 +291,7 @@ def _trial(
 def _reload_trial(
     arm: RunningArm, under: Load, reloaded: Reload, before: _Counted, after: _Counted
 ) -> Trial:
-    """What a reload gives. Its failures are its result, so no gate gets them as evidence."""
+    """The trial of a reload. Failures are its result, so they are no evidence for the gates."""
     result = reloaded.load
     trial = _answered(arm, under, result, before)
     _add_schedule(trial, under, result)
@@ -297,18 +301,18 @@ def _reload_trial(
         "failed": reloaded.failed,
     }
     trial.evidence.dropped = None
-    # What is measured is the longest wait, so that is what the generator's lateness counts against.
+    # The generator's lag is judged against the longest wait, which is the result.
     trial.evidence.response_p50_ms = reloaded.stall_ms
     if not reloaded.failed:
         trial.evidence.served = after.served - before.served - result.earlier
     if reloaded.kept:
         pids = ", ".join(map(str, reloaded.kept))
-        trial.evidence.wrong_options.append(f"{reloaded.how} reload: not replaced were {pids}")
+        trial.evidence.wrong_options.append(f"{reloaded.mode} reload: not replaced were {pids}")
     return trial
 
 
 def _answered(arm: RunningArm, under: Load, result: LoadResult, before: _Counted) -> Trial:
-    """What every load gives."""
+    """The part of a trial that is common to all loads."""
     return Trial(
         block=0,
         arm=arm.spec.name,
@@ -337,14 +341,14 @@ def _answered(arm: RunningArm, under: Load, result: LoadResult, before: _Counted
 
 
 def _add_schedule(trial: Trial, under: Load, result: LoadResult) -> None:
-    """When requests were to be sent, and when they were."""
+    """Add response times, and the evidence about the schedule."""
     for percent in PERCENTS:
         trial.figures[f"p{percent}_ms"] = result.response.percentile(percent)
     evidence = trial.evidence
     if under.kind == "closed":
         evidence.mean_response_s = result.response.mean_ms / 1000
         return
-    # In the open loop this is the most that may be in flight, which Little's law is not about.
+    # In the open loop `users` is a limit, so Little's law does not apply to it.
     evidence.users = None
     evidence.intended, evidence.dropped = result.intended, result.dropped
     evidence.lag_p50_ms, evidence.lag_p99_ms = (result.lag.percentile(p) for p in (50, 99))
@@ -354,23 +358,23 @@ def _add_schedule(trial: Trial, under: Load, result: LoadResult) -> None:
 def _rate(under: Load) -> float:
     if isinstance(under.rate, float):
         return under.rate
-    raise TypeError(f"{under.name}: the rate {under.rate!r} was never worked out")
+    raise TypeError(f"{under.name}: the rate {under.rate!r} is not in requests/s")
 
 
-def _way(running: RunningArm, under: Load) -> reloading.How:
-    """How the workers are to be replaced; as uwsgi/reload decides it where the load says so."""
+def _reload_mode(running: RunningArm, under: Load) -> ReloadMode:
+    """The load's mode; for "shipped" the mode that uwsgi/reload chooses."""
     if under.how == "shipped":
         return "chain" if running.options.get("STACK_LAZY_APPS") == "on" else "full"
     return "chain" if under.how == "chain" else "full"
 
 
-def _all_right(arm: ArmSpec, result: LoadResult) -> None:
+def _require_correct_answers(arm: ArmSpec, result: LoadResult) -> None:
     if result.errors or result.wrong:
-        raise TrialFailed(f"{arm.name} answers wrongly: {'; '.join(result.faults)}")
+        raise TrialFailed(f"{arm.name} gives wrong answers: {'; '.join(result.faults)}")
 
 
 def holds_s(path: str) -> float | None:
-    """How long a request of app/workload holds its slot at least, in seconds; None: not known."""
+    """The shortest time in seconds that a request of app/workload holds its slot; None: unknown."""
     where = urlsplit(path)
     names = {"/workload/cpu": ("ms",), "/workload/io": ("ms",), "/workload/mixed": ("cpu", "io")}
     given = parse_qs(where.query)
@@ -381,16 +385,18 @@ def holds_s(path: str) -> float | None:
 
 
 def _target(arm: RunningArm, under: Load) -> Target:
-    return Target(arm.spec.name, arm.address, under.path, arm.cookie, under.expect, arm.pids())
+    spec = arm.spec
+    path, expect = spec.path or under.path, spec.expect or under.expect
+    return Target(spec.name, arm.address, path, arm.cookie, expect, arm.pids())
 
 
-def _one_by_one(arm: RunningArm, under: Load) -> int:
-    """Requests one after the other, for counts that need no clock; how many."""
+def _send_sequentially(arm: RunningArm, under: Load) -> int:
+    """Send EAGAIN_REQUESTS requests one after the other; return their number."""
     where = urlsplit(arm.address)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=10)
     try:
         for _ in range(EAGAIN_REQUESTS):
-            connection.request("GET", under.path, headers={"Cookie": arm.cookie})
+            connection.request("GET", arm.spec.path or under.path, headers={"Cookie": arm.cookie})
             connection.getresponse().read()
     finally:
         connection.close()
@@ -398,15 +404,15 @@ def _one_by_one(arm: RunningArm, under: Load) -> int:
 
 
 def _stop(running: Sequence[RunningArm]) -> None:
-    """End them all, whatever one of them says."""
-    with interrupts.held(), ExitStack() as all_of_them:
+    """Stop all of them, even if one fails to stop."""
+    with interrupts.held(), ExitStack() as cleanup:
         for arm in running:
-            all_of_them.callback(arm.stop)
+            cleanup.callback(arm.stop)
 
 
 @contextmanager
-def _telling() -> Iterator[None]:
-    """What arms and loads raise, as the trial's failure."""
+def _as_trial_failure() -> Iterator[None]:
+    """Raise the errors of arms and loads as TrialFailed."""
     try:
         yield
     except StackError as error:

@@ -1,0 +1,352 @@
+"""The command line: ``python3 -m lab compare EXPERIMENT``, ``report`` and ``bench``.
+
+Options that are not given come from the environment, where `make` puts its variables.
+
+Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
+not decided, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import http.server
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lab import compare
+from lab.judge import budgets, claims, gates, verdict
+from lab.measure import eagain, facts, machine, testbed
+from lab.measure.interrupts import interrupts
+from lab.plan import schedule
+from lab.plan.experiment import MOST, Experiment
+from lab.plan.experiment_file import ExperimentError, find, known, parse, read, shown
+from lab.plan.servers import SERVERS
+from lab.report import markdown, write
+from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
+from loadtest.latest import new_folder, point_to
+from stack.errors import StackError
+from stack.progress import Progress
+
+# verdict.exit_code() has the others.
+USAGE, NOT_TO_BE_TRUSTED, INTERRUPTED = 2, 3, 130
+
+PUBLISHED = Path("lab/results")
+# The experiment of `bench`.
+BUDGETS = "budgets"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command of *arguments* and return its exit code."""
+    options = _parser(os.environ).parse_args(arguments)
+    try:
+        with interrupts.heeded():
+            job: int = options.job(options)
+    except (ExperimentError, ResultsError) as error:
+        for line in str(error).splitlines():
+            print(f"{options.command}: {line}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print(f"\n{options.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return job
+
+
+def run(options: argparse.Namespace) -> int:
+    """`compare`: run an experiment or continue it, judge it, and report."""
+    if not options.experiment:
+        raise ExperimentError(f"name an experiment: EXPERIMENT={'|'.join(known())}")
+    file = find(options.experiment)
+    read(file)  # its faults come before anything is made
+    text = file.read_text(encoding="utf-8")
+    blocks = options.blocks or (schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS)
+    new = _plan(parse(text, str(file)), text, file, blocks, options)
+    _check_runtime(new, options.runtime)
+    folder = None if options.fresh else latest(new.experiment, options.results)
+    unfinished = _unfinished(folder)
+    others = _differences(unfinished.plan, new, options.seed) if unfinished else []
+    continued = None if others else unfinished
+    work = continued or Run.create(new, options.results)
+    experiment = experiment_of(work.plan)
+    left = schedule.seconds_left(experiment, blocks, work.trials)
+    print(compare.describe(experiment, work, left))
+    if continued:
+        print(f"Continues there, with {len(work.trials)} trials done. FRESH=1 begins anew.")
+    elif unfinished:
+        print(f"{unfinished.folder} is not continued, as these differ: {', '.join(others)}.")
+    if blocks < schedule.FEWEST_BLOCKS:
+        print(f"{blocks} blocks cannot decide anything: no test gets below p = 0.05 under 6.")
+    print(flush=True)
+
+    progress = Progress.to_terminal()
+    bench = testbed.Testbed(options.runtime, work.folder / "locust")
+    began = time.monotonic()
+    try:
+        with work.held():
+            compare.Runner(experiment, work, bench, gates, progress).run()
+    except KeyboardInterrupt:
+        progress.clear()
+        print(f"\nStopped, nothing is left running. The same command continues in {work.folder}.")
+        return INTERRUPTED
+    except (compare.RunFailed, StackError) as error:
+        progress.clear()
+        print(f"compare: {error}", file=sys.stderr)
+        return NOT_TO_BE_TRUSTED
+    print(f"  took {compare.duration(time.monotonic() - began)}")
+    try:
+        return _conclude(experiment, work)
+    except KeyboardInterrupt:
+        print(f"\nStopped. All trials are done: make report EXPERIMENT={experiment.name}")
+        return INTERRUPTED
+
+
+def report(options: argparse.Namespace) -> int:
+    """`report`: judge and render a run again from its data."""
+    if options.experiment:
+        name = Path(options.experiment).stem
+        folder = latest(name, options.results)
+        missing = f"{name} has not been run: make compare EXPERIMENT={name}"
+    else:
+        folder = newest(options.results)
+        missing = "nothing has been run yet: make compare EXPERIMENT=thunder-lock"
+    if folder is None:
+        raise ResultsError(missing)
+    work = Run.open(folder)
+    if work.plan.finished is None:
+        print("This run is not complete: the same `make compare` continues it.")
+    if not work.trials:
+        raise ResultsError(f"{folder} holds no trial yet")
+    code = _conclude(experiment_of(work.plan), work)
+    if options.publish:
+        print(f"published {markdown.publish(folder, PUBLISHED)}")
+    if options.open:
+        return serve(folder)
+    return code
+
+
+def serve(folder: Path) -> int:
+    """Serve *folder* on loopback until Ctrl-C."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        print(f"http://127.0.0.1:{server.server_port}/{REPORT}  (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """A line for each picture would hide the address."""
+
+
+def experiment_of(plan: Plan) -> Experiment:
+    """The experiment as it was planned, whatever its file says now."""
+    experiment = replace(parse(plan.toml, plan.file), seed=plan.seed)
+    return schedule.shortened(experiment) if plan.quick else experiment
+
+
+def _conclude(experiment: Experiment, work: Run) -> int:
+    """Judge the run, write the report, print the answer; the exit code."""
+    found = verdict.of(experiment, work.trials, work.plan.conditions)
+    if experiment.claims:
+        needed = claims.facts_needed(experiment.claims)
+        known_facts = facts.kept(needed, work.folder / FACTS, Progress.to_terminal().step)
+        found["claims"] = claims.judge(experiment, found, known_facts)
+    found["budgets"] = budgets.rows(experiment, found)
+    work.save_verdict(found)
+    page = write(work.folder)
+    compare.show(found, Console())
+    print(f"\n{page}")
+    if experiment.budgets:
+        return _conclude_budgets(found, work)
+    return verdict.exit_code(found)
+
+
+def _conclude_budgets(found: Mapping[str, Any], work: Run) -> int:
+    """Write results/bench/<time>/bench.json and print its rows; return the exit code."""
+    rows = found["budgets"]
+    content = {
+        "rows": rows,
+        **{key: found[key] for key in ("trustworthy", "why", "conditions")},
+        "run": str(work.folder),
+    }
+    folder = new_folder(work.folder.resolve().parents[1] / "bench")
+    file = folder / "bench.json"
+    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    point_to(folder)
+    Console().print(_budget_table(rows))
+    print(f"\n{shown(file)}")
+    if not found["trustworthy"]:
+        return NOT_TO_BE_TRUSTED
+    return 0 if all(row["met"] for row in rows) else 1
+
+
+def _budget_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title="Budgets")
+    for name in ("budget", "limit", "figure", "95 % interval", "n", ""):
+        table.add_column(name, justify="left" if name in ("budget", "") else "right")
+    for row in rows:
+        interval = "-" if row["ratio"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+        table.add_row(
+            row["name"],
+            f"{row['budget']:g} {row['unit']}".strip(),
+            "-" if row["ratio"] is None else f"{row['ratio']:.3f}",
+            interval,
+            str(row["n"]),
+            "met" if row["met"] else f"NOT met{row['why'] and ': '}{row['why']}",
+        )
+    return table
+
+
+def _unfinished(folder: Path | None) -> Run | None:
+    """What is in *folder*, if there is something left to do."""
+    found = Run.open(folder) if folder else None
+    return found if found is not None and found.plan.finished is None else None
+
+
+def _differences(old: Plan, new: Plan, seed: int | None) -> list[str]:
+    """Why *old* cannot be continued as *new*. Who gives no *seed* takes the one that is there."""
+    return old.differences(new) + ["seed"] * (seed not in (None, old.seed))
+
+
+def _plan(
+    experiment: Experiment, text: str, file: Path, blocks: int, options: argparse.Namespace
+) -> Plan:
+    return Plan(
+        experiment=experiment.name,
+        toml=text,
+        file=shown(file),
+        seed=options.seed or experiment.seed or time.time_ns() % 1_000_000,
+        blocks=blocks,
+        quick=options.quick,
+        runtime=options.runtime,
+        capacity_rps=None,
+        conditions=_conditions(experiment),
+        servers={
+            name: {
+                "command": server.command(),
+                "speaks": server.speaks,
+                "keep-alive": server.keep_alive,
+                "note": server.note,
+            }
+            for name, server in SERVERS.items()
+            if name in {arm.server for arm in experiment.arms}
+        },
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        arms=[asdict(arm) for arm in experiment.arms],
+        loads=[asdict(load) for load in experiment.loads],
+    )
+
+
+def _conditions(experiment: Experiment) -> dict[str, Any]:
+    found = machine.conditions()
+    if any(load.eagain for load in experiment.loads):
+        found["eagain"] = eagain.missing() or "counted by perf"
+    return found
+
+
+def _check_runtime(plan: Plan, runtime: str) -> None:
+    if runtime == "compose" and (others := sorted(set(plan.servers) - {"uwsgi"})):
+        raise ExperimentError(
+            f"{plan.experiment} compares {', '.join(others)}, which only the local runtime has: "
+            "RUNTIME=local"
+        )
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python3 -m lab", allow_abbrev=False)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="compare|report|bench")
+    comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
+    benching = commands.add_parser("bench", help=f"run {BUDGETS}", allow_abbrev=False)
+    reporting = commands.add_parser("report", help="render a run again", allow_abbrev=False)
+    for command, text in (
+        (comparing, "a name, or the path of a .toml file"),
+        (reporting, "default: the newest run"),
+    ):
+        command.add_argument("experiment", nargs="?", default=environ.get("EXPERIMENT"), help=text)
+    for command in (comparing, benching):
+        _add_run_options(command, environ)
+    comparing.set_defaults(job=run)
+    benching.set_defaults(job=run, experiment=BUDGETS)
+    reporting.add_argument(
+        "--open", action="store_true", default=_is_on(environ, "OPEN"), help="serve it on loopback"
+    )
+    reporting.add_argument(
+        "--publish",
+        action="store_true",
+        default=_is_on(environ, "PUBLISH"),
+        help=f"copy it to {PUBLISHED}",
+    )
+    reporting.set_defaults(job=report)
+    return parser
+
+
+def _add_run_options(comparing: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    comparing.add_argument(
+        "--blocks",
+        type=_blocks,
+        default=environ.get("BLOCKS") or None,
+        help=f"fresh starts of every arm (default: {schedule.DEFAULT_BLOCKS})",
+    )
+    comparing.add_argument(
+        "--runtime", type=_runtime, default=environ.get("RUNTIME") or "local", help="local|compose"
+    )
+    comparing.add_argument(
+        "--quick",
+        action="store_true",
+        default=_is_on(environ, "QUICK"),
+        help=f"{schedule.QUICK_BLOCKS} blocks, and a third of every load: large effects only",
+    )
+    comparing.add_argument(
+        "--seed",
+        type=_seed,
+        default=environ.get("SEED") or None,
+        help="for orders and arrivals (default: the file's, or a new one)",
+    )
+    comparing.add_argument(
+        "--fresh",
+        action="store_true",
+        default=_is_on(environ, "FRESH"),
+        help="do not continue an interrupted run",
+    )
+
+
+def _is_on(environ: Mapping[str, str], name: str) -> bool:
+    return environ.get(name, "").lower() not in {"", "0", "no", "off", "false"}
+
+
+def _runtime(text: str) -> str:
+    if text in ("local", "compose"):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r}: must be local or compose")
+
+
+def _blocks(text: str) -> int:
+    if text.isascii() and text.isdigit() and 2 <= int(text) <= schedule.MOST_BLOCKS:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: must be a whole number from 2 to {schedule.MOST_BLOCKS}"
+    )
+
+
+def _seed(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text) <= MOST:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: must be a whole number from 1 to {MOST:,}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Judges budgets by the figures of a run: the rows of bench.json.
+
+A budget is met if the whole 95 % interval keeps it; a figure that keeps it by chance does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.judge.comparison import find
+from lab.judge.estimate import Ratio, over_blocks
+from lab.plan.experiment import Budget, Experiment
+from lab.trial import METRICS
+
+
+def rows(experiment: Experiment, verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each budget of *experiment*, in the order of the file.
+
+    verdict: the content of verdict.json. A row holds name, budget (the limit), unit ("" for a
+    ratio), ratio, low, high, n (blocks), met, and why, which is "" where there is a figure. ratio
+    is the figure, a ratio or a value in the unit; it and its interval are None without one.
+    """
+    found = []
+    for budget in experiment.budgets:
+        metric = METRICS[budget.metric]
+        figure, why = _figure(budget, verdict["comparisons"])
+        row: dict[str, Any] = {"name": budget.name, "budget": budget.limit}
+        row["unit"] = "" if budget.against and not budget.per else metric.unit
+        row |= {key: figure and getattr(figure, key) for key in ("ratio", "low", "high")}
+        row["n"] = figure.n if figure else 0
+        if metric.better == "lower":
+            row["met"] = figure is not None and figure.high <= budget.limit
+        else:
+            row["met"] = figure is not None and figure.low >= budget.limit
+        found.append({**row, "why": why})
+    return found
+
+
+def _figure(budget: Budget, comparisons: Sequence[Mapping[str, Any]]) -> tuple[Ratio | None, str]:
+    """The figure with its interval, or why there is none."""
+    where = (budget.load, budget.metric, budget.arm)
+    found = find(comparisons, *where, budget.against)
+    if found is None or found.verdict == "void":
+        return None, (found.why if found else "") or "there are no trials of it"
+    if budget.against and not budget.per:
+        return found.estimate, ""
+    values = found.values["arm"]
+    if budget.per:
+        pairs = zip(values, found.values["baseline"], strict=True)
+        values = [(arm - baseline) / budget.per for arm, baseline in pairs]
+    if len(values) < 2 or min(values) <= 0:
+        return None, "it takes two blocks, and values above 0"
+    return over_blocks([math.log(value) for value in values]), ""

@@ -1,0 +1,23 @@
+"""What an experiment compares: the description of an arm, before anything is started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ArmSpec:
+    """A server with its STACK_* settings, and the client that the load comes from."""
+
+    name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    server: str = "uwsgi"
+    # None: log in with the demo account; "none": send no cookie; "/x": GET that path and keep its
+    # cookie.
+    login: str | None = None
+    against: str = ""  # the arm that it is compared with; "" for the baseline itself
+    role: Literal["arm", "twin", "canary"] = "arm"
+    path: str | None = None  # requested instead of the load's path
+    expect: str | None = None  # a substring of the body, instead of the load's

@@ -1,0 +1,431 @@
+"""Reads and checks the file of an experiment.
+
+People write it by hand in TOML. All its faults are reported at once, each with its line and with
+what is allowed. Nothing is started before the file is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+import toggles
+from lab.plan import canary as canaries
+from lab.plan import experiment as model
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import COMPARABLE, FIGURES, Budget, Claim, Experiment, Load, share
+from lab.plan.servers import SERVERS
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+
+# The lab sets these for every arm, so that arms can run side by side and accept a login.
+RESERVED = ("NAME", "BIND", "PORT", "HOSTS", "TLS", "TLS_PORT", "DEMO", "WORKLOAD", "LOGIN_RATE")
+
+_SHARED = ("kind", "path", "expect", "arms")
+_LOAD_KEYS: Mapping[str, tuple[str, ...]] = {
+    "rotation": (*_SHARED, "users", "rounds", "slice", "eagain"),
+    "open": (*_SHARED, "rate", "seconds"),
+    "closed": (*_SHARED, "users", "seconds", "requests"),
+    "reload": (*_SHARED, "rate", "how"),
+}
+_FACT: tuple[str, ...] = ("says", "source", "fact")
+_FIGURE: tuple[str, ...] = ("says", "source", "arm", "against", "load", "metric", "ratio")
+
+Table = Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
+
+
+class ExperimentError(ValueError):
+    """A file that cannot be run. Its text has a line per fault: file, line, what is wrong, and what
+    is allowed."""
+
+
+@dataclass
+class File:
+    """The file's top level."""
+
+    question: model.Text = ""
+    primary: Table = field(default_factory=dict)
+    baseline: str = ""
+    canary: str = ""
+    loads: Table = field(default_factory=dict)
+    arms: Table = field(default_factory=dict)
+    path: model.UrlPath = Load.path
+    login: model.Login | None = None
+    app: model.Text | None = None
+    margin: model.Margin = 0.05
+    seed: model.Seed = 0
+    expect: dict[str, Any] = field(default_factory=dict)
+    claims: dict[str, Any] = field(default_factory=dict)
+    budgets: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Primary:
+    metric: str
+    load: str
+
+
+@dataclass
+class Arm:
+    """An arm without its STACK_* settings."""
+
+    server: str = ArmSpec.server
+    app: model.Text | None = None
+    login: model.Login | None = None
+    against: str = ""
+    path: model.UrlPath | None = None
+    expect: model.Text | None = None
+
+
+def known(folder: Path = EXPERIMENTS) -> list[str]:
+    """The names of the experiments in *folder*."""
+    return sorted(file.stem for file in folder.glob("*.toml"))
+
+
+def find(name: str, folder: Path = EXPERIMENTS) -> Path:
+    """The file of an experiment, by its name or by the path of a .toml file.
+
+    Raises ExperimentError, which lists the known names.
+    """
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if path.is_file():
+        return path
+    names = known(folder)
+    raise ExperimentError(
+        f"there is no experiment {name!r}{_near(name, names)}; known are {', '.join(names)}, "
+        "or give the path of a .toml file"
+    )
+
+
+def read(path: Path) -> Experiment:
+    """Read and check *path*. Raises ExperimentError with a line per fault."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{shown(path)}: {error}") from error
+    return parse(text, shown(path))
+
+
+def parse(text: str, file: str) -> Experiment:
+    """Check the TOML *text*; *file* is its name in messages, and its stem the experiment's name."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        reason, _, at = str(error).partition(" (at ")
+        where = f", {at.rstrip(')')}" if at else ""
+        raise ExperimentError(f"{file}{where}: not TOML: {reason}") from error
+    return _Checker(text, file).experiment(document)
+
+
+def line_of(text: str, keys: tuple[str, ...]) -> int | None:
+    """The line (from 1) of the statement that first defines *keys*; None if nothing does.
+
+    tomllib keeps no positions, so the text is parsed up to every line: the statement is the one
+    that ends where *keys* first appear.
+    """
+    lines = text.splitlines()
+    begin = 0
+    for end in range(1, len(lines) + 1):
+        try:
+            node: Any = tomllib.loads("\n".join(lines[:end]))
+        except tomllib.TOMLDecodeError:
+            continue  # inside an array or a text of several lines
+        for key in keys:
+            node = node.get(key) if isinstance(node, dict) else None
+        if node is not None:
+            while not lines[begin].split("#")[0].strip():
+                begin += 1
+            return begin + 1
+        begin = end
+    return None
+
+
+class _Checker:
+    """Goes through a document and collects its faults."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._text = text
+        self._file = file
+        self._faults: list[tuple[int, str]] = []
+        self._arms: dict[str, ArmSpec] = {}
+        self._loads: dict[str, Load] = {}
+        # The names that a key may have as its value.
+        self._names: dict[str, Collection[str]] = {
+            "server": SERVERS,
+            "load": self._loads,
+            **dict.fromkeys(("metric", "stand_in"), COMPARABLE),
+        }
+
+    def experiment(self, document: dict[str, Any]) -> Experiment:
+        required = ("question", "primary", "baseline", "canary", "loads", "arms")
+        top = File(**self._values((), document, File, required=required))
+        arms = top.arms
+        self._names |= dict.fromkeys(("arm", "arms", "against", "baseline"), arms)
+        for name, table in arms.items():
+            self._arm(name, table, top)
+        for name, table in top.loads.items():
+            self._load(name, table, top.path)
+        paths = {load.path for load in self._loads.values() if share(load.rate) is not None}
+        if len(paths) > 1:
+            text = f"shares of one capacity need one path, not {', '.join(sorted(paths))}"
+            self._fault(("loads",), text)
+        primary = self._figure(("primary",), top.primary, Primary)
+        if arms and "baseline" in document:
+            self._check_name(("baseline",), top.baseline)
+        if len(arms) == 1:
+            self._fault(("arms",), "a single arm compares with nothing: name at least two")
+        if "canary" in document and not is_canary(top.canary):
+            forms = "burn_<µs>, wake_<times>, hold_<MB> or wait_<ms>, such as burn_40"
+            self._fault(("canary",), f"canary = {top.canary!r}: must be {forms}")
+        for arm, verdict in top.expect.items():
+            self._check_name(("expect", arm), arm, "arm")
+            self._value(("expect", arm), verdict, model.Verdict, "verdict")
+        claims = {}
+        for name, table in top.claims.items():
+            keys = _FACT if isinstance(table, dict) and "fact" in table else _FIGURE
+            optional = ("note",) if keys is _FACT else ("note", "stand_in")
+            claims[name] = self._figure(("claims", name), table, Claim, (*keys, *optional), keys)
+        budgets = {
+            name: self._figure(("budgets", name), table, Budget)
+            for name, table in top.budgets.items()
+        }
+        if self._faults:
+            lines = [
+                f"{self._file}, line {line}: {fault}" if line else f"{self._file}: {fault}"
+                for line, fault in sorted(self._faults)
+            ]
+            raise ExperimentError("\n".join(lines))
+        return Experiment(
+            name=Path(self._file).stem,
+            question=top.question,
+            primary_metric=primary["metric"],
+            primary_load=primary["load"],
+            baseline=top.baseline,
+            canary=top.canary,
+            margin=top.margin,
+            loads=tuple(self._loads.values()),
+            arms=_with_controls(self._arms, top.baseline, top.canary),
+            expect=top.expect,
+            claims={name: Claim(**values) for name, values in claims.items()},
+            budgets=tuple(Budget(name=name, **values) for name, values in budgets.items()),
+            seed=top.seed,
+        )
+
+    # ── Parts ───────────────────────────────────────────────────────────────────────────────────
+
+    def _arm(self, name: str, table: Any, top: File) -> None:
+        at = ("arms", name)
+        if not isinstance(table, dict):
+            self._fault(at, "must be a table, such as { STACK_THREADS = 2 }")
+            return
+        settings = {key: table[key] for key in table if key.startswith(toggles.PREFIX)}
+        values = {key: table[key] for key in table if key not in settings}
+        given = Arm(**self._values(at, values, Arm))
+        if "app" in table and "STACK_APP" in table:
+            self._fault((*at, "app"), "app and STACK_APP set the same: leave one out")
+        elif app := given.app or top.app:
+            settings.setdefault("STACK_APP", app)
+        baseline = "" if name == top.baseline else top.baseline
+        if given.against:
+            self._check_name((*at, "against"), given.against)
+        if given.against == name:
+            self._fault((*at, "against"), f"against = {name!r}: must be another arm")
+        self._arms[name] = arm = ArmSpec(
+            name=name,
+            settings=self._settings(at, settings),
+            server=given.server,
+            login=given.login or top.login,
+            against=given.against or baseline,
+            path=given.path,
+            expect=given.expect,
+        )
+        if self._check_name((*at, "server"), arm.server):
+            for key in SERVERS[arm.server].unsupported(arm.settings):
+                text = f"{arm.server} does not support {key}: leave it out for this arm"
+                self._fault((*at, key), text)
+
+    def _settings(self, at: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, str]:
+        texts = {}
+        for key, value in settings.items():
+            if key.removeprefix(toggles.PREFIX) in RESERVED:
+                self._fault((*at, key), f"{key}: the lab sets it itself, for every arm")
+            else:
+                texts[key] = str(value).lower() if isinstance(value, bool) else str(value)
+        try:
+            values = toggles.read(texts)
+        except toggles.ToggleError as error:
+            for fault in str(error).splitlines():
+                key = re.split(r"[=: ]", fault)[0]
+                given_as = "app" if line_of(self._text, (*at, key)) is None else key
+                self._fault((*at, given_as), fault)
+            return texts
+        return {key: values[key] for key in texts}
+
+    def _load(self, name: str, table: Any, path: str) -> None:
+        at = ("loads", name)
+        kind = table.get("kind") if isinstance(table, dict) else None
+        if not isinstance(kind, str) or kind not in _LOAD_KEYS:
+            if isinstance(table, dict):
+                table = {"kind": kind} if kind else {}
+            self._values(at, table, Load, ("kind",))
+            return
+        users = table.get("users", 8 if kind == "closed" else 1)
+        ladder = users if kind == "closed" and isinstance(users, list) and users else [users]
+        required = [key for key in ("rate", "how") if key in _LOAD_KEYS[kind]]
+        first = table if ladder is not users else {**table, "users": ladder[0]}
+        values = self._values(at, first, Load, _LOAD_KEYS[kind], required)
+        load = Load(**{"name": name, "path": path, "users": users, **values})
+        if "seconds" in table and "requests" in table:
+            text = "seconds and requests: one of them ends a load, leave the other out"
+            self._fault((*at, "requests"), text)
+        others = [arm.name for arm in self._arms.values() if arm.server != ArmSpec.server]
+        if kind == "reload" and (others := [arm for arm in others if arm in (load.arms or others)]):
+            text = f"the lab reloads uwsgi only; other servers have {', '.join(others)}"
+            self._fault(at, text)
+        for arm in load.arms:
+            self._check_name((*at, "arms"), arm)
+        for count in ladder if ladder is users else [None]:
+            if count is not None and self._value((*at, "users"), count, model.Users):
+                called = f"{name}, {count} user{'s' * (count != 1)}"
+                load = replace(load, name=called, users=count)
+            if load.name in self._loads:
+                self._fault(("loads",), f"two loads are called {load.name!r}: rename one")
+            self._loads[load.name] = load
+
+    def _figure(
+        self,
+        at: tuple[str, ...],
+        table: Any,
+        spec: type,
+        allowed: Sequence[str] = (),
+        required: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """The values of a table that names a metric under a load, and perhaps two arms that are
+        compared with each other."""
+        values = self._values(at, table, spec, allowed, required)
+        for key in ("arm", "against", "load", "metric", "stand_in"):
+            if key in values:
+                self._check_name((*at, key), values[key])
+        load, metric = self._loads.get(values.get("load", "")), values.get("metric")
+        if load and metric in COMPARABLE and metric not in FIGURES[load.kind]:
+            figures = ", ".join(name for name in FIGURES[load.kind] if name in COMPARABLE)
+            text = f"a load of kind {load.kind} has no {metric}; it has {figures}"
+            self._fault((*at, "metric"), text)
+        if load and metric == "eagain" and not load.eagain:
+            text = f"eagain is counted only where {load.name!r} has eagain = true"
+            self._fault((*at, "metric"), text)
+        arm, against = (self._arms.get(values.get(key, "")) for key in ("arm", "against"))
+        if arm and against and arm.against != against.name and against.against != arm.name:
+            text = f"{arm.name!r} is not compared with {against.name!r}: give one of them against"
+            self._fault((*at, "against"), text)
+        return values
+
+    # ── Values ──────────────────────────────────────────────────────────────────────────────────
+
+    def _fault(self, keys: tuple[str, ...], text: str) -> None:
+        """Add *text* at the line of *keys*, or of what encloses them when they are missing."""
+        line = None
+        while keys and line is None:
+            line = line_of(self._text, keys)
+            keys = keys[:-1]
+        self._faults.append((line or 0, text))
+
+    def _values(
+        self,
+        at: tuple[str, ...],
+        table: Any,
+        spec: type,
+        allowed: Sequence[str] = (),
+        required: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        """The correct values of *table*, whose keys are the fields of the dataclass *spec*.
+
+        *allowed*: those of its fields that may be here, all but the name by default. *required*:
+        those that must be, besides the ones without a default.
+        """
+        hints = get_type_hints(spec, include_extras=True)
+        hints = {key: hints[key] for key in allowed or hints if key in hints and key != "name"}
+        if not isinstance(table, dict):
+            self._fault(at, f"must be a table of {', '.join(hints)}")
+            return {}
+        found = {}
+        for key, value in table.items():
+            if key not in hints:
+                self._fault((*at, key), _not_allowed("key", key, hints))
+            elif (checked := self._value((*at, key), value, hints[key])) is not None:
+                found[key] = checked
+        for one in fields(spec):
+            if one.name in table or one.name not in hints:
+                continue
+            if one.name in required or one.default is one.default_factory is MISSING:
+                where = f" in {' '.join(at)}" if at else ""
+                self._fault((*at, one.name), f"{one.name} is missing{where}")
+        return found
+
+    def _value(self, at: tuple[str, ...], value: Any, hint: Any, what: str = "") -> Any:
+        """*value* as the type *hint* has it; None, and a fault, if it is of another type."""
+        if NoneType in get_args(hint):
+            hint = get_args(hint)[0]
+        try:
+            return msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            meta = next((one for one in get_args(hint) if isinstance(one, Meta)), None)
+            if meta and meta.description:
+                self._fault(at, f"{at[-1]} = {value!r}: must be {meta.description}")
+            elif get_args(hint):
+                self._fault(at, _not_allowed(what or at[-1], value, get_args(hint)))
+            else:
+                self._fault(at, f"{at[-1]} = {value!r}: {error}")
+            return None
+
+    def _check_name(self, at: tuple[str, ...], value: str, what: str = "") -> bool:
+        allowed = self._names[what or at[-1]]
+        if value not in allowed:
+            self._fault(at, _not_allowed(what or at[-1], value, allowed))
+        return value in allowed
+
+
+def _with_controls(arms: Mapping[str, ArmSpec], baseline: str, canary: str) -> tuple[ArmSpec, ...]:
+    """*arms*, the twin of the baseline, and the baseline with the canary's known cost."""
+    base = arms[baseline]
+    app = canaries.stack_app(canary, base.settings.get("STACK_APP"))
+    twin = replace(base, name=f"{baseline} (twin)", against=baseline, role="twin")
+    costly = replace(
+        twin,
+        name=f"{baseline} ({canary})",
+        settings={**base.settings, "STACK_APP": app},
+        role="canary",
+    )
+    return (*arms.values(), twin, costly)
+
+
+def is_canary(name: str) -> bool:
+    """Whether canary.py makes *name*, with whatever amount."""
+    return bool(re.fullmatch(r"[a-z]+_[0-9]+", name)) and hasattr(canaries, name)
+
+
+def _near(name: str, allowed: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(allowed), n=1)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def _not_allowed(what: str, value: object, allowed: Collection[str]) -> str:
+    near = _near(str(value), allowed) or ";"
+    return f"{value!r} is not a valid {what}{near} allowed: {', '.join(allowed) or 'none'}"
+
+
+def shown(path: Path) -> str:
+    """The path as a person in the checkout would type it."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(EXPERIMENTS.parent.parent))
+    return str(path)
