@@ -47,12 +47,17 @@ def missing_engine() -> str | None:
     return None
 
 
+def chromium_program() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
 @cache
 def missing_browser() -> str | None:
     """Return why browser tests cannot run here; None if they can."""
-    if any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
-        return None
-    return "Chromium is not installed (Debian: apt-get install chromium)"
+    if chromium_program() is None:
+        return "Chromium is not installed (Debian: apt-get install chromium)"
+    return None
 
 
 # By marker. The conftest.py of another folder may add to it.

@@ -1,4 +1,4 @@
-"""What the tests ask the engine directly, past the runtime that they judge."""
+"""Questions to the engine itself, which the runtime under test does not answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def inspect(stack: ComposeRuntime, service: str) -> dict[str, Any]:
 
 
 def execute(stack: ComposeRuntime, service: str, script: str) -> str:
-    """Run a shell script inside the service's container, as the user that it runs as."""
+    """Run a shell script in the container of the service, as the user of the service."""
     return docker("exec", stack.containers()[service].id, "sh", "-c", script)
 
 
@@ -34,7 +34,7 @@ def secret_of(stack: ComposeRuntime, service: str) -> str:
 
 
 def configuration(stack: ComposeRuntime) -> dict[str, Any]:
-    """The Compose file with its variables filled in and every profile on."""
+    """Return the Compose file with its variables filled in and all profiles enabled."""
     return json.loads(stack.compose("--profile", "*", "config", "--format", "json"))
 
 
@@ -44,7 +44,7 @@ def image_of(service: str) -> str:
 
 
 def left_of(stack: ComposeRuntime) -> list[str]:
-    """The containers, networks and volumes that carry this copy's name."""
+    """Return the containers, networks and volumes with the name of this copy."""
     mine = f"label=com.docker.compose.project={stack.name}"
     kinds = {"container": ["--all"], "network": [], "volume": []}
     return [

@@ -1,7 +1,7 @@
-"""A server that can be made to misbehave, where the real stack cannot, and a way to load it.
+"""An app that misbehaves as the real one cannot be made to, and `python -m loadtest` to load it.
 
-It has the pages that the test users visit, with sessions and CSRF tokens in memory, and faults that
-a test switches on: somebody else's identity, wrong states, refusals.
+It has the pages that the test users visit, with sessions and CSRF tokens in memory. A test switches
+its faults on: another account's identity, wrong statuses, refusals.
 """
 
 import itertools
@@ -27,9 +27,9 @@ Answer = tuple[int, str, dict[str, str]]
 
 @dataclass
 class StandIn:
-    """The app. *fault* sees every request's method and path and may answer in the app's stead."""
+    """The app. *fault* gets the method and path of each request and may answer it."""
 
-    leak: str = ""  # "whoami", "page" or "post": where another account shows through
+    leak: str = ""  # where another account is shown: "whoami", "page" or "post"
     fault: Callable[[str, str], Answer | None] = lambda method, path: None
     registration_logs_in: bool = True
     accounts: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -140,7 +140,7 @@ class StandIn:
         return next((name for name in self.accounts if name != user), user)
 
     def statuses(self, pattern: str) -> list[int]:
-        """The statuses of all requests whose "METHOD path" matches."""
+        """Return the statuses of all requests whose "METHOD path" matches."""
         return [
             status for method, path, status in self.log if re.search(pattern, f"{method} {path}")
         ]
@@ -163,7 +163,7 @@ class _Quiet(WSGIRequestHandler):
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    """Serve *app* on a free port of 127.0.0.1; give its address."""
+    """Serve *app* on a free port of 127.0.0.1 and yield its address."""
     server = make_server("127.0.0.1", 0, app, server_class=_Server, handler_class=_Quiet)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -176,14 +176,14 @@ def serving(app: Any) -> Iterator[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Our environment without what would change a profile, and with *changes*."""
+    """Return this environment with *changes*, and without variables that change a profile."""
     foreign = re.compile(r"(SMOKE|STEADY|RAMP|SPIKE|SOAK|LOADTEST|STACK)_|HOST$|ALLOW_REMOTE$")
     kept = {name: value for name, value in os.environ.items() if not foreign.match(name)}
     return {**kept, **changes}
 
 
 def start(*arguments: str, **changes: str) -> "subprocess.Popen[str]":
-    """Start ``python -m loadtest`` with *arguments*, with *changes* to its environment."""
+    """Start ``python -m loadtest`` with *arguments* and *changes* to its environment."""
     return subprocess.Popen(
         [sys.executable, "-m", "loadtest", *arguments],
         stdout=subprocess.PIPE,

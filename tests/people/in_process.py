@@ -42,7 +42,7 @@ def new_name() -> str:
 
 
 class Browser:
-    """One person's browser: keeps cookies, does not follow redirects, fills in forms."""
+    """One person's browser: it keeps cookies and fills in forms. It does not follow redirects."""
 
     def __init__(self, app: Flask, address: str = "192.0.2.1", agent: str = "Firefox/1") -> None:
         self.app = app
@@ -62,7 +62,7 @@ class Browser:
         return found.group(1)
 
     def send(self, path: str, page: str | None = None, **fields: str) -> TestResponse:
-        """Post to *path* with the token of the page that its form stands on (default: *path*)."""
+        """Post to *path* with the token of *page*, where its form is (default: *path*)."""
         return self.post(path, {**fields, "csrf_token": self.token(page or path)})
 
     def register(self, name: str, password: str = PASSWORD) -> TestResponse:
@@ -87,7 +87,7 @@ class Browser:
         return None if cookie is None else cookie.value
 
     def who(self) -> str | None:
-        """The name that the server knows this browser by; None: nobody."""
+        """The account that the server takes this browser for, or None."""
         answer = self.get("/auth/whoami", Accept="application/json")
         assert answer.status_code in {200, 401}, answer.text
         return answer.json["name"] if answer.status_code == 200 else None

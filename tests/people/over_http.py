@@ -1,6 +1,6 @@
-"""Uses the stack over HTTP as a person with a browser would: pages, forms, cookies, redirects.
+"""A person who uses a running stack over HTTP: pages, forms, cookies, redirects.
 
-Either runtime's tests drive their stack through this, so that "it works" means the same of both.
+The tests of both runtimes use this module, so "it works" means the same for both.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass
 class Form:
-    """A form of a page: where it goes, and what its fields hold before anybody types."""
+    """A form of a page: its target, its method and the values of its fields."""
 
     action: str
     method: str
@@ -57,12 +57,12 @@ class _Forms(HTMLParser):
 
 
 class Person:
-    """One person's browser: keeps its cookies and follows redirects."""
+    """Keeps cookies and follows redirects, as a browser does."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.cookies = CookieJar()
-        # A stack that was started a moment ago has signed its certificate itself.
+        # The certificate of a new stack is self-signed.
         context = ssl._create_unverified_context()
         self._opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
@@ -78,7 +78,7 @@ class Person:
         return self._send(urllib.request.Request(urljoin(self.address, path), body, headers))
 
     def fill_in(self, path: str, *, action: str | None = None, **typed: str) -> Answer:
-        """Open *path*, type into the form that has those fields (or that *action*), and send it."""
+        """Open *path*, fill in the form that has these fields (and this *action*), and send it."""
         page = self.get(path)
         parser = _Forms()
         parser.feed(page.text)
@@ -86,7 +86,7 @@ class Person:
             if typed.keys() <= form.fields.keys() and action in {None, form.action}:
                 target = urljoin(page.url, form.action or page.url)
                 assert form.method == "post", f"the form of {path} is sent by {form.method}"
-                # As every browser does: over https Flask-WTF refuses a form from nowhere.
+                # Browsers send it, and over https Flask-WTF refuses a form without it.
                 return self.post(target, {**form.fields, **typed}, Referer=page.url)
         raise AssertionError(
             f"{path} ({page.status}) has no form with {list(typed)} {action or ''}"

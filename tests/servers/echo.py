@@ -1,6 +1,6 @@
-"""A WSGI app that shows what arrived behind nginx and uWSGI, and misbehaves on request.
+"""A WSGI app that shows each request as it arrived, and misbehaves on request.
 
-Standard library only and no framework: what these tests see is the servers' doing alone.
+It uses no framework, so that a test sees the servers alone.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A TCP proxy before Redis that misbehaves on command: what a real server cannot be asked to do."""
+"""A TCP proxy in front of Redis that misbehaves on command, as a real server cannot be made to."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 class FaultProxy:
     """Listens on a port of 127.0.0.1 and forwards to a unix socket.
 
-    `mode`: "pass", "stall" (accepts and never answers), "refuse" (nobody listens), "reset" (every
-    connection is reset when it speaks) or "cut" (the answer is reset halfway, once). `delay`:
-    seconds that every answer comes late.
+    `mode`: "pass", "stall" (accept and never answer), "refuse" (do not listen), "reset" (reset each
+    connection at its first request) or "cut" (reset once, in the middle of an answer). `delay`:
+    seconds by which each answer is late.
     """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = upstream
         self.mode = "pass"
         self.delay = 0.0
-        # Reserved for the whole life of the proxy, also while it refuses.
+        # Keeps the port reserved, also while the proxy refuses connections.
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", 0))
@@ -54,7 +54,7 @@ class FaultProxy:
         self._socket.close()
 
     def become(self, mode: str, *, delay: float = 0.0) -> None:
-        """Misbehave from now on; connections that are open are dropped, but not by a stall."""
+        """Change the mode. "refuse" also closes the open connections."""
         self._run(self._become(mode, delay))
 
     def _run(self, job: Coroutine[Any, Any, None]) -> None:

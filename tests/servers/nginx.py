@@ -1,7 +1,7 @@
-"""nginx as its entrypoint starts it, in front of uWSGI, on free ports and in a test's own folder.
+"""nginx under its entrypoint, on free ports and in a folder of the test.
 
-`stack_behind_nginx()` is what most tests want. Nothing here is a fake: requests go through sockets,
-and `ask()` sends exactly the bytes that it is given.
+Most tests use `stack_behind_nginx()`, with uWSGI behind it. `ask()` sends exactly the bytes that it
+is given.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.servers.uwsgi import Uwsgi, echo
 from tests.waiting import wait_until
 
 ENTRYPOINT = CHECKOUT / "nginx" / "entrypoint"
-PATIENCE = 30.0  # seconds: far more than anything takes, the machine may be busy
+PATIENCE = 30.0  # seconds; the machine may be busy
 
 
 def listens(address: str, port: int) -> bool:
@@ -52,7 +52,7 @@ class Answer:
 def ask(
     port: int, request: bytes, *, tls: bool = False, address: str = "127.0.0.1", timeout: float = 20
 ) -> Answer:
-    """Send *request* as it is, return the first response to it."""
+    """Send *request* unchanged and return the first response."""
     with ExitStack() as opened:
         connection: socket.socket = opened.enter_context(
             socket.create_connection((address, port), timeout=timeout)
@@ -63,7 +63,7 @@ def ask(
             connection = opened.enter_context(
                 context.wrap_socket(connection, server_hostname="localhost")
             )
-        # Refused before all was sent: the answer may be there all the same.
+        # nginx may answer and close before it has read the whole request.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(request)
         response = http.client.HTTPResponse(
@@ -98,7 +98,7 @@ def request(
 
 @dataclass
 class Nginx:
-    """A running nginx. `access()` reads its log from the start."""
+    """A running nginx."""
 
     port: int
     tls_port: int
@@ -113,7 +113,7 @@ class Nginx:
         return ask(self.port, request, **how)
 
     def access(self, marker: str) -> dict[str, Any]:
-        """The log line of the request for the path *marker*; waits, as it is written last."""
+        """Return the log line of the request for the path *marker*, which nginx writes last."""
 
         def look() -> dict[str, Any] | None:
             lines = (self.folder / "access.log").read_text("utf-8").splitlines()
@@ -127,7 +127,7 @@ class Nginx:
 
 
 def environment(folder: Path, app_port: int, **settings: str) -> dict[str, str]:
-    """What the entrypoint is started with; *settings* replace or add."""
+    """Return the environment of the entrypoint. *settings* replace or add variables."""
     static = folder / "static"
     static.mkdir(parents=True, exist_ok=True)
     return {

@@ -1,4 +1,4 @@
-"""uWSGI as the stack starts it, with a small app that a test can command."""
+"""uWSGI under its entrypoint, with a small app that a test can control."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.waiting import wait_until
 ENTRYPOINT = CHECKOUT / "uwsgi" / "entrypoint"
 RELOAD = CHECKOUT / "uwsgi" / "reload"
 
-# What an app of somebody's does that matters here: it takes time to load, answers after a while,
-# leaves bodies unread, and shows which version and process answered.
+# It can take time to load and to answer, leaves bodies unread, and shows which version and which
+# process answered.
 APP = """
 import os, random, sys, time
 
@@ -146,7 +146,7 @@ class Uwsgi:
             return str(answer.read().decode())
 
     def metric(self, name: str, /, **labels: str) -> float:
-        """The value of one series; NaN when it is not there."""
+        """Return the value of a series, or NaN if there is no such series."""
         wanted = ",".join(f'{key}="{value}"' for key, value in labels.items())
         series = re.escape(f"{name}{{{wanted}}}" if wanted else name)
         try:
@@ -156,12 +156,12 @@ class Uwsgi:
         return float(found[1]) if found else float("nan")
 
     def workers(self) -> dict[int, int]:
-        """Pid by worker."""
+        """Return pids by worker."""
         found = re.findall(r'^uwsgi_worker_pid\{worker="(\d+)"\} (\S+)$', self.metrics(), re.M)
         return {int(worker): int(float(pid)) for worker, pid in found}
 
     def busy_threads(self) -> dict[int, int]:
-        """Threads that answer a request, by worker."""
+        """Return the numbers of threads that are answering a request, by worker."""
         pattern = r'^uwsgi_worker_busy_threads\{worker="(\d+)"\} (\S+)$'
         found = re.findall(pattern, self.metrics(), re.M)
         return {int(worker): int(float(busy)) for worker, busy in found}
@@ -172,7 +172,7 @@ class Uwsgi:
         return {child.pid: " ".join(child.cmdline()) for child in children}
 
     def stop(self, timeout: float = 90) -> int:
-        """SIGTERM; return the exit code."""
+        """Send SIGTERM and return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout)
 
@@ -194,7 +194,7 @@ class Uwsgi:
 
 @contextmanager
 def serving(folder: Path, **settings: Any) -> Iterator[Uwsgi]:
-    """A `Uwsgi` of these arguments that serves. Use it to the end of the block."""
+    """Run a `Uwsgi` with these arguments. It serves from the start of the block to its end."""
     server = Uwsgi(folder, **settings)
     try:
         server.wait_until_it_serves()

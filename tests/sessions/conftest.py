@@ -1,4 +1,4 @@
-"""Redis and Valkey: what the sessions promise holds on both."""
+"""Redis and Valkey. The sessions work on both."""
 
 from collections.abc import Iterator
 

@@ -86,7 +86,7 @@ def make_app(client: Any, **options: Any) -> Flask:
 
 
 def logged_in(app: Flask, user: str = "ann") -> FlaskClient:
-    """Somebody with a cookie."""
+    """Return a client with a session of *user*."""
     browser = app.test_client()
     assert browser.post(f"/login/{user}").status_code == 200
     return browser

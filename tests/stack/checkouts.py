@@ -1,4 +1,4 @@
-"""Copies of the stack for tests: as a library, or through the command line of a copied checkout."""
+"""Copied checkouts, and `make` in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from stack import ports
 from stack.checkout import CHECKOUT
 
-# Answers without Redis, slowly on request, and says which process and which version of it answers.
+# Needs no Redis. It shows the version and the process that answer, and is slow on request.
 TINY_APP = """
 import os, time
 VERSION = "one"
@@ -35,7 +35,7 @@ def own_name() -> str:
 
 
 def get(url: str) -> tuple[int, str]:
-    """Return status and body; an error answer is an answer."""
+    """Return status and body, also of an error."""
     try:
         with urllib.request.urlopen(url, timeout=30) as answer:
             return answer.status, answer.read().decode()
@@ -51,7 +51,7 @@ def answers(url: str) -> bool:
 
 
 def copy_checkout(to: Path, *, venv: bool = True) -> Path:
-    """Copy what git would publish, with the .venv of this checkout unless told otherwise."""
+    """Copy the files that git would publish, and link the .venv unless *venv* is False."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT, capture_output=True, text=True, check=True,
@@ -66,7 +66,7 @@ def copy_checkout(to: Path, *, venv: bool = True) -> Path:
 
 
 class Commands:
-    """``make`` targets in a checkout, with a name and a port of the test's own."""
+    """Runs ``make`` in a checkout, with a name and a port of its own."""
 
     def __init__(self, checkout: Path, **environ: str) -> None:
         self.checkout = checkout
@@ -97,7 +97,7 @@ class Commands:
         )
 
     def processes(self) -> list[str]:
-        """Command lines of everything that runs out of this checkout or its run directory."""
+        """Return the command lines of all processes of this checkout."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
