@@ -1,8 +1,8 @@
-"""Runs of the lab as files, made up from a seed: what a report is drawn from, without a server.
+"""Runs of the lab as files, invented from a seed: the input of a report, without a server.
 
-The experiment is read and the verdict made by the lab itself; only the trials are invented. Their
-figures follow what the lab measures for real (wake-ups grow with the processes where no lock is
-held, a start is a per cent or two off the next one), so that pictures look as they will.
+The lab parses the experiment and judges the trials; only the trials are invented. Their figures
+follow real measurements: wake-ups grow with the processes without the lock, and starts differ by a
+per cent or two.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BLOCKS = 8
 BEGAN = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 SOMEBODY = "/home/jdoe/stack"
 
-# Twelve arms with the controls: processes by lock, as in the experiment of that name.
+# Twelve arms with the controls: processes by lock, as in the experiment `thunder-lock`.
 LOCK = """
 question = "Does thunder-lock wake one worker a request?"
 primary  = { metric = "wakeups", load = "one client" }
@@ -53,7 +53,7 @@ canary   = "wake_1"
 "2 processes, off" = "slower"
 """
 
-# One arm and the controls: enough for what does not depend on how many there are.
+# One arm and the controls.
 SMALL = """
 question = "Is <b>bold</b> & brave faster?"
 primary  = { metric = "wakeups", load = "one client" }
@@ -68,7 +68,7 @@ canary   = "wake_1"
 
 
 def truth(arm: ArmSpec, load: Load) -> dict[str, float]:
-    """What an arm costs a request, before any noise."""
+    """The figures of an arm without noise."""
     processes = int(arm.settings.get("STACK_PROCESSES", "4"))
     wakeups = 1.05 if arm.settings.get("STACK_THUNDER_LOCK") == "on" else 0.95 * processes + 0.1
     wakeups += arm.role == "canary"
@@ -98,7 +98,7 @@ def write_run(
 ) -> dict[str, Any]:
     """Write plan.json, trials.jsonl and verdict.json; return the verdict.
 
-    *twin_off* is what the twin's figures are multiplied by: 1.2 makes the run untrustworthy. The
+    *twin_off* multiplies the twin's figures: 1.2 makes the run untrustworthy. The
     same arguments give the same bytes.
     """
     experiment = parse(toml, f"{name}.toml")
@@ -227,7 +227,7 @@ def _trial(
 
 
 def edit(folder: Path, file: str, change: Mapping[str, Any]) -> None:
-    """Put *change* over what the JSON file holds."""
+    """Merge *change* into the JSON file."""
     path = folder / file
     content = json.loads(path.read_text(encoding="utf-8")) | change
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Trials made up for the lab's statistics: what is true about them is known."""
+"""Invented trials whose true ratios are known."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def figures(
 
 
 def rounds(logs: Mapping[str, NDArray[np.float64]], metric: str = "cpu_us") -> list[Trial]:
-    """The same of rotations: *logs* are arrays of blocks times rounds."""
+    """Trials of rotations; *logs* are arrays of blocks times rounds."""
     made = figures({arm: values.mean(axis=1) for arm, values in logs.items()}, metric)
     for trial in made:
         trial.rounds[metric] = list(COST * np.exp(logs[trial.arm][trial.block - 1]))
@@ -81,7 +81,7 @@ def void(trial: Trial, spoils: Literal["everything", "time"] = "everything") -> 
 
 
 def fine(blocks: int = 10, **others: Values) -> dict[str, Values]:
-    """Logs with a twin that is equivalent and a canary that is 10 % worse, and *others*."""
+    """Logs of an equivalent twin, a canary that is 10 % worse, and *others*."""
     wiggle = np.resize([0.01, -0.01, 0.004, -0.006], blocks)
     return {
         BASE: np.zeros(blocks),

@@ -1,4 +1,4 @@
-"""A run that was cut off leaves nothing running, and the same command goes on in its folder."""
+"""An interrupted run leaves nothing running, and the same command continues in its folder."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,8 @@ from lab.tests.fake_bench import BAD, FakeBench, NoGates, new_run, plan, runner
 from lab.trial import Trial
 
 
-def cut_off(run: Run, after: int) -> FakeBench:
-    """Run it until *after* trials are there, and then as a Ctrl-C would end it."""
+def interrupted(run: Run, after: int) -> FakeBench:
+    """Interrupt the run after so many trials, as Ctrl-C does."""
     bench = FakeBench()
 
     def interrupt(trial: Trial) -> None:
@@ -30,19 +30,19 @@ def work(trials: list[Trial]) -> list[tuple[int, str, str, int]]:
 
 
 @pytest.mark.parametrize("after", [0, 4, 5, 9, 14, 15, 17])
-def test_the_rest_is_done_in_the_order_that_was_planned(tmp_path: Path, after: int) -> None:
+def test_the_rest_follows_the_planned_order(tmp_path: Path, after: int) -> None:
     whole = new_run(tmp_path / "whole")
     runner(whole, FakeBench()).run()
 
     cut = new_run(tmp_path / "cut")
-    assert cut_off(cut, after).running == 0
+    assert interrupted(cut, after).running == 0
     again = Run.open(cut.folder)
     assert again.plan.finished is None
     assert len(again.trials) == after
     bench = FakeBench()
     runner(again, bench).run()
     assert work(again.trials) == work(whole.trials)
-    assert "capacity of off" not in bench.log, "it was measured once"
+    assert "capacity of off" not in bench.log, "the capacity is measured once per run"
     assert Run.open(cut.folder).plan.finished is not None
 
 
@@ -55,20 +55,20 @@ def test_another_seed_is_another_order(tmp_path: Path) -> None:
     assert len(orders) == 6
 
 
-def test_a_line_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+def test_an_incomplete_line_is_measured_again(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    cut_off(run, 6)
+    interrupted(run, 6)
     file = run.folder / "trials.jsonl"
     file.write_text(file.read_text() + '{"block":1,"arm":"of', encoding="utf-8")
     torn = file.read_text()
     again = Run.open(run.folder)
     assert len(again.trials) == 6
-    assert file.read_text() == torn, "who only reads may be reading while another command writes"
+    assert file.read_text() == torn, "opening a run does not change it"
     runner(again, FakeBench()).run()
     assert all(json.loads(line) for line in file.read_text().splitlines())
 
 
-def test_a_rotation_that_was_written_in_part_is_not_paired_with_the_next(tmp_path: Path) -> None:
+def test_an_incomplete_rotation_is_not_paired_with_the_next(tmp_path: Path) -> None:
     run = new_run(tmp_path, blocks=1)
     runner(run, FakeBench()).run()
     file = run.folder / "trials.jsonl"
@@ -77,10 +77,10 @@ def test_a_rotation_that_was_written_in_part_is_not_paired_with_the_next(tmp_pat
     again = Run.open(run.folder)
     runner(again, FakeBench()).run()
     whole = [trial.attempt for trial in again.trials if trial.load == "turns"][2:]
-    assert whole == [2, 2, 2, 2], "the arms of one rotation, and none of the earlier one"
+    assert whole == [2, 2, 2, 2], "arms of one rotation, without those of the incomplete one"
 
 
-def test_neighbours_are_looked_at_where_the_run_was_cut_off_before_it(tmp_path: Path) -> None:
+def test_a_complete_block_is_compared_after_an_interruption(tmp_path: Path) -> None:
     run = new_run(tmp_path, blocks=1)
     runner(run, FakeBench()).run()
     again, gates = Run.open(run.folder), NoGates()
@@ -123,7 +123,7 @@ def test_latest_is_the_newest_of_each_and_of_all(tmp_path: Path) -> None:
     assert runs.newest(tmp_path) == second.folder.resolve()
 
 
-def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
+def test_two_commands_cannot_share_a_folder(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     with run.held(), pytest.raises(ResultsError, match="another command is writing to"):  # noqa: SIM117
         with Run.open(run.folder).held():
@@ -132,7 +132,7 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="does not hold a run of the lab"):
         Run.open(tmp_path)
     run = new_run(tmp_path)

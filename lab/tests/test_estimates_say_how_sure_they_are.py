@@ -1,5 +1,5 @@
-"""Student's p and interval agree, Holm is Holm's, and what is said about blocks still needed and
-about effects that would have been found comes true."""
+"""Student's p and interval agree, Holm's correction is right, and so are the predictions of blocks
+needed and of detectable effects."""
 
 import math
 
@@ -55,7 +55,7 @@ def test_holm_by_hand() -> None:
     ps = [0.001, 0.012, 0.02, 0.7]
     assert all(
         ours >= theirs for ours, theirs in zip(holm(ps), false_discovery_control(ps), strict=True)
-    ), "Holm guards against any false alarm, which is more than their rate"
+    ), "Holm controls any false alarm, which is stricter than their rate"
 
 
 def test_the_band_is_the_same_whichever_arm_is_the_baseline() -> None:
@@ -80,8 +80,8 @@ def test_a_difference_needs_all_three(found: Ratio, p: float, p_holm: float, ans
     assert differs(found, p, p_holm) is answer
 
 
-def test_the_blocks_that_are_said_to_be_needed_are_enough() -> None:
-    """With the same mean and spread, one block less would still be open, and so many are not."""
+def test_the_predicted_blocks_settle_a_comparison() -> None:
+    """With equal mean and spread, the predicted number settles it and one block less does not."""
     for centre, deviation, family in ((0.0, 0.1, 1), (0.01, 0.1, 1), (0.04, 0.08, 5)):
         needed = blocks_needed(spread(8, centre, deviation), 0.05, family)
         assert needed > 8
@@ -106,7 +106,7 @@ def test_blocks_needed_follow_the_square_of_the_half_width() -> None:
 def test_a_detectable_effect_is_found_four_times_in_five() -> None:
     random = np.random.default_rng(6)
     effect = detectable(spread(10, 0.0, 0.03))
-    # Calculated for a spread of 5 %: 6 blocks 7.4 %, 10 blocks 5.1 %, 20 blocks 3.4 %.
+    # For a spread of 5 %: 6 blocks detect 7.4 %, 10 blocks 5.1 %, 20 blocks 3.4 %.
     assert detectable(spread(6, 0.0, 0.05)) == pytest.approx(0.074, abs=0.001)
     assert detectable(spread(20, 0.0, 0.05)) == pytest.approx(0.034, abs=0.001)
     found = [

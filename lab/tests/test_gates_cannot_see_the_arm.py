@@ -1,5 +1,5 @@
-"""No gate knows which arm it judges, nor what the figures came to: every rule is given the evidence
-alone, and trials that differ in everything else are judged alike."""
+"""No gate knows the arm or its figures: every rule receives the evidence alone, and trials that
+differ in everything else are judged alike."""
 
 import dataclasses
 import inspect
@@ -8,11 +8,11 @@ import typing
 from lab.judge import gates
 from lab.trial import METRICS, Evidence, Trial
 
-# What a rule could favour an arm by, or pick trials by their outcome.
+# Fields by which a rule could favour an arm, or select trials by their outcome.
 TELLING = {"arm", "load", "block", "attempt", "figures", "rounds", "options", "histograms"}
 
 
-def test_a_rule_is_given_the_evidence_and_nothing_else() -> None:
+def test_a_rule_receives_the_evidence_and_nothing_else() -> None:
     for rule in gates.RULES:
         parameters = list(inspect.signature(rule).parameters)
         hints = typing.get_type_hints(rule)

@@ -1,5 +1,5 @@
-"""Every gate voids the trial that it is there for and says why, and spoils no more than it must;
-a good trial passes all of them."""
+"""Every gate voids a trial with its fault, says why, and spoils no more than it must. A good trial
+passes all of them."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from lab.trial import METRICS, Evidence, Trial
 
 COUNT, TIME = METRICS["cpu_us"], METRICS["p99_ms"]
 
-# An open-loop trial and a closed one as they should be; what is near a limit is just inside it.
+# Good trials, with values just inside the limits.
 OPEN = Evidence(
     errors=1,
     wrong=0,
@@ -45,7 +45,7 @@ CLOSED = Evidence(
 )
 ROTATION = Evidence(errors=0, wrong=0, done=1800, served=1800, idle_share=0.015, stolen=0.05)
 
-# rule, the good trial, what is changed in it, what is spoilt
+# rule, good trial, change, what it spoils
 BAD: list[tuple[str, Evidence, dict[str, Any], str]] = [
     ("errors", OPEN, {"errors": 3}, "everything"),
     ("errors", Evidence(), {"errors": 3, "done": 0}, "everything"),
@@ -119,7 +119,7 @@ def test_a_reason_names_what_was_found() -> None:
 
 
 def test_a_stolen_core_lowers_what_the_generator_may_use() -> None:
-    """0.6 of a core is all that a generator gets where the host takes 0.4."""
+    """A generator gets at most 0.6 of a core where the host steals 0.4."""
     saturated = trial(replace(OPEN, generator_cpu=0.6, stolen=0.4))
     assert {void.rule for void in gates.judge(saturated, primary=TIME)} == {
         "generator CPU",
@@ -137,16 +137,16 @@ def test_what_spoils_the_primary_metric_comes_first() -> None:
     assert all(gates.spoils(void, TIME) for void in gates.judge(bad, primary=TIME))
 
 
-def test_a_trial_that_was_robbed_more_than_its_neighbours_is_void_for_times() -> None:
-    def robbed(*stolen: float | None) -> list[list[str]]:
+def test_an_outlier_in_stolen_time_is_void_for_times() -> None:
+    def voided(*stolen: float | None) -> list[list[str]]:
         block = [trial(Evidence(stolen=share)) for share in stolen]
         found = gates.relative(block)
         assert all(void.spoils == "time" for voids in found for void in voids)
         return [[void.rule for void in voids] for voids in found]
 
-    odd = ["stolen unlike its block"]
-    assert robbed(0.02, 0.09, 0.03, 0.025) == [[], odd, [], []]
-    assert robbed(0.001, 0.029, 0.002) == [[], [], []], "next to nothing is nothing"
-    assert robbed(0.05, 0.06, 0.09) == [[], [], []], "robbed alike"
-    assert robbed(0.01, 0.09) == [[], []], "of two, neither is the odd one"
-    assert robbed(None, 0.03, None, 0.03, 0.08) == [[], [], [], [], odd]
+    outlier = ["stolen unlike its block"]
+    assert voided(0.02, 0.09, 0.03, 0.025) == [[], outlier, [], []]
+    assert voided(0.001, 0.029, 0.002) == [[], [], []], "below the least share that matters"
+    assert voided(0.05, 0.06, 0.09) == [[], [], []], "similar shares"
+    assert voided(0.01, 0.09) == [[], []], "of two, neither is the outlier"
+    assert voided(None, 0.03, None, 0.03, 0.08) == [[], [], [], [], outlier]

@@ -1,5 +1,4 @@
-"""Published rows that contradict arithmetic are voided, each by the rule that fits; their plausible
-neighbours pass."""
+"""Published rows that contradict arithmetic are voided by the fitting rule; plausible rows pass."""
 
 import json
 from pathlib import Path
@@ -19,13 +18,15 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_arithmetic_decides_what_is_believed(row: dict[str, Any]) -> None:
+def test_rows_are_voided_by_arithmetic(row: dict[str, Any]) -> None:
     evidence = Evidence(**row["evidence"])
     trial = Trial(1, row["row"], "", 1, "", evidence.seconds or 0, evidence.done or 0)
     trial.evidence = evidence
     trial.voids = gates.judge(trial, primary=METRICS["rps"])
     assert {void.rule for void in trial.voids} == set(row["voided_by"])
-    assert trial.good_for("cpu_us") == (not row["voided_by"]), "a broken table is broken wholly"
+    assert trial.good_for("cpu_us") == (not row["voided_by"]), (
+        "an arithmetical contradiction spoils everything"
+    )
 
 
 def test_every_table_names_its_source_and_has_both_kinds_of_rows() -> None:

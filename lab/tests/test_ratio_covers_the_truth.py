@@ -1,4 +1,4 @@
-"""The interval over blocks holds the true ratio as often as it says, noise of starts included."""
+"""The interval over blocks covers the true ratio 95 times in 100, with noise between starts."""
 
 import math
 
@@ -11,7 +11,7 @@ BLOCKS, ROUNDS, TRUE = 6, 40, 1.05
 
 
 def simulated(random: np.random.Generator) -> list[float]:
-    """Block noise 10 % on both arms, start noise 2 % on one, slices 10 % with some bad ones."""
+    """10 % of noise per round, 2 % per start, 5 % per slice, and some slices with spikes."""
     logs = []
     for _ in range(BLOCKS):
         common = random.normal(0, 0.10, ROUNDS)
@@ -24,7 +24,7 @@ def simulated(random: np.random.Generator) -> list[float]:
     return logs
 
 
-def test_95_percent_intervals_hold_the_truth_95_times_in_100() -> None:
+def test_95_percent_intervals_cover_the_truth_95_times_in_100() -> None:
     random = np.random.default_rng(20261121)
     found = [over_blocks(simulated(random)) for _ in range(800)]
     coverage = sum(r.low <= TRUE <= r.high for r in found) / len(found)

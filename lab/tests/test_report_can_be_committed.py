@@ -1,4 +1,4 @@
-"""What is published under lab/results is small, whole, and says nothing of the machine's owner."""
+"""Published pages are small and complete, and do not name places on the machine."""
 
 import re
 
@@ -29,7 +29,7 @@ def test_pictures_are_small_light_and_linked(published):
     for name in linked:
         content = (target / name).read_bytes()
         assert len(content) < 60_000, name
-        assert b"fill: #ffffff" in content, "a background of its own"
+        assert b"fill: #ffffff" in content, "readable on a dark page"
 
 
 def test_nothing_names_a_directory_of_the_machine(published):
@@ -47,7 +47,7 @@ def test_paths_of_requests_stay():
     )
 
 
-def test_a_picture_that_is_gone_is_taken_away_and_others_stay(tmp_path):
+def test_old_pictures_are_removed_and_those_of_others_stay(tmp_path):
     folder, target = tmp_path / "run", tmp_path / "docs"
     target.mkdir()
     (target / "thunder-lock-shapes.svg").write_text("old", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The lab's report opens from a disk without a network, in both schemes, on a phone and a desk."""
+"""The report opens from a file without a network, in both colour schemes, on a phone and a desk."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_no_text_of_a_picture_is_cut_off(browser, page_of_run):
     context.close()
 
 
-def test_paper_shows_what_is_folded(browser, page_of_run):
+def test_print_shows_what_is_folded(browser, page_of_run):
     context = browser.new_context(viewport=DESKTOP, offline=True)
     page = context.new_page()
     page.goto(page_of_run.as_uri())

@@ -1,4 +1,4 @@
-"""The page is one file that loads nothing, whatever an experiment and its arms are called."""
+"""The page is one file that loads nothing, whatever the names of an experiment and its arms."""
 
 import base64
 import hashlib

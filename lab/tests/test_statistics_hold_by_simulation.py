@@ -1,8 +1,8 @@
-"""What the lab says about its certainty is true of made-up machines as noisy as the real ones.
+"""The lab's statements of certainty hold for simulated machines as noisy as real ones.
 
-A run has ten blocks. The machine's mood is common to a block's arms (10 %); each fresh start adds
-2 % of its own. In the second world one start in twenty is three times as noisy as the others. Some
-checks have a twin that must fail: the same data without pairing, Holm, or fresh starts.
+A run has ten blocks. The arms of a block share 10 % of noise; each fresh start adds 2 %. In the
+second world one start in twenty is three times as noisy as the others. Some checks have a
+counterpart that must fail: the same data without pairing, Holm's correction, or fresh starts.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from scipy.stats import ttest_ind
 from lab.judge import estimate, verdict
 from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures, rounds
 
-BLOCKS, MOOD, START = 10, 0.10, 0.02
+BLOCKS, BLOCK_NOISE, START = 10, 0.10, 0.02
 WORLDS = {"even": 1.0, "heavy tails": 3.0}
 FIVE = [f"arm {number}" for number in range(1, 6)]
 
-# Sliced cost trials: a slice varies by 10 %, half of the variance in common with its neighbours of
-# the same round. The arms of one machine started anew differ by 1 %.
+# Rotations: a slice varies by 10 % and shares half of the variance with the other slices of its
+# round. Fresh starts differ by 1 %.
 ROUNDS, SLICE, SLICED_START = 60, 0.10, 0.01
 
 
@@ -37,19 +37,19 @@ def starts(random: np.random.Generator, shape: tuple[int, ...], tails: float) ->
 def runs(
     seed: int, number: int, tails: float, true: dict[str, float]
 ) -> Iterator[dict[str, NDArray[np.float64]]]:
-    """Log figures a block of BASE and the arms of *true* (arm → true log ratio), run by run."""
+    """For each run: the log figures per block of BASE and of *true* (arm → true log ratio)."""
     random = np.random.default_rng(seed)
     for _ in range(number):
-        mood = random.normal(0, MOOD, BLOCKS)
+        common = random.normal(0, BLOCK_NOISE, BLOCKS)
         noise = starts(random, (len(true) + 1, BLOCKS), tails)
         yield {
-            arm: mood + noise[index] + effect
+            arm: common + noise[index] + effect
             for index, (arm, effect) in enumerate({BASE: 0.0, **true}.items())
         }
 
 
 def judged(runs: Iterator[dict[str, Any]], margin: float = 0.05) -> Iterator[dict[str, Any]]:
-    """The rows of verdict.json by arm, with `trustworthy` besides, run by run."""
+    """For each run: the rows of verdict.json by arm, and the whole verdict as "found"."""
     for logs in runs:
         arms = [arm for arm in logs if arm not in {BASE, TWIN, CANARY}]
         found = verdict.of(experiment(arms, margin=margin), figures(logs), {})
@@ -84,11 +84,11 @@ def test_without_pairing_a_true_5_percent_is_missed(tails: float) -> None:
         ttest_ind(logs["new"], logs[BASE]).pvalue <= 0.05
         for logs in runs(2, 1000, tails, {"new": np.log(1.05)})
     )
-    assert found <= 0.30, "blocks must matter in this world, or pairing is not tested"
+    assert found <= 0.30, "without block noise this would not test pairing"
 
 
 def alarms(logs: dict[str, Any], holm: bool = True) -> set[str]:
-    """The arms that differ from BASE by interval, sign flips and, with *holm*, over all five."""
+    """The arms reported to differ from BASE, with or without Holm's correction."""
     of_arms = {arm: list(logs[arm] - logs[BASE]) for arm in FIVE}
     adjusted = estimate.holm([estimate.student_p(one) for one in of_arms.values()])
     return {
@@ -104,11 +104,11 @@ def test_five_comparisons_raise_no_more_false_alarms_than_one(tails: float) -> N
     made = list(runs(3, 3000, tails, dict.fromkeys(FIVE, 0.0)))
     assert share(bool(alarms(logs)) for logs in made) <= 0.05
     without = share(bool(alarms(logs, holm=False)) for logs in made[:500])
-    assert without >= 0.10, "or Holm is not tested"
+    assert without >= 0.10, "otherwise Holm's correction is not tested"
 
 
 def test_a_verdict_raises_exactly_these_alarms(tails: float) -> None:
-    """With next to no margin, so that nothing is called equivalent before it can be an alarm."""
+    """The margin is so small that no alarm is called equivalent."""
     made = list(runs(4, 200, tails, dict.fromkeys([*FIVE, TWIN, CANARY], 0.0)))
     raised = [
         {arm for arm in FIVE if one[arm]["verdict"] in {"faster", "slower"}}
@@ -151,4 +151,4 @@ def test_as_many_slices_of_one_start_would_call_a_twin_different() -> None:
         logs = slices(random, 1, BLOCKS * ROUNDS, {TWIN: 0.0})
         one = estimate.over_blocks(list((logs[TWIN] - logs[BASE])[0]))
         wrong.append(not one.low <= 1 <= one.high)
-    assert share(iter(wrong)) >= 0.20, "starts must matter in this world, or blocks are not tested"
+    assert share(iter(wrong)) >= 0.20, "without noise between starts this would not test blocks"

@@ -1,5 +1,5 @@
-"""A run whose twin differs, whose canary is not found, or whose trials were mostly void calls
-itself untrustworthy, says which and why, and exits with 3."""
+"""A run whose twin differs, whose canary is not found, or whose trials are mostly void is
+untrustworthy. It says why, and exits with 3."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A comparison ends in one of five words, each with what it rests on."""
+"""A comparison has one of five verdicts, with its reasons."""
 
 import json
 
@@ -58,7 +58,7 @@ def test_void_is_less_than_six_good_blocks() -> None:
     row = judged(0.5 + WIGGLE[:5])
     assert row["verdict"] == "void"
     assert row["why"] == "5 of the 6 good blocks that are needed"
-    assert row["ratio"] is not None, "what there is may be shown"
+    assert row["ratio"] is not None, "the ratio of the blocks there are is shown"
     assert judged(0.5 + WIGGLE[:6])["verdict"] == "slower"
     alone = judged([0.5])
     assert (alone["verdict"], alone["ratio"], alone["p"]) == ("void", None, None)
@@ -72,14 +72,14 @@ def test_an_arm_that_never_ran_is_void_and_listed() -> None:
 
 
 def test_six_blocks_can_tell_a_large_effect_among_many_arms() -> None:
-    """The exact p over six blocks is 0.03 at best: multiplied by ten arms it would say nothing."""
+    """The exact p over six blocks is at least 0.03; multiplied by ten arms it could not decide."""
     arms = [f"arm {number}" for number in range(10)]
     others = {arm: WIGGLE[:6] - 0.001 * number for number, arm in enumerate(arms[1:])}
     made = figures(fine(6, **{arms[0]: 2.7 + WIGGLE[:6]}, **others))
     rows = verdict.of(experiment(arms), made, {})["comparisons"]
     (row,) = [row for row in rows if row["arm"] == arms[0]]
     assert row["verdict"] == "slower"
-    assert row["p"] == row["p_holm"] == 0.03125, "never below the exact one"
+    assert row["p"] == row["p_holm"] == 0.03125, "never below the exact p"
 
 
 def test_holm_counts_the_arms_of_a_family_and_not_the_controls() -> None:

@@ -1,5 +1,5 @@
-"""Of all attempts the last good one counts, rotations are compared round against round, and what
-has no ratio is not made into one."""
+"""The last good attempt counts, rotations are compared round by round, and figures without a ratio
+get none."""
 
 import copy
 import math
@@ -38,8 +38,8 @@ def test_the_last_good_attempt_counts_whatever_the_order_of_the_file() -> None:
 
 
 def test_rotations_are_compared_round_against_round() -> None:
-    """Noise that is common to a round's arms is gone, and so is a slice in which the machine did
-    something else; a ratio of means would keep both."""
+    """Noise that the arms of a round share cancels, and an interrupted slice is trimmed; a ratio of
+    means would keep both."""
     common = np.random.default_rng(11).normal(0, 0.5, (10, 30))
     logs = {arm: common + log[:, None] for arm, log in fine(new=np.full(10, 0.1)).items()}
     logs["new"][:, 7] += 3.0
@@ -51,7 +51,7 @@ def test_rotations_are_compared_round_against_round() -> None:
     assert found["high"] == pytest.approx(found["low"])
     for trial in made:
         trial.rounds.clear()
-    assert row(made, kind="rotation")["ratio"] > 1.3, "or the figures would do as well"
+    assert row(made, kind="rotation")["ratio"] > 1.3, "otherwise the rounds would not matter"
 
 
 def test_rounds_of_different_attempts_are_not_compared() -> None:
