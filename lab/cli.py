@@ -33,6 +33,7 @@ from lab.plan.experiment import MOST, Experiment
 from lab.plan.experiment_file import ExperimentError, find, known, parse, read, shown
 from lab.plan.servers import SERVERS
 from lab.report import markdown, write
+from lab.report.terminal import show
 from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
 from loadtest.latest import new_folder, point_to
 from stack.errors import StackError
@@ -167,7 +168,7 @@ def _conclude(experiment: Experiment, work: Run) -> int:
     found["budgets"] = budgets.rows(experiment, found)
     work.save_verdict(found)
     page = write(work.folder)
-    compare.show(found, Console())
+    show(found, Console())
     print(f"\n{page}")
     if experiment.budgets:
         return _conclude_budgets(found, work)

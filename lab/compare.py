@@ -1,7 +1,7 @@
-"""Runs an experiment: block after block, until every trial is there or was void once too often.
+"""Conducts a run: block by block, until every trial is good or has used up its attempts.
 
-How a trial is measured is testbed.py's matter. Here is the order of things, what is tried again,
-what a person sees meanwhile, and which exit code the end has.
+plan/schedule.py decides what remains, measure/testbed.py measures it, judge/gates.py voids it, and
+runs.py stores it. Everything that the conductor needs to continue is in the run's folder.
 """
 
 from __future__ import annotations
@@ -13,12 +13,8 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from rich.console import Console
-from rich.table import Table
-
-from lab.judge.verdict import SETTLED
 from lab.plan import schedule
 from lab.plan.arms import ArmSpec
 from lab.plan.experiment import Experiment, Load, share
@@ -26,23 +22,23 @@ from lab.runs import Run
 from lab.trial import METRICS, Metric, ShowStatus, Trial, TrialFailed, Void
 from stack.progress import Progress
 
-# The rule that voids a trial which did not come to its figures at all.
+# The rule of a trial without figures.
 DID_NOT_RUN = "did not run"
 
 
 class RunFailed(Exception):
-    """The run has to end before it is complete; the text says why."""
+    """The run cannot be completed. The text says why."""
 
 
 class Bench(Protocol):
-    """Makes trials, without their attempt and without what the gates say of them.
+    """Makes trials: measure.testbed.Testbed, or a fake.
 
-    Each method may raise TrialFailed. When its iterator is closed, early or not, nothing that it
-    started is left.
+    The trials have no attempt number and no voids yet. Each method may raise TrialFailed. Closing
+    an iterator stops everything that it started.
     """
 
     def capacity(self, arm: ArmSpec, load: Load, say: ShowStatus) -> float:
-        """The requests/s on schedule that *arm* alone can take on the path of *load*."""
+        """The highest rate, in requests/s, that *arm* serves on schedule on the path of *load*."""
 
     def rotate(
         self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus
@@ -52,20 +48,20 @@ class Bench(Protocol):
     def run_alone(
         self, solo: schedule.SoloRun, seeds: Mapping[str, int], say: ShowStatus
     ) -> Generator[Trial, None, None]:
-        """Start one arm; yield a trial for each of its loads. *seeds* is by the load's name."""
+        """Start one arm; yield a trial for each of its loads. *seeds*: by the load's name."""
 
 
 class Gates(Protocol):
-    """gates.py, or a test's own."""
+    """judge/gates.py, or a fake."""
 
     def judge(self, trial: Trial, *, primary: Metric) -> list[Void]: ...
 
     def relative(self, trials: Sequence[Trial]) -> list[list[Void]]:
-        """What only neighbours can tell, in the order of *trials*: one block's, of one load."""
+        """The voids that only a comparison within a block and load shows, for each of *trials*."""
 
 
 class Runner:
-    """Works a run off. All that it has to know is in the run's folder, so it can be cut off."""
+    """Conducts one run."""
 
     def __init__(
         self, experiment: Experiment, run: Run, bench: Bench, gates: Gates, progress: Progress
@@ -75,37 +71,36 @@ class Runner:
         self._bench = bench
         self._gates = gates
         self._progress = progress
-        self._pace = _Pace()
-        self._where = self._what = ""
+        self._clock = _RemainingTime()
+        self._phase = self._subject = ""
 
     def run(self) -> None:
-        """Return when schedule.py has nothing more to do. Raises RunFailed."""
+        """Measure everything that remains. Raises RunFailed."""
         experiment = self._with_rates()
         for block in range(1, self._run.plan.blocks + 1):
-            # The first pass does what is missing, the next ones what was void in it. Neighbours are
-            # looked at even where nothing was to do: the run may have been cut off just before.
-            while self._pass(experiment, block) or self._judge_among_neighbours(block):
-                self._judge_among_neighbours(block)
+            # The first pass measures what is missing, later ones repeat what was void. A complete
+            # block is compared as well: the run may have been interrupted just before that.
+            while self._pass(experiment, block) or self._compare_within(block):
+                self._compare_within(block)
         self._progress.clear()
         self._run.finish()
 
     def _with_rates(self) -> Experiment:
-        """The experiment with its shares of the capacity as requests/s, measured once a run."""
+        """Replace shares of the capacity by requests/s. The capacity is measured once per run."""
         experiment = self._experiment
         shares = [load for load in experiment.loads if share(load.rate) is not None]
         if not shares:
             return experiment
         capacity = self._run.plan.capacity_rps
         if capacity is None:
-            self._where, self._what = "capacity", experiment.baseline
+            self._phase, self._subject = "capacity", experiment.baseline
+            baseline = experiment.arm(experiment.baseline)
             try:
-                capacity = self._bench.capacity(
-                    experiment.arm(experiment.baseline), shares[0], self._say
-                )
+                capacity = self._bench.capacity(baseline, shares[0], self._show_status)
             except TrialFailed as error:
                 raise RunFailed(f"the baseline's capacity cannot be measured: {error}") from error
             self._run.save_plan(replace(self._run.plan, capacity_rps=capacity))
-            self._progress.step(f"{experiment.baseline} takes {capacity:,.0f} requests/s at most")
+            self._progress.step(f"{experiment.baseline} serves at most {capacity:,.0f} requests/s")
         loads = tuple(
             load if (part := share(load.rate)) is None else replace(load, rate=part * capacity)
             for load in experiment.loads
@@ -113,74 +108,72 @@ class Runner:
         return replace(experiment, loads=loads)
 
     def _pass(self, experiment: Experiment, block: int) -> bool:
-        """Do what is still to do in *block*; whether that was anything."""
-        turning = schedule.rotations(experiment, block, self._run.trials)
+        """Measure what remains in *block*. Return whether anything remained."""
+        loads = schedule.rotations(experiment, block, self._run.trials)
         alone = schedule.solo_runs(experiment, block, self._run.trials)
-        if turning:
-            self._rotate(experiment, turning, block)
-        for visit in alone:
-            self._visit(experiment, visit, block)
-        return bool(turning or alone)
+        if loads:
+            self._rotate(experiment, loads, block)
+        for solo in alone:
+            self._run_alone(experiment, solo, block)
+        return bool(loads or alone)
 
     def _rotate(self, experiment: Experiment, loads: list[Load], block: int) -> None:
         left = loads.copy()
         seed = schedule.seed_for(experiment.seed, block, len(self._of(block)))
-        self._begin(experiment, block, f"all {len(experiment.arms)} arms in turns")
+        self._begin(experiment, block, f"all {len(experiment.arms)} arms in rotation")
         began = time.monotonic()
         try:
-            with closing(self._bench.rotate(experiment, loads, seed, self._say)) as made:
+            with closing(self._bench.rotate(experiment, loads, seed, self._show_status)) as made:
                 for _, trials in zip(loads, made, strict=True):
-                    self._keep(block, trials)
+                    self._record(block, trials)
                     del left[0]
         except TrialFailed as error:
-            arms = [arm.name for load in left[:1] for arm in experiment.arms_under(load)]
-            self._keep(block, [_failed(arm, left[0].name, error) for arm in arms])
-            self._give_up_on(left[0].name, [t for t in self._run.trials if t.load == left[0].name])
-        expected = schedule.seconds_of_rotations(experiment, loads)
-        self._pace.took(time.monotonic() - began, expected, left)
+            load = left[0]
+            arms = [arm.name for arm in experiment.arms_under(load)]
+            self._record(block, [_failed(arm, load.name, error) for arm in arms])
+            self._stop_if_none_ran(load.name, [t for t in self._run.trials if t.load == load.name])
+        if not left:
+            expected = schedule.seconds_of_rotations(experiment, loads)
+            self._clock.took(time.monotonic() - began, expected)
 
-    def _visit(self, experiment: Experiment, visit: schedule.SoloRun, block: int) -> None:
-        left = list(visit.loads)
-        seeds = {
-            load.name: schedule.seed_for(experiment.seed, block, load.name) for load in visit.loads
-        }
-        name = visit.arm.name
+    def _run_alone(self, experiment: Experiment, solo: schedule.SoloRun, block: int) -> None:
+        left = list(solo.loads)
+        seeds = {load.name: schedule.seed_for(experiment.seed, block, load.name) for load in left}
+        name = solo.arm.name
         self._begin(experiment, block, name)
         began = time.monotonic()
         try:
-            with closing(self._bench.run_alone(visit, seeds, self._say)) as made:
-                for _, trial in zip(visit.loads, made, strict=True):
-                    self._keep(block, [trial])
+            with closing(self._bench.run_alone(solo, seeds, self._show_status)) as made:
+                for _, trial in zip(solo.loads, made, strict=True):
+                    self._record(block, [trial])
                     del left[0]
         except TrialFailed as error:
-            self._keep(block, [_failed(name, load.name, error) for load in left])
+            self._record(block, [_failed(name, load.name, error) for load in left])
             alone = {load.name for load in experiment.loads if load.alone}
             tried = [t for t in self._run.trials if t.arm == name and t.load in alone]
-            self._give_up_on(name, tried)
-        expected = schedule.seconds_of_solo_run(visit)
-        self._pace.took(time.monotonic() - began, expected, left)
+            self._stop_if_none_ran(name, tried)
+        if not left:
+            expected = schedule.seconds_of_solo_run(solo)
+            self._clock.took(time.monotonic() - began, expected)
 
-    def _keep(self, block: int, trials: Iterable[Trial]) -> None:
-        """Judge the trials and write them down at once.
+    def _record(self, block: int, trials: Iterable[Trial]) -> None:
+        """Number, judge and store the trials at once.
 
-        Arms of one rotation share its number, even where an earlier one was written down in part.
+        The arms of one rotation share its attempt number, even if an earlier one is incomplete.
         """
-        kept = list(trials)
-        arms = {trial.arm for trial in kept}
+        made = list(trials)
+        arms = {trial.arm for trial in made}
         before = [trial for trial in self._of(block) if trial.arm in arms]
-        for trial in kept:
+        for trial in made:
             trial.block = block
             trial.attempt = 1 + max((t.attempt for t in before if t.load == trial.load), default=0)
             if not trial.voids:
                 trial.voids = list(self._gates.judge(trial, primary=self._primary))
-            self._tell(trial, trial.voids)
-        self._run.append(kept)
+            self._report(trial, trial.voids)
+        self._run.append(made)
 
-    def _judge_among_neighbours(self, block: int) -> bool:
-        """Void what the block's other trials show to be odd; the file is written anew for it.
-
-        Returns whether there was anything new.
-        """
+    def _compare_within(self, block: int) -> bool:
+        """Void the outliers among the block's trials. Return whether there was a new one."""
         found = False
         for load in self._experiment.loads:
             trials = [trial for trial in self._of(block) if trial.load == load.name]
@@ -188,41 +181,40 @@ class Runner:
                 known = {void.rule for void in trial.voids}
                 new = [void for void in voids if void.rule not in known]
                 trial.voids += new
-                self._tell(trial, new)
+                self._report(trial, new)
                 found = found or bool(new)
         if found:
             self._run.rewrite()
         return found
 
-    def _give_up_on(self, what: str, tried: Sequence[Trial]) -> None:
-        """What has never run will not in the blocks to come either. Raises RunFailed."""
+    def _stop_if_none_ran(self, what: str, tried: Sequence[Trial]) -> None:
+        """Raises RunFailed if all attempts failed: later blocks would fail as well."""
         causes = [void.reason for t in tried for void in t.voids if void.rule == DID_NOT_RUN]
         if len(causes) == len(tried) and max(t.attempt for t in tried) >= schedule.ATTEMPTS:
-            raise RunFailed(f"{what}: {schedule.ATTEMPTS} attempts, and none ran: {causes[-1]}")
+            raise RunFailed(f"{what}: all {schedule.ATTEMPTS} attempts failed: {causes[-1]}")
 
-    # ── What a person sees ──────────────────────────────────────────────────────────────────────
+    def _begin(self, experiment: Experiment, block: int, subject: str) -> None:
+        self._clock.expect(
+            schedule.seconds_left(experiment, self._run.plan.blocks, self._run.trials)
+        )
+        self._phase, self._subject = f"block {block}/{self._run.plan.blocks}", subject
+        self._show_status("starting")
 
-    def _begin(self, experiment: Experiment, block: int, what: str) -> None:
-        left = schedule.seconds_left(experiment, self._run.plan.blocks, self._run.trials)
-        self._pace.left(left)
-        self._where, self._what = f"block {block}/{self._run.plan.blocks}", what
-        self._say("starting")
-
-    def _say(self, text: str) -> None:
-        parts = [self._where]
-        if (left := self._pace.seconds_left()) is not None:
+    def _show_status(self, text: str) -> None:
+        parts = [self._phase]
+        if (left := self._clock.seconds_left()) is not None:
             parts.append(f"{duration(left)} left")
         voided = sum(not trial.good_for(self._primary.name) for trial in self._run.trials)
         if voided:
             parts.append(f"{voided} void")
-        line = " · ".join([*parts, self._what, text])
+        line = " · ".join([*parts, self._subject, text])
         if sys.stdout.isatty():
-            # A line that is too long would not be replaced by the next one but pile up.
+            # A wrapped line would not be overwritten by the next one.
             line = line[: max(20, shutil.get_terminal_size().columns - 6)]
         self._progress.detail(line)
 
-    def _tell(self, trial: Trial, voids: Sequence[Void]) -> None:
-        """Voids that cost another attempt; those that spoil times alone are counted at the end."""
+    def _report(self, trial: Trial, voids: Sequence[Void]) -> None:
+        """Print the voids for which the trial is repeated."""
         if not trial.good_for(self._primary.name):
             for void in voids:
                 self._progress.step(
@@ -238,25 +230,22 @@ class Runner:
         return [trial for trial in self._run.trials if trial.block == block]
 
 
-class _Pace:
-    """How long things really take here, against what schedule.py expects of them."""
+class _RemainingTime:
+    """What schedule.py expects, corrected by how long work has taken so far."""
 
-    # The expectation counts as if it had been seen for this long.
-    TRUST_S = 20.0
+    PRIOR_S = 20.0  # the weight of the uncorrected expectation
 
     def __init__(self) -> None:
-        self._took = self._expected = self.TRUST_S
+        self._took = self._expected = self.PRIOR_S
         self._left: float | None = None
         self._at = 0.0
 
-    def took(self, seconds: float, expected: float, left: Sequence[object]) -> None:
-        """A piece of work is done; what was cut short (something is *left*) says nothing."""
-        if not left:
-            self._took += seconds
-            self._expected += expected
+    def took(self, seconds: float, expected: float) -> None:
+        self._took += seconds
+        self._expected += expected
 
-    def left(self, expected: float) -> None:
-        self._left = expected * self._took / self._expected
+    def expect(self, seconds: float) -> None:
+        self._left = seconds * self._took / self._expected
         self._at = time.monotonic()
 
     def seconds_left(self) -> float | None:
@@ -272,37 +261,35 @@ def _failed(arm: str, load: str, error: TrialFailed) -> Trial:
 
 
 def describe(experiment: Experiment, run: Run, left_s: float) -> str:
-    """The plan in a few lines, for people to read before anything starts."""
+    """The plan of a run, printed before it starts."""
     metric = METRICS[experiment.primary_metric]
     names = [arm.name for arm in experiment.arms if arm.role == "arm"]
     controls = [arm.name for arm in experiment.arms if arm.role != "arm"]
-    margin = f"{experiment.margin:.0%}"
     plan = run.plan
     lines = [
         f"{experiment.name}: {experiment.question}",
         f"  primary   {metric.name} ({metric.meaning}) under {experiment.primary_load!r}",
         f"  arms      {', '.join(names)}",
-        f"  controls  {', '.join(controls)}; alike means within {margin}",
+        f"  controls  {', '.join(controls)}; equivalent: within ±{experiment.margin:.0%}",
     ]
     for number, load in enumerate(experiment.loads):
-        lines.append(f"  {'loads' if not number else '':<10}{load.name}: {_load_in_words(load)}")
-    blocks = f"{plan.blocks} block{'s' * (plan.blocks != 1)}"
+        lines.append(f"  {'loads' if not number else '':<10}{load.name}: {_describe_load(load)}")
+    blocks = f"{plan.blocks} block{'s' * (plan.blocks != 1)}{', quick,' * plan.quick}"
     lines += [
-        f"  plan      {blocks}{', quick,' * plan.quick} on the {plan.runtime} runtime, "
-        f"seed {plan.seed}",
+        f"  plan      {blocks} on the {plan.runtime} runtime, seed {plan.seed}",
         f"  time      about {duration(left_s)}",
         f"  folder    {run.folder}",
     ]
     return "\n".join(lines)
 
 
-def _load_in_words(load: Load) -> str:
+def _describe_load(load: Load) -> str:
     users = f"{load.users} user{'s' * (load.users != 1)}"
     if load.kind == "rotation":
-        return f"{load.rounds} rounds of {load.slice} requests an arm, {users}, {load.path}"
+        return f"{load.rounds} rounds of {load.slice} requests per arm, {users}, {load.path}"
     if load.kind == "closed":
         bound = f"{load.requests:,} requests" if load.requests else f"{load.seconds:g} s"
-        return f"{bound}, {users} without think time, {load.path}"
+        return f"{bound}, {users} without pauses, {load.path}"
     rate = (
         f"{load.rate:g} requests/s" if isinstance(load.rate, float) else f"{load.rate} of capacity"
     )
@@ -311,60 +298,8 @@ def _load_in_words(load: Load) -> str:
     return f"{load.how} reload under {rate}, {load.path}"
 
 
-def table(verdict: Mapping[str, Any]) -> Table:
-    """The comparisons in the primary metric, controls included."""
-    found = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("arm", "compared with"):
-        found.add_column(name)
-    for name in ("ratio", "95 % interval", "n"):
-        found.add_column(name, justify="right")
-    found.add_column("verdict")
-    for row in verdict["comparisons"]:
-        if not row["primary"]:
-            continue
-        ratio, low, high = row["ratio"], row["low"], row["high"]
-        interval = "-" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-        found.add_row(
-            row["arm"],
-            row["baseline"],
-            "-" if ratio is None else f"{ratio:.3f}",
-            interval,
-            str(row["n"]),
-            row["verdict"],
-        )
-    return found
-
-
-def show(verdict: Mapping[str, Any], console: Console) -> None:
-    """Print the verdict as a person wants it: the table, then the answer."""
-    primary = [row for row in verdict["comparisons"] if row["primary"]]
-    if primary:
-        metric = METRICS[primary[0]["metric"]]
-        unit = f", {metric.unit}" if metric.unit else ""
-        console.print(
-            f"\n{metric.name} ({metric.meaning}{unit}), {primary[0]['load']}", markup=False
-        )
-    console.print(table(verdict))
-    console.print(f"\n{verdict['answer']}", markup=False, soft_wrap=True)
-    for arm, one in verdict["expectations"].items():
-        if one["met"]:
-            word = "as declared"
-        elif one["found"] in SETTLED:
-            word = f"NOT as declared, which was {one['declared']}"
-        else:
-            word = f"not decided; declared was {one['declared']}"
-        console.print(f"{arm}: {one['found']}, {word}", markup=False)
-    for claim in verdict.get("claims", ()):
-        console.print(f"{claim['outcome']}: {claim['says']}", markup=False, soft_wrap=True)
-    if verdict["voided"]:
-        console.print(f"{verdict['voided']} trials were void.", markup=False)
-    if verdict["void_by_rule"]:
-        rules = ", ".join(f"{rule} {count}" for rule, count in verdict["void_by_rule"].items())
-        console.print(f"By rule, those that spoil only times included: {rules}.", markup=False)
-
-
 def duration(seconds: float) -> str:
-    """``95`` → ``2 min``: nobody waits for seconds."""
+    """``45 s``, ``2 min``, ``1 h 40 min``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -144,7 +144,7 @@ def test_an_arm_that_never_starts_ends_the_run(tmp_path: Path) -> None:
 
     bench.on_trial = never
     # Its rotations run, so "never" is about the loads of an arm alone.
-    with pytest.raises(RunFailed, match="on: 3 attempts, and none ran: unknown option"):
+    with pytest.raises(RunFailed, match="on: all 3 attempts failed: unknown option"):
         runner(run, bench).run()
     assert bench.running == 0
     assert max(trial.block for trial in run.trials) == 1
