@@ -1,11 +1,11 @@
 """From trials to verdict.json.
 
-    gates.py        the rules that void a trial
-    estimate.py     statistics on log ratios
-    comparison.py   pairs the trials of two arms into a row of verdict.json
-    verdict.py      verdicts, controls, the exit code
-    answer.py       the result in one sentence
-    claims.py       published claims, judged by the verdict
-    budgets.py      budgets, judged by the verdict
-    numbers.py      numbers as text
+gates.py        the rules that void a trial
+estimate.py     statistics on log ratios
+comparison.py   pairs the trials of two arms into a row of verdict.json
+verdict.py      verdicts, controls, the exit code
+answer.py       the result in one sentence
+claims.py       published claims, judged by the verdict
+budgets.py      budgets, judged by the verdict
+numbers.py      numbers as text
 """

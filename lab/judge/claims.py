@@ -12,9 +12,9 @@ the measured ratio, its 95 % interval, and the margin within which the experimen
                         widened by the margin            nor in the widened interval
 
 An interval on the claimed side that does not include the claimed ratio is "confirmed in direction,
-not in size". Everything else cannot be told here, and neither can a claim whose comparison is
-missing, void, of fewer than six blocks, or part of an untrustworthy run. Claims are judged one by
-one: of twenty intervals, one is expected to miss the truth.
+not in size". Everything else is "cannot tell here", and so is a claim whose comparison is missing,
+void, of fewer than six blocks, or part of an untrustworthy run. Claims are judged one by one: of
+twenty intervals, one is expected to miss the truth.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def judge(
 ) -> list[dict[str, Any]]:
     """Return a row for each claim of the experiment, in the order of the file.
 
-    verdict: the content of verdict.json. facts: the probes by name; a claim whose probe failed or
-    is missing cannot be told.
+    verdict: the content of verdict.json. facts: the probes by name; without
+    one its claim is "cannot tell here".
 
     A row holds claim, says, source, measured (the compared arms, or the observed fact), metric,
     claimed, ratio, low, high, n (None for a fact), outcome and why.

@@ -167,8 +167,8 @@ def _fill(one: Comparison, ours: Blocks, theirs: Blocks, *, rotation: bool) -> N
         if log is not None:
             one.log_ratios.append(log)
         elif not one.why:
-            told = " against ".join(map(numbers.number, figures))
-            one.why = f"{told} (block {block}) has no ratio"
+            text = " against ".join(map(numbers.number, figures))
+            one.why = f"{text} (block {block}) has no ratio"
     if one.why:  # dropping only such blocks would select the others by their outcome
         one.log_ratios.clear()
     elif one.n < MIN_BLOCKS:
@@ -182,8 +182,8 @@ def _fill(one: Comparison, ours: Blocks, theirs: Blocks, *, rotation: bool) -> N
         )
         one.why = f"{one.n} of the {MIN_BLOCKS} good blocks that are needed"
         if rules:
-            told = ", ".join(f"{rule} ({count})" for rule, count in rules.most_common(2))
-            one.why += f"; void trials: {told}"
+            counts = ", ".join(f"{rule} ({count})" for rule, count in rules.most_common(2))
+            one.why += f"; void trials: {counts}"
 
 
 def _pair(

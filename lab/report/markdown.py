@@ -25,8 +25,7 @@ _CONDITIONS = (
     "cores", "memory_bytes", "virtual", "cgroup", "python", "revision", "stolen_since_boot",
 )  # fmt: skip
 
-# A path below these root directories names a place on somebody's machine. Paths of requests begin
-# otherwise.
+# A path below these root directories names a place on a machine. Paths of requests begin otherwise.
 _ROOTS = (
     "bin|boot|builds|dev|etc|github|home|lib|lib64|media|mnt|nix|opt|private|proc|root|run|sbin|srv"
     "|sys|tmp|usr|Users|var|work|workspace|workspaces"

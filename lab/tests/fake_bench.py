@@ -1,4 +1,4 @@
-"""A bench without servers: trials as a test wants them, and an account of what was started."""
+"""A test bench without servers: trials as a test needs them, and a log of what it started."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ BAD = [Void("bad", "a test wants it so")]
 
 
 class FakeBench:
-    """`log` has a line for everything that was started; `running` is how much of it runs still."""
+    """`log` has a line for each start; `running` counts what has not been stopped."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
         self.running = 0
         self.rates: set[float | str | None] = set()
-        # Called for each trial that is to be made; may void it or raise.
+        # Called for each trial; may void it or raise.
         self.on_trial: Callable[[Trial], None] = lambda trial: None
 
     def capacity(self, arm: ArmSpec, load: Load, say: ShowStatus) -> float:

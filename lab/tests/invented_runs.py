@@ -26,7 +26,7 @@ from lab.trial import Evidence, Trial, Void
 
 BLOCKS = 8
 BEGAN = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-SOMEBODY = "/home/jdoe/stack"
+HOME = "/home/jdoe/stack"
 
 # Twelve arms with the controls: processes by lock, as in the experiment `thunder-lock`.
 LOCK = """
@@ -121,14 +121,14 @@ def write_run(
     plan = Plan(
         experiment=name,
         toml=toml,
-        file=f"{SOMEBODY}/lab/experiments/{name}.toml",
+        file=f"{HOME}/lab/experiments/{name}.toml",
         seed=seed,
         blocks=blocks,
         quick=False,
         runtime="local",
         capacity_rps=812.5,
         conditions=conditions,
-        servers={"uwsgi": {"command": f"uwsgi --ini {SOMEBODY}/uwsgi/uwsgi.ini"}},
+        servers={"uwsgi": {"command": f"uwsgi --ini {HOME}/uwsgi/uwsgi.ini"}},
         started=BEGAN.isoformat(),
         arms=[asdict(arm) for arm in experiment.arms],
         loads=[asdict(load) for load in experiment.loads],
@@ -221,7 +221,7 @@ def _trial(
             "thunder-lock": arm.settings.get("STACK_THUNDER_LOCK", "on"),
             "processes": arm.settings.get("STACK_PROCESSES", "4"),
             "master": "true",
-            "ini": f"{SOMEBODY}/uwsgi/uwsgi.ini",
+            "ini": f"{HOME}/uwsgi/uwsgi.ini",
         },
     )
 

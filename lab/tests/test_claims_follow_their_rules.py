@@ -79,7 +79,7 @@ def test_it_does_not_matter_which_arm_comes_first(
 
 
 @pytest.mark.parametrize(("low", "high", "claimed", "expected"), RULES)
-def test_five_blocks_tell_nothing(low: float, high: float, claimed: Claimed, expected: str) -> None:
+def test_five_blocks_cannot_tell(low: float, high: float, claimed: Claimed, expected: str) -> None:
     judgement = claims.outcome(Ratio(1, low, high, 5), claimed, MARGIN)
     assert judgement.outcome == CANNOT_TELL
     assert "5 blocks" in judgement.why
@@ -178,7 +178,7 @@ def test_a_stand_in_that_cannot_tell_either_leaves_both_reasons() -> None:
         (verdict(compared("rps", 0.75, 0.85, arm="other")), "no trials of rps"),
     ],
 )
-def test_what_cannot_be_believed_cannot_be_told(found: dict[str, Any], why: str) -> None:
+def test_untrustworthy_or_missing_figures_cannot_tell(found: dict[str, Any], why: str) -> None:
     row = judged(found, claim())
     assert row["outcome"] == CANNOT_TELL
     assert why in row["why"]
@@ -194,7 +194,7 @@ def test_a_fact_confirms_or_refutes_even_in_an_untrustworthy_run() -> None:
         assert row["ratio"] is row["low"] is row["high"] is row["n"] is None
 
 
-def test_a_fact_that_could_not_be_tried_is_not_told() -> None:
+def test_a_fact_that_was_not_tried_cannot_tell() -> None:
     table = Claim("s", "a page", fact="harakiri-kills")
     error = FactError("uWSGI ended with exit code 1; its log ends:\nmore")
     (row,) = claims.judge(experiment(c=table), verdict(), {"harakiri-kills": error})

@@ -1,4 +1,4 @@
-"""A void trial is queued again at the end of its block, twice at most; all attempts are kept."""
+"""A void trial is repeated at the end of its block, at most twice; all attempts are kept."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_loads_without_a_rotation_start_nothing_side_by_side(tmp_path: Path) -> 
     )
     bench = FakeBench()
     runner(new_run(tmp_path, toml=toml), bench).run()
-    assert len(bench.log) == 2 * 4, "each arm and control alone, and no capacity"
+    assert len(bench.log) == 2 * 4, "each arm and control alone, without a capacity"
     assert not any(line.startswith("rotate") for line in bench.log)
 
 
@@ -74,7 +74,7 @@ def test_a_void_in_a_rotation_repeats_it_for_all_arms(tmp_path: Path) -> None:
     assert attempts == {(arm, attempt) for arm in arms for attempt in (1, 2)}
 
 
-def test_three_attempts_are_all_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_trial_gets_three_attempts_and_the_run_continues(tmp_path: Path) -> None:
     run, bench = new_run(tmp_path), FakeBench()
 
     def always(trial: Trial) -> None:
@@ -84,7 +84,9 @@ def test_three_attempts_are_all_and_the_run_goes_on(tmp_path: Path) -> None:
     bench.on_trial = always
     runner(run, bench).run()
     tried = [(t.block, t.attempt) for t in run.trials if (t.arm, t.load) == ("on", "full")]
-    assert tried == [(1, 1), (1, 2), (1, 3), (2, 1)], "once is enough where all were in vain"
+    assert tried == [(1, 1), (1, 2), (1, 3), (2, 1)], (
+        "one attempt where all failed in an earlier block"
+    )
     assert Run.open(run.folder).plan.finished is not None
 
 
@@ -111,7 +113,7 @@ def test_a_void_that_spoils_times_only_does_not_repeat_a_count(tmp_path: Path) -
     assert {trial.attempt for trial in run.trials} == {1}
 
 
-def test_what_only_neighbours_show_is_written_down_and_tried_again(tmp_path: Path) -> None:
+def test_an_outlier_within_its_block_is_stored_as_void_and_repeated(tmp_path: Path) -> None:
     run, bench, gates = new_run(tmp_path, blocks=1), FakeBench(), NoGates()
     gates.relatives = {("on", "full"): BAD}
     runner(run, bench, gates).run()
@@ -143,7 +145,7 @@ def test_an_arm_that_never_starts_ends_the_run(tmp_path: Path) -> None:
             raise TrialFailed("unknown option")
 
     bench.on_trial = never
-    # Its rotations run, so "never" is about the loads of an arm alone.
+    # Its rotations run; only its loads alone fail.
     with pytest.raises(RunFailed, match="on: all 3 attempts failed: unknown option"):
         runner(run, bench).run()
     assert bench.running == 0

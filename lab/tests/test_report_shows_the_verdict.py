@@ -30,12 +30,12 @@ def page(folder):
 
 
 def text(html):
-    """What a reader sees, spaces collapsed."""
+    """The visible text, with collapsed spaces."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 def shown(one):
-    """The arm's name in the tables: the canary's own does not say that it is one."""
+    """The arm's name in the tables, where the canary's role is added."""
     return one["arm"] + (", the canary" if one["role"] == "canary" else "")
 
 
@@ -100,7 +100,7 @@ def test_the_markdown_has_answer_table_and_controls(lock):
     assert "| generator's priority (nice) | -10 under 60 % of capacity; 0 under" in conditions
 
 
-def test_voids_are_counted_and_told(lock):
+def test_voids_are_counted_and_listed(lock):
     folder, verdict = lock
     count = verdict["void_by_rule"]["stolen CPU"]
     assert count > 0
@@ -110,7 +110,7 @@ def test_voids_are_counted_and_told(lock):
     assert f"stolen CPU {count}" in (folder / "report.md").read_text(encoding="utf-8")
 
 
-def test_what_was_declared_beforehand_is_held_against_what_was_found(lock):
+def test_declared_expectations_are_compared_with_the_verdicts(lock):
     folder, _ = lock
     seen = text(page(folder))
     assert "16 processes, on: faster, found faster (as declared)" in seen
@@ -136,7 +136,7 @@ def test_conditions_are_complete(lock):
     assert "arm processes thunder-lock 1 process, off 1 off 1 process, on 1 on" in options
 
 
-def test_a_run_that_cannot_be_trusted_says_so_first(tmp_path):
+def test_an_untrustworthy_run_says_so_first(tmp_path):
     verdict = runs.write_run(tmp_path, runs.SMALL, twin_off=1.2, histograms=False)
     assert not verdict["trustworthy"]
     report.write(tmp_path)
@@ -160,7 +160,7 @@ def test_blocks_that_are_too_few_leave_no_ratio(tmp_path):
     assert not (tmp_path / "pictures" / "forest.svg").exists()
 
 
-def test_claims_are_told_with_source_and_outcome(tmp_path):
+def test_claims_are_shown_with_source_and_outcome(tmp_path):
     toml = f"""{runs.SMALL}
 [claims]
 reload = {{ says = "A <chain> reload", source = "https://example.org/a?b=1&c=2", fact = "{FACT}" }}
@@ -177,7 +177,7 @@ reload = {{ says = "A <chain> reload", source = "https://example.org/a?b=1&c=2",
     assert claim["outcome"] in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
-def test_what_is_missing_or_damaged_is_named(tmp_path):
+def test_a_missing_or_damaged_file_is_named(tmp_path):
     runs.write_run(tmp_path, runs.SMALL, histograms=False)
     trials = tmp_path / "trials.jsonl"
     lines = trials.read_text(encoding="utf-8").splitlines()
@@ -190,7 +190,7 @@ def test_what_is_missing_or_damaged_is_named(tmp_path):
         report.write(tmp_path)
 
 
-def test_the_last_line_of_a_run_that_was_killed_does_not_matter(tmp_path):
+def test_an_incomplete_last_line_is_ignored(tmp_path):
     runs.write_run(tmp_path, runs.SMALL, histograms=False)
     with (tmp_path / "trials.jsonl").open("a", encoding="utf-8") as stream:
         stream.write('{"block":9,"ar')
@@ -207,7 +207,7 @@ def test_the_same_run_gives_the_same_page(tmp_path):
         assert one == two, file
 
 
-def test_verdict_without_trials_of_a_load_is_no_obstacle(tmp_path):
+def test_a_load_without_trials_is_listed(tmp_path):
     runs.write_run(tmp_path, runs.SMALL, histograms=False)
     plan = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     plan["loads"].append({"name": "never run", "kind": "open"})
@@ -216,7 +216,7 @@ def test_verdict_without_trials_of_a_load_is_no_obstacle(tmp_path):
     assert "never run" in page(tmp_path)
 
 
-def test_a_file_of_ones_own_is_repeated_by_its_file(lock):
+def test_the_command_names_the_file_of_an_experiment_of_your_own(lock):
     run = RunData.read(lock[0])
     assert tables.command(run).startswith("make compare EXPERIMENT=thunder-lock BLOCKS")
     mine = replace(run, plan=replace(run.plan, file="thunder-lock.toml"))

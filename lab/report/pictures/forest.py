@@ -68,7 +68,7 @@ def _picture(run: RunData, rows: list[Comparison], index: int) -> style.Picture:
 def _figure(run: RunData, rows: Sequence[Comparison]) -> Figure:
     arms = [row for row in rows if row.role == "arm"]
     controls = [row for row in rows if row.role != "arm"]
-    names = {row.arm: style.wrapped(_name(run, row), 44) for row in rows}
+    names = {row.arm: style.wrapped(_name(run, row), 36) for row in rows}
     body = sum(_NAME * (name.count("\n") + 1) + _MARK for name in names.values())
     body += 26 if controls else 0
     axes = style.new(WIDTH, body).add_axes((0, 0, 1, 1))
@@ -88,7 +88,7 @@ def _figure(run: RunData, rows: Sequence[Comparison]) -> Figure:
     metric = METRICS[rows[0].metric]
     better = "◀ less is better" if metric.better == "lower" else "more is better ▶"
     label = f"{better} · ratio of {metric.label}, log scale"
-    axes.set_xlabel(style.wrapped(label, 56), loc="left")
+    axes.set_xlabel(style.wrapped(label, 60), loc="left")
     figure = axes.get_figure(root=True)
     assert figure is not None  # noqa: S101 - for mypy: the axes was added to one
     return figure

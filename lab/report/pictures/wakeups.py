@@ -15,7 +15,7 @@ from lab.report.pictures import style
 
 METRIC = "wakeups"
 PROCESSES = "STACK_PROCESSES"
-_MOST_LINES = 6  # more cannot be told apart
+_MOST_LINES = 6  # more cannot be distinguished
 
 Series = dict[str, dict[int, list[float]]]  # line → processes → one figure per trial
 
@@ -49,7 +49,7 @@ def draw(run: RunData) -> list[style.Picture]:
     loads = {load: lines for load, lines in loads.items() if 0 < len(lines) <= _MOST_LINES}
     if not loads:
         return []
-    told = "; ".join(
+    medians = "; ".join(
         f"{load}, {label}: "
         + ", ".join(
             f"{processes} processes {number(median(values))}"
@@ -67,7 +67,7 @@ def draw(run: RunData) -> list[style.Picture]:
                 " medians, small marks are single trials. One is the minimum; what grows with the"
                 " processes is wasted."
             ),
-            alt=f"Median wake-ups per request. {told}.",
+            alt=f"Median wake-ups per request. {medians}.",
             figure=partial(_figure, loads),
             wide=True,
         )
