@@ -1,5 +1,6 @@
-"""Somebody else's app runs unchanged in the same image: STACK_APP names it, a mount brings it."""
+"""An app that knows nothing of this stack runs in the image: STACK_APP names it, a mount adds it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,14 +13,18 @@ from tests.people.over_http import Person
 pytestmark = pytest.mark.containers
 
 
+def mounted(file: Path, source: Path, target: str, **environment: str) -> Path:
+    """Write a Compose file that mounts *source* into the app's container."""
+    app = {"volumes": [f"{source}:{target}:ro"], "environment": environment}
+    file.write_text(json.dumps({"services": {"app": app}}), encoding="utf-8")
+    return file
+
+
 def test_it_is_served_with_everything_around_it(
     stack: ComposeRuntime, another: Callable[..., ComposeRuntime], tmp_path: Path
 ) -> None:
-    override = tmp_path / "foreign.yml"
     source = CHECKOUT / "tests" / "foreign_app"
-    override.write_text(
-        f"services: {{app: {{volumes: ['{source}:/srv/foreign_app:ro']}}}}\n", encoding="utf-8"
-    )
+    override = mounted(tmp_path / "foreign.yml", source, "/srv/foreign_app")
     foreign = another(STACK_APP="foreign_app.shop:create_shop()", files=[override])
     foreign.up()
     person = Person(foreign.address())
@@ -28,3 +33,24 @@ def test_it_is_served_with_everything_around_it(
     assert page.headers["x-request-id"] and page.headers["x-content-type-options"] == "nosniff"
     assert person.fill_in("/", teapots="3").text == "3 teapots are yours.\n"
     assert person.get("/nowhere").status == 404
+
+
+def test_its_modules_take_precedence_over_modules_of_the_stack(
+    stack: ComposeRuntime, another: Callable[..., ComposeRuntime], tmp_path: Path
+) -> None:
+    shop = tmp_path / "shop"
+    for package in ("app", "toggles"):
+        (shop / package).mkdir(parents=True)
+        (shop / package / "__init__.py").write_text("OWNER = b'the shop'\n")
+    (shop / "app" / "wsgi.py").write_text(
+        "import toggles\n"
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
+        "    return [toggles.OWNER]\n"
+    )
+    for path in (tmp_path, *shop.rglob("*"), shop):
+        path.chmod(0o755)  # the container's user reads them
+    override = mounted(tmp_path / "shop.yml", shop, "/shop", PYTHONPATH="/shop")
+    foreign = another(files=[override])  # STACK_APP=app.wsgi:application, as by default
+    foreign.up()
+    assert Person(foreign.address()).get("/").text == "the shop"

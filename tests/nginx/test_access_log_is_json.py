@@ -1,4 +1,4 @@
-"""Each request is one line of valid JSON, whatever a client sends; no secret is ever in it."""
+"""Each request is one line of valid JSON without secrets, even if the request is hostile."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         yield front
 
 
-def test_what_a_line_says(server: Nginx) -> None:
+def test_the_fields_of_a_line(server: Nginx) -> None:
     answer = server.ask(request("POST", "/read", "User-Agent: probe/1.0", body=b"x" * 70_000))
     line = server.access("/read")
     assert line["request_id"] == answer.headers["x-request-id"]
@@ -49,7 +49,7 @@ def test_upstream_times_are_the_apps(server: Nginx) -> None:
     assert 0.29 < line["upstream_seconds"] <= line["seconds"] + 0.002
 
 
-def test_what_nginx_answers_itself_has_no_upstream(server: Nginx) -> None:
+def test_nginxs_own_responses_have_no_upstream(server: Nginx) -> None:
     server.ask(request("POST", "/.env", body=b""))
     line = server.access("/.env")
     assert (line["status"], line["method"]) == (404, "POST")

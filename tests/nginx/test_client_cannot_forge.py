@@ -1,4 +1,4 @@
-"""Address, scheme, host and request id are nginx's word, whatever a client sends."""
+"""Address, scheme, host and request id come from nginx; clients cannot forge them."""
 
 import re
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 
 
 @pytest.mark.parametrize("name", HEADERS)
-def test_header_is_replaced_or_gone(server: Nginx, name: str) -> None:
+def test_the_header_is_replaced_or_removed(server: Nginx, name: str) -> None:
     for spelling in (name, name.lower(), name.upper()):
         seen = server.get("/up", f"{spelling}: {FORGED}", f"{spelling}: {FORGED}").json()
         assert FORGED not in str(seen)
@@ -70,7 +70,7 @@ def test_the_scheme(server: Nginx) -> None:
         assert "HTTPS" not in seen
 
 
-def test_an_ordinary_header_does_arrive(server: Nginx) -> None:
+def test_other_headers_pass(server: Nginx) -> None:
     seen = server.get("/up", "X-Of-My-Own: x", "Cookie: a=b", "Authorization: Bearer c").json()
     assert seen["HTTP_X_OF_MY_OWN"] == "x"
     assert seen["HTTP_COOKIE"] == "a=b"
@@ -89,13 +89,13 @@ def test_the_request_id_is_new_each_time_and_the_same_everywhere(server: Nginx) 
     assert len(ids) == 3
 
 
-def test_an_app_that_names_the_request_itself_is_not_doubled(server: Nginx) -> None:
+def test_a_request_id_of_the_app_does_not_double_the_header(server: Nginx) -> None:
     answer = server.get("/own-headers")
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
     assert "x-request-id" not in answer.duplicates
 
 
-def test_the_path_is_in_one_normal_form(server: Nginx) -> None:
+def test_the_path_is_normalised(server: Nginx) -> None:
     for path in ("//a/./x/../b", "/a//b", "/%61/b", "/a/%2e/b"):
         seen = server.get(path + "?q=%2F").json()
         assert seen["PATH_INFO"] == "/a/b", path

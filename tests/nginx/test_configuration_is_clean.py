@@ -1,4 +1,4 @@
-"""The rendered configuration passes nginx -t and gixy without a word, and keeps its own rules."""
+"""The rendered configuration passes nginx -t and gixy without a message, and keeps our rules."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ HTTPS = {"STACK_TLS": "on", "STACK_HOSTS": "example.org,.example.net"}
 
 
 def rendered(folder: Path, **settings: str) -> str:
-    """All rendered files as one text, after `nginx -t` had nothing to say about them."""
+    """Return all rendered files as one text, after `nginx -t` has passed without a message."""
     check = subprocess.run(
         [ENTRYPOINT, "--check"],
         env=environment(folder, 3031, **settings),
@@ -41,7 +41,7 @@ def test_gixy_finds_nothing(tmp_path: Path, settings: dict[str, str]) -> None:
     )
     assert "No issues found" in found.stdout, found.stdout
     assert found.returncode == 0
-    assert not found.stderr.strip(), "a file that gixy could not read has not been looked at"
+    assert not found.stderr.strip(), "gixy could not read a file"
 
 
 def test_no_placeholder_is_left(tmp_path: Path) -> None:
@@ -49,8 +49,8 @@ def test_no_placeholder_is_left(tmp_path: Path) -> None:
         assert "${" not in re.sub(r"(?m)^\s*#.*$", "", rendered(tmp_path, **settings))
 
 
-def test_no_server_or_location_drops_the_headers_of_all() -> None:
-    """nginx inherits add_header and uwsgi_param only where a level has none of its own."""
+def test_no_server_or_location_removes_inherited_headers() -> None:
+    """A level with its own add_header or uwsgi_param inherits none."""
     files = [*NGINX.glob("snippets/server-*.conf"), *NGINX.glob("templates/*.template")]
     assert len(files) > 8
     for file in files:
@@ -67,12 +67,12 @@ def test_the_head_of_a_request_fits_into_uwsgis_buffer_at_every_size(tmp_path: P
             int, re.findall(r"(?m)^large_client_header_buffers (\d+) (\d+);", text)[0]
         )
         head = first + number * size
-        # nginx's own variables, and 10 bytes in the packet for each 4 of the head.
+        # nginx's own variables, and 10 bytes in the packet for 4 bytes of headers.
         assert 2048 + head * 10 / 4 <= buffer_size
-        assert head > 0.38 * (buffer_size - 2048), "smaller than it has to be"
+        assert head > 0.38 * (buffer_size - 2048), "smaller than necessary"
 
 
-def test_each_timeout_is_longer_than_the_one_behind_it(tmp_path: Path) -> None:
+def test_each_timeout_exceeds_the_next_one_upstream(tmp_path: Path) -> None:
     shutdown = int(
         re.findall(r"(?m)^worker_shutdown_timeout (\d+)s;", (NGINX / "nginx.conf").read_text())[0]
     )

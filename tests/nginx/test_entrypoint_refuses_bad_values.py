@@ -1,4 +1,4 @@
-"""A value that cannot be used: exit code 2, one line that names it, and nothing is started."""
+"""A value that is not allowed: exit code 2, one line that names it, and nothing is started."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def run(folder: Path, *arguments: str, **settings: str) -> "subprocess.Completed
     ) as process:
         try:
             out, err = process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:  # it did start: end its workers too
+        except subprocess.TimeoutExpired:  # nginx has started: end its workers too
             os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(command, process.returncode, out, err)
@@ -83,7 +83,7 @@ def test_a_certificate_without_its_key(tmp_path: Path) -> None:
     ended = run(tmp_path, STACK_TLS="on", TLS_CERT_FILE=str(certificate), TLS_KEY_FILE=str(missing))
     assert ended.returncode == 2
     assert str(missing) in ended.stderr
-    assert certificate.read_text() == "there", "what somebody put there was overwritten"
+    assert certificate.read_text() == "there", "the file was overwritten"
 
 
 def test_an_unknown_argument(tmp_path: Path) -> None:
@@ -105,12 +105,12 @@ def test_an_unknown_argument(tmp_path: Path) -> None:
         ("STACK_BUFFER_SIZE", "8192"),
     ],
 )
-def test_takes_what_is_unusual_but_right(tmp_path: Path, name: str, value: str) -> None:
+def test_accepts_unusual_values(tmp_path: Path, name: str, value: str) -> None:
     ended = run(tmp_path, "--check", **{name: value})
     assert ended.returncode == 0, ended.stderr
 
 
 def test_an_ipv6_address_reaches_nginx(tmp_path: Path) -> None:
     ended = run(tmp_path, "--check", NGINX_LISTEN="[::1]:8080")
-    # nginx -t binds, which a machine without IPv6 cannot.
+    # nginx -t binds the address, which fails without IPv6.
     assert ended.returncode == 0 or "bind() to [::1]:8080 failed" in ended.stderr

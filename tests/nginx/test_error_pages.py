@@ -1,4 +1,4 @@
-"""nginx's own errors are one page, in HTML or JSON by Accept, that tells the request id."""
+"""nginx's own errors are a page with the request id, in HTML or JSON according to Accept."""
 
 import os
 import re
@@ -29,7 +29,9 @@ def check_html(answer: Answer, status: int) -> None:
     assert f"<title>{status} · " in page
     assert f"<code>{answer.headers['x-request-id']}</code>" in page
     assert "<!--#" not in page and "[an error occurred" not in page
-    assert not re.search(r"<style|<script|\sstyle=|\son\w+=", page), "the policy forbids inline"
+    assert not re.search(r"<style|<script|\sstyle=|\son\w+=", page), (
+        "the Content-Security-Policy forbids inline code"
+    )
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -44,7 +46,7 @@ def check_json(answer: Answer, status: int) -> None:
 
 
 def both(server: Nginx, head: str, status: int) -> None:
-    """*head* is a request with {} where more headers may stand."""
+    """Check *head*, a request with {} as the place for more headers, with both Accept headers."""
     check_html(server.ask(head.format("").encode("latin-1")), status)
     check_json(server.ask(head.format("Accept: application/json\r\n").encode("latin-1")), status)
 
@@ -65,13 +67,13 @@ def test_by_accept(server: Nginx, head: str, status: int) -> None:
     both(server, head, status)
 
 
-def test_before_accept_can_be_known_it_is_html(server: Nginx) -> None:
+def test_html_if_nginx_could_not_read_accept(server: Nginx) -> None:
     check_html(server.get("/" + "x" * 30_000), 414)
     check_html(server.get("/up", "Cookie: " + "x" * 30_000), 431)
     check_html(server.ask(b"\x16\x03\x01\x02\x00\x01\r\n\r\n"), 400)
 
 
-def test_json_only_for_who_prefers_it(server: Nginx) -> None:
+def test_json_only_for_clients_that_prefer_it(server: Nginx) -> None:
     for accept, kind in {
         "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": "text/html",
         "*/*": "text/html",
@@ -92,12 +94,12 @@ def test_too_many_logins(server: Nginx) -> None:
     assert answers[-1].headers["retry-after"] == "3"  # 60 s / 20
 
 
-def test_the_style_sheet_is_allowed_by_the_policy_and_there(server: Nginx) -> None:
+def test_the_style_sheet_exists_and_the_policy_allows_it(server: Nginx) -> None:
     page = server.get("/.env")
     sheet = re.findall(rb'<link rel="stylesheet" href="([^"]+)">', page.body)[0].decode()
     assert sheet.startswith("/") and "style-src 'self'" in page.headers["content-security-policy"]
     answer = server.get(sheet, host="unknown.example")
-    assert answer.status == 200, "the page for unknown hosts is styled too"
+    assert answer.status == 200, "the page for unknown hosts has no style"
     assert answer.headers["content-type"] == "text/css; charset=utf-8"
 
 
@@ -112,14 +114,14 @@ def test_the_apps_errors_pass_unchanged(server: Nginx) -> None:
     assert "cache-control" not in answer.headers and "retry-after" not in answer.headers
 
 
-def test_app_not_reachable(tmp_path: Path) -> None:
+def test_the_app_is_not_reachable(tmp_path: Path) -> None:
     with nginx(tmp_path, app_port=1) as alone:
         both(alone, "GET /up HTTP/1.1\r\nHost: localhost\r\n{}\r\n", 502)
         assert alone.get("/up").headers["retry-after"] == "5"
 
 
-def test_app_does_not_answer(tmp_path: Path) -> None:
-    """All of uWSGI is stopped, as on a machine that hangs: the kernel still takes connections."""
+def test_the_app_does_not_answer(tmp_path: Path) -> None:
+    """All of uWSGI is suspended, as on a machine that hangs; the kernel accepts connections."""
     with echo(tmp_path / "uwsgi") as app, nginx(tmp_path, app.port, STACK_HARAKIRI="1") as front:
         stopped = [*app.processes(), app.process.pid]
         for pid in stopped:

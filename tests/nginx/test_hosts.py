@@ -1,4 +1,4 @@
-"""Only our own host names reach the app: unknown ones are refused, malformed ones always."""
+"""Only our own host names reach the app; malformed ones are refused with any STACK_HOSTS."""
 
 from collections.abc import Iterator
 
@@ -39,7 +39,7 @@ def any_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 @pytest.fixture(scope="module")
 def our_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     folder = tmp_path_factory.mktemp("ours")
-    # "localhost" because the fixture asks for it until the stack answers.
+    # The fixture requests "localhost" until the stack answers.
     hosts = "localhost,Shop.example.org, .example.net"
     with stack_behind_nginx(folder, STACK_HOSTS=hosts) as (server, _):
         yield server
@@ -51,13 +51,13 @@ def test_malformed_hosts_are_bad_requests(any_host: Nginx, our_hosts: Nginx, hos
         assert server.get("/up", host=host).status == 400
 
 
-def test_every_well_formed_host_is_ours_by_default(any_host: Nginx) -> None:
+def test_by_default_every_well_formed_host_is_accepted(any_host: Nginx) -> None:
     for host in ("example.org", "a", "a_b.example", "192.0.2.1:8080", "[::1]", "[fd00::1]:8080"):
         answer = any_host.get("/up", host=host)
         assert (answer.status, answer.json()["HTTP_HOST"]) == (200, host)
 
 
-def test_with_stack_hosts_only_these_are(our_hosts: Nginx) -> None:
+def test_with_stack_hosts_only_these_are_accepted(our_hosts: Nginx) -> None:
     for host in ("localhost", "shop.example.org:8080", "example.net", "a.b.EXAMPLE.net."):
         assert our_hosts.get("/up", host=host).status == 200
     for host in ("example.org", "x.shop.example.org", "badexample.net", "192.0.2.1", "[::1]"):
@@ -72,13 +72,13 @@ def test_the_app_sees_the_name_in_one_spelling(our_hosts: Nginx) -> None:
     assert answer.json()["SERVER_NAME"] == "shop.example.org"
 
 
-def test_what_is_no_port_never_arrives(any_host: Nginx) -> None:
+def test_an_invalid_port_does_not_reach_the_app(any_host: Nginx) -> None:
     for host in ("localhost:evil", "localhost:", "localhost:80<script>", "localhost:-1"):
         assert any_host.get("/up", host=host).json()["HTTP_HOST"] == "localhost"
     assert any_host.get("/up", host="[::1]evil").json()["HTTP_HOST"] == "[::1]"
 
 
-def test_the_request_lines_host_counts_and_not_the_header(our_hosts: Nginx) -> None:
+def test_the_host_of_the_request_line_overrides_the_header(our_hosts: Nginx) -> None:
     absolute = "GET http://{}/up HTTP/1.1\r\nHost: {}\r\n\r\n"
     ours = our_hosts.ask(absolute.format("shop.example.org", "evil.example").encode())
     assert ours.json()["HTTP_HOST"] == "shop.example.org"

@@ -1,4 +1,4 @@
-"""A flood of logins from one address gets 429 with Retry-After; all else is let through."""
+"""A flood of logins from one address gets 429 with Retry-After; other requests pass."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ LIMITED = [
     "/auth/register",
     "/auth/reauthenticate",
     "/auth/password",
-    "//auth/./login?next=/",  # the app would read it as /auth/login
+    "//auth/./login?next=/",  # the app reads it as /auth/login
 ]
 
 
@@ -39,13 +39,13 @@ def test_posts_beyond_the_burst_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", LIMITED)
-def test_each_of_them_counts(tmp_path: Path, path: str) -> None:
-    """Against nginx alone: what is let through is a 502."""
+def test_each_login_path_is_limited(tmp_path: Path, path: str) -> None:
+    """With nginx alone: a request that passes the limit is a 502."""
     with nginx(tmp_path, app_port=1, STACK_LOGIN_RATE="1") as server:
         assert flood(server, "POST", path) == [502] * (BURST + 1) + [429] * 2
 
 
-def test_who_waits_as_told_is_let_in(tmp_path: Path) -> None:
+def test_a_client_that_waits_for_retry_after_passes(tmp_path: Path) -> None:
     with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="60") as (server, _):
         assert 429 in flood(server, "POST", "/auth/login", 30)
         refused = server.ask(request("POST", "/auth/login", body=b""))

@@ -1,4 +1,4 @@
-"""nginx runs as a user of no rank, on a read-only root, and writes into NGINX_RUN alone.
+"""nginx runs as an unprivileged user on a read-only root and writes to NGINX_RUN only.
 
 Started as root these tests become another user and make the root read-only; started by anybody else
 they can do neither, and show that nginx runs as that user.
@@ -20,7 +20,7 @@ from tests.servers.nginx import PATIENCE, ask, environment, get, listens
 from tests.waiting import wait_until
 
 NOBODY = 65534
-# In a mount namespace of its own: $1 stays writable, everything else below / does not.
+# In a new mount namespace: everything below / is read-only except $1.
 READ_ONLY_ROOT = """
 set -eu
 mount --bind "$1" "$1"
@@ -35,7 +35,7 @@ USER = NOBODY if ROOT_USER else os.geteuid()
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that NOBODY can reach, with a copy of nginx/ in it (the checkout may be closed)."""
+    """A directory that NOBODY can enter, with a copy of nginx/: it may not reach the checkout."""
     shutil.copytree(CHECKOUT / "nginx", tmp_path / "nginx")
     (tmp_path / "run").mkdir()
     if ROOT_USER:
@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def started(folder: Path, command: list[str], **settings: str) -> Iterator[dict[str, int]]:
-    """nginx started by *command*; the ports that it listens on, and its pid."""
+    """Start nginx with *command*; yield the ports that it listens on, and its pid."""
     environ = environment(folder, 1, **settings)
     ports = {
         name: int(value.rpartition(":")[2]) for name, value in environ.items() if "LIST" in name
@@ -55,7 +55,7 @@ def started(folder: Path, command: list[str], **settings: str) -> Iterator[dict[
     out, err = folder / "access.log", folder / "error.log"
     for log in out, err:
         log.touch()
-        os.chown(log, USER, -1)  # as Docker does with the pipes of a container
+        os.chown(log, USER, -1)  # as Docker does with a container's pipes
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(command, env=environ, stdout=stdout, stderr=stderr)
     try:
@@ -90,7 +90,7 @@ def test_as_nobody_on_a_read_only_root(folder: Path, tls: str) -> None:
         assert re.findall(r"(?m)^CapEff:\s+(\w+)", status) == ["0" * 16]
         assert get(nginx["NGINX_LISTEN"], "/nginx-health").status == 200
         port = nginx["NGINX_LISTEN_TLS" if tls == "on" else "NGINX_LISTEN"]
-        # Larger than what stays in memory: it goes through a temporary file.
+        # Too large for memory: nginx writes it to a temporary file.
         head = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
         assert ask(port, head + b"x" * 900_000, tls=tls == "on").status == 502
         assert ask(port, b"GET /.env HTTP/1.1\r\nHost: a\r\n\r\n", tls=tls == "on").status == 404
@@ -101,7 +101,7 @@ def test_as_nobody_on_a_read_only_root(folder: Path, tls: str) -> None:
     ] == []
 
 
-def test_without_a_folder_to_write_to_it_says_so(folder: Path) -> None:
+def test_a_run_directory_that_is_not_writable_is_reported(folder: Path) -> None:
     (folder / "run").chmod(0o500)
     command = [str(folder / "nginx/entrypoint")]
     if ROOT_USER:

@@ -1,4 +1,4 @@
-"""Static files come from nginx, compressed and for ever; a name that is not there is the app's."""
+"""nginx serves static files, compressed and immutable; the app gets requests for other names."""
 
 import gzip
 from collections.abc import Iterator
@@ -27,16 +27,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         yield front
 
 
-def test_a_hashed_name_is_kept_for_ever(server: Nginx) -> None:
+def test_a_hashed_name_is_immutable(server: Nginx) -> None:
     for path in (STYLE, "/static/fonts/a.0123456789ab.css"):
         answer = server.get(path)
         assert (answer.status, answer.body.decode()) == (200, TEXT)
         assert answer.headers["cache-control"] == FOR_EVER
         assert answer.headers["content-type"] == "text/css; charset=utf-8"
-    assert server.access(STYLE)["upstream"] == "", "the app was asked"
+    assert server.access(STYLE)["upstream"] == "", "the request reached the app"
 
 
-def test_compressed_for_who_takes_it(server: Nginx) -> None:
+def test_compressed_if_the_client_accepts_it(server: Nginx) -> None:
     answer = server.get(STYLE, "Accept-Encoding: gzip")
     assert answer.headers["content-encoding"] == "gzip"
     assert answer.headers["vary"] == "Accept-Encoding"
@@ -52,25 +52,25 @@ def test_not_modified(server: Nginx) -> None:
     assert again.headers["cache-control"] == FOR_EVER
 
 
-def test_a_plain_name_is_asked_for_again(server: Nginx) -> None:
+def test_a_plain_name_is_revalidated(server: Nginx) -> None:
     assert server.get("/static/plain.css").headers["cache-control"] == "no-cache"
 
 
-def test_types_browsers_need(server: Nginx) -> None:
+def test_types_that_browsers_need(server: Nginx) -> None:
     answer = server.get("/static/site.0123456789ab.webmanifest")
     assert answer.headers["content-type"].startswith("application/manifest+json")
 
 
-def test_a_name_that_is_not_there_is_the_apps(server: Nginx) -> None:
+def test_a_missing_name_reaches_the_app(server: Nginx) -> None:
     for path in ("/static/gone.0123456789ab.css", "/static/", "/static/fonts/", "/static"):
         answer = server.get(path)
         assert (answer.status, answer.json()["PATH_INFO"]) == (200, path)
-        assert "cache-control" not in answer.headers, "the app's answer was made immutable"
+        assert "cache-control" not in answer.headers, "the app's response became immutable"
     body = server.ask(request("POST", "/static/upload", body=b"x")).json()
     assert body["REQUEST_METHOD"] == "POST"
 
 
-def test_nothing_outside_the_folder(server: Nginx) -> None:
+def test_nothing_outside_the_directory(server: Nginx) -> None:
     assert server.get("/static/.hidden").status == 404
     for path in (
         "/static/../secret",

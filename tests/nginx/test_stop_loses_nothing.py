@@ -1,4 +1,4 @@
-"""SIGQUIT: responses in flight finish, new connections are not taken, exit code 0."""
+"""SIGQUIT lets responses in flight finish, refuses new connections and exits with 0."""
 
 import signal
 import threading
@@ -12,7 +12,7 @@ from tests.waiting import wait_until
 
 
 def in_flight(server: Nginx, path: str) -> tuple[threading.Thread, list[Answer]]:
-    """A request that has reached the app, seen from nginx's own count of open requests."""
+    """Send a request and wait until nginx counts it as open."""
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(server.get(path)))
     thread.start()
@@ -26,14 +26,14 @@ def test_a_request_in_flight_finishes(tmp_path: Path) -> None:
         thread, answers = in_flight(server, "/sleep?2")
         server.process.send_signal(signal.SIGQUIT)
         wait_until(lambda: not listens("127.0.0.1", server.port))
-        assert not answers, "the request was over before the stop: nothing has been shown"
+        assert not answers, "the request ended before the stop, so the test shows nothing"
         assert server.process.wait(PATIENCE) == 0
         thread.join(PATIENCE)
         assert answers[0].status == 200
         assert server.access("/sleep")["status"] == 200
 
 
-def test_an_idle_connection_does_not_hold_it_up(tmp_path: Path) -> None:
+def test_an_idle_connection_does_not_delay_the_stop(tmp_path: Path) -> None:
     import socket
 
     with (
@@ -58,8 +58,8 @@ def test_the_other_signals_stop_at_once(tmp_path: Path, stop: signal.Signals) ->
         assert answers[0].status == 0
 
 
-def test_it_starts_again_in_the_same_folder_after_being_killed(tmp_path: Path) -> None:
-    """As root nginx leaves its pid file and links behind; supervisord starts it again at once."""
+def test_it_starts_in_the_same_directory_after_a_kill(tmp_path: Path) -> None:
+    """A killed nginx leaves its pid file and links behind, and supervisord restarts it at once."""
     with stack_behind_nginx(tmp_path) as (server, _):
         import psutil
 

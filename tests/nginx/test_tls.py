@@ -1,4 +1,4 @@
-"""STACK_TLS=on: TLS 1.2 and 1.3, HSTS, http points to https, and a certificate is always there."""
+"""STACK_TLS=on: TLS 1.2 and 1.3, HSTS, a redirect from HTTP, and a self-signed certificate."""
 
 import re
 import socket
@@ -26,14 +26,14 @@ def https(server: Nginx, path: str, *headers: str, host: str = "localhost:8443")
     return ask(server.tls_port, request("GET", path, *headers, host=host), tls=True)
 
 
-def test_the_app_knows_that_it_is_https(server: Nginx) -> None:
+def test_the_app_sees_https(server: Nginx) -> None:
     seen = https(server, "/up", "X-Forwarded-Proto: http").json()
     assert seen["wsgi.url_scheme"] == "https"
     assert (seen["HTTPS"], seen["HTTP_X_FORWARDED_PROTO"]) == ("on", "https")
     assert seen["HTTP_HOST"] == "localhost:8443"
 
 
-def test_hsts_on_every_https_response_and_no_http_one(server: Nginx) -> None:
+def test_hsts_on_https_responses_only(server: Nginx) -> None:
     for path, host in (("/up", "localhost"), ("/.env", "localhost"), ("/up", "other.example")):
         headers = https(server, path, host=host).headers
         assert headers["strict-transport-security"] == "max-age=63072000; includeSubDomains"
@@ -41,14 +41,14 @@ def test_hsts_on_every_https_response_and_no_http_one(server: Nginx) -> None:
     assert "strict-transport-security" not in server.get("/up").headers
 
 
-def test_http_points_to_https(server: Nginx) -> None:
+def test_http_redirects_to_https(server: Nginx) -> None:
     for method in ("GET", "POST"):
         answer = server.ask(request(method, "/a/b?c=%2F", host="A.example.org:8080", body=b"x"))
         assert answer.status == 308
         assert answer.headers["location"] == "https://a.example.org:8443/a/b?c=%2F"
         assert "x-request-id" in answer.headers
     assert server.get("/", host="other.example").status == 421
-    assert server.get("/.env").status == 308, "not a word about what is there"
+    assert server.get("/.env").status == 308, "a redirect must not reveal which paths exist"
 
 
 def test_the_health_check_stays_on_http(server: Nginx) -> None:
@@ -74,7 +74,7 @@ def test_plain_http_on_the_tls_port_is_a_bad_request(server: Nginx) -> None:
 def test_versions(server: Nginx, version: ssl.TLSVersion, works: bool) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")  # else it is this client that refuses the old ones
+    context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise this client refuses old versions
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = context.maximum_version = version
@@ -87,7 +87,7 @@ def test_versions(server: Nginx, version: ssl.TLSVersion, works: bool) -> None:
                 context.wrap_socket(connection, server_hostname="localhost")
 
 
-def test_the_made_certificate_names_our_hosts_and_its_key_is_ours_alone(server: Nginx) -> None:
+def test_the_self_signed_certificate_names_our_hosts_and_its_key_is_private(server: Nginx) -> None:
     folder = server.folder / "run/tls"
     assert stat.S_IMODE((folder / "key.pem").stat().st_mode) == 0o600
     text = subprocess.run(
@@ -102,7 +102,7 @@ def test_the_made_certificate_names_our_hosts_and_its_key_is_ours_alone(server: 
     assert "PRIVATE" not in server.errors()
 
 
-def test_a_given_certificate_is_used_and_not_written_to(tmp_path: Path) -> None:
+def test_an_existing_certificate_is_used_unchanged(tmp_path: Path) -> None:
     certificate, key = tmp_path / "own cert.pem", tmp_path / "own key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     make += ["-nodes", "-subj", "/CN=given", "-days", "2", "-keyout", key, "-out", certificate]
@@ -124,6 +124,6 @@ def test_the_same_certificate_after_a_restart(tmp_path: Path) -> None:
     assert served[0] == served[1]
 
 
-def test_port_443_is_not_written_out(tmp_path: Path) -> None:
+def test_port_443_is_left_out_of_the_redirect(tmp_path: Path) -> None:
     with stack_behind_nginx(tmp_path, **ON, STACK_TLS_PORT="443") as (front, _):
         assert front.get("/x").headers["location"] == "https://localhost/x"

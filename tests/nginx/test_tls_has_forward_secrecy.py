@@ -1,4 +1,4 @@
-"""TLS 1.2 is spoken with forward secrecy and authenticated encryption only."""
+"""TLS 1.2 is accepted only with forward secrecy and authenticated encryption."""
 
 import socket
 import ssl
@@ -18,14 +18,14 @@ REFUSED = [
     "AES128-GCM-SHA256",  # no forward secrecy
     "AES256-GCM-SHA384",
     "AES256-SHA",
-    "ECDHE-RSA-AES128-SHA256",  # encryption and authentication apart
+    "ECDHE-RSA-AES128-SHA256",  # encryption and authentication are separate
     "ECDHE-RSA-AES256-SHA",
 ]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    """With an RSA key: to another kind these ciphers would not be offered in the first place."""
+    """With an RSA key: these ciphers do not exist for other keys."""
     folder = tmp_path_factory.mktemp("nginx")
     certificate, key = folder / "rsa.pem", folder / "rsa-key.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost"]
@@ -52,7 +52,7 @@ def shake_hands(server: Nginx, cipher: str) -> str:
 
 
 @pytest.mark.parametrize("cipher", TAKEN)
-def test_taken(server: Nginx, cipher: str) -> None:
+def test_accepted(server: Nginx, cipher: str) -> None:
     assert shake_hands(server, cipher) == cipher
 
 

@@ -1,4 +1,4 @@
-"""The local Redis listens on no port, and its socket is in a directory that is closed to others."""
+"""The local Redis has no port, and other users cannot enter the directory of its socket."""
 
 import subprocess
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def test_it_has_no_internet_socket(server: RedisServer) -> None:
     inodes: set[str] = set()
     for member in processes.family(server.process.pid):
         inodes |= sockets_of(member.pid)
-    assert inodes, "not even its unix socket was found"
+    assert inodes, "the unix socket was not found either"
     for table in ("tcp", "tcp6", "udp", "udp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             assert line.split()[9] not in inodes, f"redis has a {table} socket: {line}"
@@ -51,7 +51,7 @@ def test_only_its_user_can_open_the_socket(server: RedisServer) -> None:
         ("REDIS_PASSWORD_FILE", "", "must name a file"),
     ],
 )
-def test_a_bad_value_is_named_and_nothing_starts(
+def test_a_bad_value_is_reported_and_nothing_starts(
     tmp_path: Path, name: str, value: str, said: str
 ) -> None:
     environ = {

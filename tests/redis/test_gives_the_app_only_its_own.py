@@ -1,4 +1,4 @@
-"""The app's user may use its four kinds of keys and nothing else; nobody else may do anything."""
+"""The app's user has access to its four key prefixes only; `default` cannot log in."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,13 +76,13 @@ def test_a_script_has_no_more_rights_than_its_caller(server: RedisServer) -> Non
 
 
 def test_the_default_user_is_off(server: RedisServer) -> None:
-    with redis.Redis(unix_socket_path=str(server.socket), retry=NO_RETRY) as nobody:
+    with redis.Redis(unix_socket_path=str(server.socket), retry=NO_RETRY) as default:
         with pytest.raises(AuthenticationError):
-            nobody.ping()
+            default.ping()
         with pytest.raises(AuthenticationError):
-            nobody.execute_command("AUTH", "default", "")
+            default.execute_command("AUTH", "default", "")
         with pytest.raises(AuthenticationError):
-            nobody.execute_command("AUTH", "default", server.password)
+            default.execute_command("AUTH", "default", server.password)
 
 
 def test_the_monitor_sees_counters_and_no_keys(server: RedisServer) -> None:
@@ -97,7 +97,7 @@ def test_the_monitor_sees_counters_and_no_keys(server: RedisServer) -> None:
 def test_the_password_is_in_no_argument_and_no_variable(server: RedisServer) -> None:
     assert server.process is not None
     for file in ("cmdline", "environ"):
-        # environ is what it was started with; redis-server overwrites it with its title.
+        # environ is the initial environment, which redis-server overwrites with its title.
         shown = Path(f"/proc/{server.process.pid}/{file}").read_bytes()
         assert server.password.encode() not in shown
     assert server.password not in (server.folder / "run" / "users.acl").read_text()

@@ -1,7 +1,8 @@
-"""A script's writes, which the append-only file holds as a transaction, are there after a restart.
+"""A script's writes survive a restart.
 
-Redis 7.0 reads that file back as its user `default` and silently drops every transaction which that
-user may not run, so a strict access list can cost all sessions at the next start.
+The append-only file has them as a transaction. Redis 7.0 replays the file as its user `default`
+and silently drops every transaction that this user may not run: a strict access list can lose all
+sessions at the next start.
 """
 
 from pathlib import Path

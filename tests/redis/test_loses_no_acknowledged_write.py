@@ -1,4 +1,4 @@
-"""What Redis has acknowledged is still there after SIGKILL, and what no longer fits is refused."""
+"""Acknowledged writes survive SIGKILL, and a full Redis refuses writes instead of evicting keys."""
 
 import threading
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def test_a_stop_loses_nothing_and_exits_with_0(server: RedisServer) -> None:
         assert app.get("account:1") == b"kept"
 
 
-def test_a_full_redis_refuses_writes_and_evicts_nobody(tmp_path: Path) -> None:
+def test_a_full_redis_refuses_writes_and_evicts_no_key(tmp_path: Path) -> None:
     server = RedisServer(tmp_path, REDIS_MAXMEMORY="3mb")
     server.start()
     try:

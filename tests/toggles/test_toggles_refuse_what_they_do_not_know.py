@@ -1,4 +1,4 @@
-"""A setting that cannot be used is named, with what is allowed; it never becomes another value."""
+"""A value that is not allowed is an error that names the toggle and the allowed values."""
 
 import pytest
 
@@ -67,12 +67,12 @@ def test_words_for_off(word: str) -> None:
         ("STACK_HOSTS", "*"),
     ],
 )
-def test_a_value_that_is_not_allowed_is_quoted_with_what_is(name: str, value: str) -> None:
+def test_a_bad_value_is_quoted_with_the_allowed_values(name: str, value: str) -> None:
     assert fault(**{name: value}) == f"{name}={value!r}: must be {TOGGLES[name].kind.allowed}"
 
 
 @pytest.mark.parametrize("name", [name for name in TOGGLES if name != "STACK_HOSTS"])
-def test_empty_is_a_fault_and_says_how_to_get_the_default(name: str) -> None:
+def test_an_empty_value_is_a_fault(name: str) -> None:
     message = fault(**{name: ""})
     assert message.startswith(f"{name} is empty: must be ")
     assert message.endswith(f"unset it for the default, {TOGGLES[name].default}")
@@ -96,15 +96,15 @@ def test_apps(app: str) -> None:
     assert read({"STACK_APP": app})["STACK_APP"] == app
 
 
-def test_a_near_miss_of_a_name_is_told_the_name() -> None:
+def test_a_misspelt_name_gets_a_suggestion() -> None:
     assert fault(STACK_THREDS="2") == "STACK_THREDS: no such setting; did you mean STACK_THREADS?"
 
 
-def test_a_name_far_from_all_is_told_all_of_them() -> None:
+def test_an_unknown_name_gets_the_list() -> None:
     assert all(name in fault(STACK_ZZZZZZZZ="1") for name in TOGGLES)
 
 
-def test_all_faults_come_at_once_one_a_line() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     message = fault(STACK_THREADS="0", STACK_LAZY_APPS="", STACK_FOO="1")
     assert sorted(line.split()[0].split("=")[0].rstrip(":") for line in message.splitlines()) == [
         "STACK_FOO",
@@ -113,13 +113,13 @@ def test_all_faults_come_at_once_one_a_line() -> None:
     ]
 
 
-def test_a_session_cannot_idle_longer_than_it_may_live() -> None:
+def test_the_idle_timeout_must_not_exceed_the_absolute_timeout() -> None:
     message = fault(STACK_SESSION_IDLE="100", STACK_SESSION_ABSOLUTE="99")
     assert message == (
         "STACK_SESSION_ABSOLUTE='99': must be at least STACK_SESSION_IDLE, which is 100"
     )
 
 
-def test_http_and_https_need_a_port_each() -> None:
+def test_http_and_https_need_different_ports() -> None:
     assert "STACK_TLS_PORT" in fault(STACK_TLS="on", STACK_TLS_PORT="8080")
     assert read({"STACK_TLS_PORT": "8080"})["STACK_TLS"] == "off"

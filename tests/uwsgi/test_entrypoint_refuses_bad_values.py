@@ -1,4 +1,4 @@
-"""A value that cannot be used is a clear error with exit code 2, and nothing is started."""
+"""A value that is not allowed ends the entrypoint with exit code 2, and nothing is started."""
 
 import os
 import subprocess
@@ -54,10 +54,10 @@ def test_bad_value(tmp_path: Path, name: str, value: str, allowed: str) -> None:
     assert name in line
     assert allowed in line
     assert answer.stdout == ""
-    assert list(tmp_path.iterdir()) == [], "nothing was made either"
+    assert list(tmp_path.iterdir()) == [], "no file was created"
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     answer = run(tmp_path, STACK_THREADS="0", STACK_LAZY_APPS="perhaps", APP_LISTEN="x")
     assert answer.returncode == 2
     assert len(answer.stderr.strip().splitlines()) == 3
@@ -65,7 +65,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
 def test_a_queue_that_the_kernel_does_not_allow(tmp_path: Path) -> None:
     allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())
-    if allowed >= 4096:  # the most that STACK_LISTEN may be: another network's limit is needed
+    if allowed >= 4096:  # the highest STACK_LISTEN: only a new network namespace has a lower limit
         wrapped = ["unshare", "--net", "sh", "-c"]
         script = f"sysctl -qw net.core.somaxconn=100 && exec {ENTRYPOINT} --check"
         answer = subprocess.run(
@@ -78,7 +78,7 @@ def test_a_queue_that_the_kernel_does_not_allow(tmp_path: Path) -> None:
     assert "STACK_LISTEN" in answer.stderr
 
 
-def test_check_starts_nothing_and_show_tells_what_would_be_in_force(tmp_path: Path) -> None:
+def test_check_and_show_start_nothing(tmp_path: Path) -> None:
     assert run(tmp_path, "--check").returncode == 0
     shown = run(tmp_path, "--show", STACK_LAZY_APPS="Yes")
     assert "STACK_LAZY_APPS=on" in shown.stdout.splitlines()
@@ -96,7 +96,7 @@ def test_an_app_that_cannot_be_imported_ends_it_with_22(tmp_path: Path) -> None:
     answer = run(
         tmp_path,
         STACK_APP="nowhere:application",
-        APP_LISTEN="127.0.0.1:0".replace(":0", ":39517"),
+        APP_LISTEN="127.0.0.1:39517",
         METRICS_LISTEN="127.0.0.1:39518",
     )
     assert answer.returncode == 22
@@ -116,7 +116,7 @@ def test_reload_without_a_server_says_so(tmp_path: Path) -> None:
     assert "is it running?" in answer.stderr
 
 
-def test_the_secret_key_is_made_once_and_private(tmp_path: Path) -> None:
+def test_the_secret_key_is_created_once_and_private(tmp_path: Path) -> None:
     failing = {"STACK_APP": "nowhere:application", "APP_LISTEN": "127.0.0.1:39519"}
     failing["METRICS_LISTEN"] = "127.0.0.1:39520"
     run(tmp_path, **failing)

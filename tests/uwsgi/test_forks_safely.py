@@ -1,4 +1,4 @@
-"""Workers forked from one loaded app are not copies of a moment that they never leave."""
+"""Workers forked from a loaded app run its fork handlers; threads before the fork are refused."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_each_worker_runs_the_fork_handlers(tmp_path: Path) -> None:
         assert set(server.workers().values()) <= forked
 
 
-def test_threads_before_the_fork_are_refused_not_left_to_hang(tmp_path: Path) -> None:
+def test_threads_before_the_fork_are_refused(tmp_path: Path) -> None:
     server = Uwsgi(tmp_path, app=APP + THREAD)
     try:
         wait_until(lambda: server.process.poll() is not None, 30)
@@ -37,6 +37,6 @@ def test_threads_before_the_fork_are_refused_not_left_to_hang(tmp_path: Path) ->
         server.end()
 
 
-def test_threads_of_each_workers_own_are_welcome(tmp_path: Path) -> None:
+def test_with_lazy_apps_each_worker_may_start_threads(tmp_path: Path) -> None:
     with serving(tmp_path, app=APP + THREAD, STACK_LAZY_APPS="on") as server:
         assert ask(server.port).startswith(b"1 ")

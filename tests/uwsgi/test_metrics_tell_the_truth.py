@@ -1,4 +1,4 @@
-"""/metrics, with lazy-apps on and off: counts, memory, wake-ups, and an idle stack that rests."""
+"""/metrics reports requests, memory and wake-ups, and does not wake idle workers."""
 
 import http.client
 import time
@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
-def test_it_counts_what_happened(tmp_path: Path, lazy: str) -> None:
+def test_counters_and_memory(tmp_path: Path, lazy: str) -> None:
     with serving(tmp_path, STACK_LAZY_APPS=lazy) as server:
 
         def total(name: str) -> float:
@@ -32,7 +32,7 @@ def test_it_counts_what_happened(tmp_path: Path, lazy: str) -> None:
             assert Path(f"/proc/{pid}").exists()
 
 
-def test_the_listen_queue_is_seen(tmp_path: Path) -> None:
+def test_the_listen_queue_is_reported(tmp_path: Path) -> None:
     import threading
 
     settings = {"STACK_PROCESSES": "1", "STACK_THREADS": "1"}
@@ -46,7 +46,7 @@ def test_the_listen_queue_is_seen(tmp_path: Path) -> None:
             client.join()
 
 
-def test_an_idle_worker_is_left_alone(tmp_path: Path) -> None:
+def test_an_idle_worker_does_not_wake_up(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         names = [str(worker) for worker in server.workers()]
 
@@ -62,7 +62,7 @@ def test_an_idle_worker_is_left_alone(tmp_path: Path) -> None:
         assert switches() - before == 0
 
 
-def test_only_get_metrics_is_answered(tmp_path: Path) -> None:
+def test_only_get_metrics_is_served(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         for method, path, status in (
             ("GET", "/metrics", 200),

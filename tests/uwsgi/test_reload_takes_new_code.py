@@ -1,4 +1,4 @@
-"""uwsgi/reload: new code in every worker, no request lost; broken code changes nothing."""
+"""uwsgi/reload loads new code into all workers and loses no request; broken code has no effect."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from tests.waiting import wait_until
 
 
 class Clients:
-    """Ask without a pause in several threads; remember failures and the longest wait."""
+    """Threads that send requests without a pause and record failures and the longest wait."""
 
     def __init__(self, port: int, number: int = 3) -> None:
         self.failures: list[str] = []
@@ -72,15 +72,15 @@ def test_under_load(tmp_path: Path, lazy: str) -> None:
         assert clients.failures == []
         assert clients.answered > 20
         if lazy == "on":
-            assert clients.longest < 2, "somebody always answers during a chain reload"
-        # After a full reload the exporter is the last to come.
+            assert clients.longest < 2, "a chain reload always leaves workers that serve"
+        # A full reload restarts the exporter last.
         wait_until(lambda: server.metric("uwsgi_workers", state="starting") == 0, 10)
         assert not set(before.values()) & set(server.workers().values())
         assert versions(server) == {b"2"}
 
 
-def test_idle_threads_under_the_lock_do_not_hold_a_chain_reload_up(tmp_path: Path) -> None:
-    """Without traffic a chain reload waits worker-reload-mercy (65 s) for each worker otherwise."""
+def test_idle_threads_do_not_delay_a_chain_reload(tmp_path: Path) -> None:
+    """Without nudges, a chain reload waits worker-reload-mercy (65 s) for each worker."""
     settings = {"STACK_LAZY_APPS": "on", "STACK_PROCESSES": "4", "STACK_THREADS": "2"}
     with serving(tmp_path, **settings) as server:
         begun = time.monotonic()

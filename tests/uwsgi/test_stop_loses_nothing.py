@@ -1,4 +1,4 @@
-"""SIGTERM lets requests finish and ends in time with 0, at whatever moment it comes."""
+"""SIGTERM at any moment lets requests finish and ends with exit code 0 in time."""
 
 import os
 import random
@@ -27,7 +27,7 @@ def test_requests_in_flight_are_answered(tmp_path: Path, threads: str) -> None:
 
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
-def test_a_worker_that_is_being_started_does_not_hold_it_up(tmp_path: Path, lazy: str) -> None:
+def test_a_starting_worker_does_not_delay_the_stop(tmp_path: Path, lazy: str) -> None:
     settings = {"STACK_LAZY_APPS": lazy, "LOAD_SECONDS": LOADING}
     with serving(tmp_path, **settings) as server, ThreadPoolExecutor(16) as clients:
         answer = clients.submit(ask, server.port, "/sleep/3")
@@ -43,8 +43,8 @@ def test_a_worker_that_is_being_started_does_not_hold_it_up(tmp_path: Path, lazy
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
 @pytest.mark.parametrize("after", [0.3, 2.2])
-def test_a_reload_does_not_hold_it_up(tmp_path: Path, lazy: str, after: float) -> None:
-    """`after` the reload began: while the code is tried, and while workers are replaced."""
+def test_a_reload_does_not_delay_the_stop(tmp_path: Path, lazy: str, after: float) -> None:
+    """*after* seconds into the reload: while the code is tried, and while workers are replaced."""
     with serving(tmp_path, STACK_LAZY_APPS=lazy, LOAD_SECONDS=LOADING) as server:
         reload = subprocess.Popen(
             [RELOAD], env=server.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -60,7 +60,7 @@ def test_a_reload_does_not_hold_it_up(tmp_path: Path, lazy: str, after: float) -
 
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
-def test_it_ends_while_starting(tmp_path: Path, lazy: str) -> None:
+def test_a_stop_during_the_start(tmp_path: Path, lazy: str) -> None:
     random.seed(20261121)
     for number in range(3):
         directory = tmp_path / str(number)
@@ -76,8 +76,8 @@ def test_it_ends_while_starting(tmp_path: Path, lazy: str) -> None:
             server.end()
 
 
-def test_what_outlasts_the_grace_is_cut_off_and_said(tmp_path: Path) -> None:
-    """With the grace of the real entrypoint shortened to 3 s, in a copy."""
+def test_a_request_beyond_the_grace_period_is_cut_off_and_logged(tmp_path: Path) -> None:
+    """In a copy of the entrypoint with a grace period of 3 s."""
     shortened = tmp_path / "copy"
     subprocess.run(["cp", "-r", "uwsgi", "toggles", f"{_made(shortened)}/"], check=True)
     entrypoint = shortened / "uwsgi" / "entrypoint"
@@ -112,10 +112,10 @@ def test_a_worker_that_hangs_without_a_request_does_not_cost_the_whole_grace(
     assert "processes without a request do not end" in server.log
 
 
-def test_a_sigterm_is_heard_while_the_entrypoint_still_imports(tmp_path: Path) -> None:
-    """As PID 1 it would otherwise be thrown away, and the container sit out its grace period."""
+def test_a_sigterm_during_the_entrypoints_imports(tmp_path: Path) -> None:
+    """For PID 1 the kernel would discard it, and the container would wait for its grace period."""
     begun = tmp_path / "begun"
-    # A module of the standard library that it imports, made slow.
+    # Slows down the import of a module of the standard library.
     (tmp_path / "secrets.py").write_text(
         f"import pathlib, time\npathlib.Path({str(begun)!r}).touch()\ntime.sleep(1)\n"
     )
@@ -127,7 +127,7 @@ def test_a_sigterm_is_heard_while_the_entrypoint_still_imports(tmp_path: Path) -
         server.end()
 
 
-def test_no_process_stays_when_the_entrypoint_is_killed(tmp_path: Path) -> None:
+def test_no_process_survives_a_killed_entrypoint(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         workers = server.workers().values()
         server.process.kill()

@@ -1,4 +1,4 @@
-"""A killed worker, a stuck one, unread bodies, a client that leaves: service goes on."""
+"""Killed or stuck workers, unread bodies and clients that disconnect do not stop the service."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ def test_a_killed_worker_is_replaced_within_a_second(tmp_path: Path, lazy: str) 
         assert all(ask(server.port).startswith(b"1 ") for _ in range(20))
 
 
-def test_all_workers_killed_at_once_while_they_queue_for_the_lock(tmp_path: Path) -> None:
+def test_all_workers_killed_at_once_while_they_wait_for_the_lock(tmp_path: Path) -> None:
     with serving(tmp_path, STACK_PROCESSES="4", STACK_THREADS="2") as server:
         for pid in server.workers().values():
             os.kill(pid, signal.SIGKILL)
@@ -49,7 +49,7 @@ def test_a_body_that_the_app_leaves_unread(tmp_path: Path, size: int) -> None:
         assert ask(server.port, "/read", body=b"x" * size) == str(size).encode()
 
 
-def test_a_client_that_leaves_is_no_error_of_the_app(tmp_path: Path) -> None:
+def test_a_client_that_disconnects_is_not_an_error(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         for _ in range(5):
             leaving = socket.create_connection(("127.0.0.1", server.port))
@@ -69,7 +69,7 @@ def test_workers_of_one_loaded_app_draw_different_random_numbers(tmp_path: Path)
         assert len(set(first.values())) == len(first)
 
 
-def test_what_the_app_says_goes_through_and_requests_are_not_logged(tmp_path: Path) -> None:
+def test_the_app_can_log_and_requests_are_not_logged(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         ask(server.port, "/say")
         wait_until(lambda: "a line of the app's own" in server.log, 5)

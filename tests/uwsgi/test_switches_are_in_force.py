@@ -1,4 +1,4 @@
-"""Each switch, on and off, by the server's own word: its start log and the options that it read."""
+"""Each toggle takes effect: uWSGI's start log and its options show the value."""
 
 import math
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_in_force(
 
 
 @pytest.mark.parametrize(("lazy", "loads"), [("on", 3), ("off", 1)])
-def test_lazy_apps_decides_who_loads_the_app(tmp_path: Path, lazy: str, loads: int) -> None:
+def test_lazy_apps_sets_how_often_the_app_is_loaded(tmp_path: Path, lazy: str, loads: int) -> None:
     settings = {"STACK_LAZY_APPS": lazy, "STACK_PROCESSES": "3"}
     with serving(tmp_path, **settings) as server:
         assert server.log.count("WSGI app 0 (mountpoint='') ready") == loads

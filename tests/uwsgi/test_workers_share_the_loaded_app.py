@@ -1,4 +1,4 @@
-"""What is loaded before the fork stays shared memory, whatever the garbage collector does."""
+"""Objects that are loaded before the fork stay in shared memory after a garbage collection."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.servers.uwsgi import APP, ask, serving
 
 MB = 1e6
 
-# About 60 MB of objects that the garbage collector looks at, and a request that makes it look.
+# About 60 MB of objects that the garbage collector visits, and a request that runs it.
 LARGE = """
 import gc
 kept = [[number] for number in range(700_000)]
@@ -29,5 +29,5 @@ def test_a_full_collection_copies_no_shared_page(tmp_path: Path) -> None:
         memory = [psutil.Process(pid).memory_full_info() for pid in workers]
     alone = [one.uss / MB for one in memory]
     together = sum(one.pss for one in memory) / MB
-    assert together > 40, "the objects are not in the workers: the test would see nothing"
+    assert together > 40, "the workers do not have the objects, so the test shows nothing"
     assert max(alone) < 15
