@@ -43,7 +43,7 @@ def image_of(service: str) -> str:
     return configuration(ComposeRuntime({}))["services"][service]["image"]
 
 
-def left_of(stack: ComposeRuntime) -> list[str]:
+def remaining(stack: ComposeRuntime) -> list[str]:
     """Return the containers, networks and volumes with the name of this copy."""
     mine = f"label=com.docker.compose.project={stack.name}"
     kinds = {"container": ["--all"], "network": [], "volume": []}

@@ -1,4 +1,4 @@
-"""Numbers and names that docker-compose.yml shares with other files are the same there."""
+"""docker-compose.yml agrees with the other files on shared numbers and names."""
 
 import re
 from typing import Any
@@ -49,12 +49,12 @@ def test_a_stop_waits_longer_than_the_program_takes() -> None:
     assert seconds(by_name["nginx"]["stop_grace_period"]) > shutdown
 
 
-def test_the_kernel_lets_uwsgi_listen_as_long_as_asked() -> None:
+def test_somaxconn_allows_the_highest_listen_queue() -> None:
     somaxconn = int(services()["app"]["sysctls"]["net.core.somaxconn"])
     assert somaxconn >= TOGGLES["STACK_LISTEN"].kind.high
 
 
-def test_open_files_are_those_that_uwsgi_sets() -> None:
+def test_the_limit_of_open_files_is_uwsgis() -> None:
     assert services(STACK_MAX_FD="1000")["app"]["ulimits"]["nofile"] == 1000
 
 
@@ -72,6 +72,6 @@ def test_redis_has_room_to_rewrite_its_file() -> None:
 def test_nothing_secret_can_enter_a_build() -> None:
     lines = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
-    assert rules[0] == "*", "everything is left out but what is named"
+    assert rules[0] == "*", "not an allow-list"
     named = {rule[1:].split("/")[0] for rule in rules if rule.startswith("!")}
     assert named == {"app", "loadtest", "nginx", "redis", "requirements", "toggles", "uwsgi"}

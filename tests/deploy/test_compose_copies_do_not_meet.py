@@ -1,4 +1,4 @@
-"""Two copies side by side share images and nothing else. The second one is started by hand."""
+"""Two copies side by side share only the images. The second one is started by hand."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.containers
 
 @pytest.fixture(scope="module")
 def by_hand(stack: ComposeRuntime) -> Iterator[ComposeRuntime]:
-    """Started with `docker compose up` alone, as where there is neither make nor Python."""
+    """A copy started with `docker compose up`, as without make and Python."""
     settings = {"STACK_NAME": f"{NAME}-by-hand", "STACK_PORT": str(ports.free())}
     environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings}
     compose = ["docker", "compose"]
@@ -39,12 +39,14 @@ def by_hand(stack: ComposeRuntime) -> Iterator[ComposeRuntime]:
 
 
 def test_both_serve(stack: ComposeRuntime, by_hand: ComposeRuntime) -> None:
-    assert {line.healthy for line in by_hand.status()} == {True}, "--wait means the probes passed"
+    assert {line.healthy for line in by_hand.status()} == {True}, (
+        "a health check failed in spite of --wait"
+    )
     walk_through(by_hand.address())
     walk_through(stack.address())
 
 
-def test_neither_knows_the_others_people(stack: ComposeRuntime, by_hand: ComposeRuntime) -> None:
+def test_they_have_separate_accounts(stack: ComposeRuntime, by_hand: ComposeRuntime) -> None:
     account = {"name": "only-here", "password": "an-uncommon-password"}
     here, there = Person(stack.address()), Person(by_hand.address())
     repeated = account["password"]
@@ -56,17 +58,17 @@ def test_neither_knows_the_others_people(stack: ComposeRuntime, by_hand: Compose
     assert Person(stack.address()).fill_in("/auth/login", **account).status == 200
 
 
-def test_networks_volumes_and_secrets_are_apart(
+def test_they_have_separate_networks_volumes_and_secrets(
     stack: ComposeRuntime, by_hand: ComposeRuntime
 ) -> None:
     seen = []
     for copy in (stack, by_hand):
-        things = set()
+        found = set()
         for service in copy.containers():
             answer = inspect(copy, service)
-            things |= {mount["Name"] for mount in answer["Mounts"] if mount["Type"] == "volume"}
-            things |= {n["NetworkID"] for n in answer["NetworkSettings"]["Networks"].values()}
-        things |= {secret_of(copy, "redis"), secret_of(copy, "app")}
-        assert len(things) == 8, "three volumes, three networks, two secrets"
-        seen.append(things)
+            found |= {mount["Name"] for mount in answer["Mounts"] if mount["Type"] == "volume"}
+            found |= {n["NetworkID"] for n in answer["NetworkSettings"]["Networks"].values()}
+        found |= {secret_of(copy, "redis"), secret_of(copy, "app")}
+        assert len(found) == 8, "three volumes, three networks, two secrets"
+        seen.append(found)
     assert not seen[0] & seen[1]

@@ -1,4 +1,4 @@
-"""docker-compose.yml grants each service what it needs and nothing else.
+"""docker-compose.yml grants each service only what it needs.
 
 The rules are applied to what Compose itself makes of the file. A second test takes every rule's
 subject away and sees the rule object, so that none of them passes for the wrong reason.
@@ -58,7 +58,7 @@ RULES: dict[str, Callable[[Service], bool]] = {
     ),
     "it is on networks of its own": lambda s: "default" not in s.get("networks", {"default": None}),
 }
-# What must not be there at all, each with a value that would be a hole.
+# Settings that must be absent, each with a value that would be a vulnerability.
 HOLES: dict[str, object] = {
     "privileged": True,
     "network_mode": "host",
@@ -84,7 +84,7 @@ SUBJECTS = {
 
 
 def faults(rendered: dict[str, Any]) -> set[str]:
-    """Every rule that the rendered file breaks."""
+    """Return every rule that the rendered file breaks."""
     found = set()
     for name, service in rendered["services"].items():
         found |= {f"{name}: {rule}" for rule, holds in RULES.items() if not holds(service)}

@@ -1,4 +1,4 @@
-"""`reload` in containers replaces every worker while requests go on being answered."""
+"""`reload` in containers replaces every worker and fails no request."""
 
 import re
 import threading
@@ -21,7 +21,7 @@ def test_all_at_once(stack: ComposeRuntime) -> None:
     reload_under_requests(stack)
 
 
-def test_one_after_the_other(another: Callable[..., ComposeRuntime]) -> None:
+def test_one_at_a_time(another: Callable[..., ComposeRuntime]) -> None:
     stack = another(STACK_LAZY_APPS="on", STACK_PROCESSES="2")
     stack.up()
     reload_under_requests(stack)

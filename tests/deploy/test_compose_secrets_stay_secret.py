@@ -1,4 +1,4 @@
-"""The first start makes the secrets, and they are in their files only."""
+"""The first start creates the secrets, and only their files contain them."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_they_are_long_and_different(secrets: dict[str, str]) -> None:
         ("app", "/secrets/app/secret_key", "600 10001:10001"),
     ],
 )
-def test_their_files_are_closed(stack: ComposeRuntime, service: str, file: str, mode: str) -> None:
+def test_their_files_are_private(stack: ComposeRuntime, service: str, file: str, mode: str) -> None:
     assert execute(stack, service, f"stat -c '%a %u:%g' {file}").strip() == mode
 
 
@@ -40,13 +40,13 @@ def test_the_app_cannot_change_the_password(stack: ComposeRuntime) -> None:
     assert listed.split()[-1] == "password"
 
 
-def test_neither_environment_nor_arguments_nor_logs_hold_them(
+def test_environment_arguments_and_logs_do_not_contain_them(
     stack: ComposeRuntime, secrets: dict[str, str]
 ) -> None:
     for service, container in stack.containers().items():
         configured = docker("inspect", container.id)
         arguments = execute(stack, service, "cat /proc/[0-9]*/cmdline /proc/1/environ")
         for name, secret in secrets.items():
-            assert secret not in configured, f"{service}'s configuration holds the {name}"
-            assert secret not in arguments, f"an argument in {service} holds the {name}"
-            assert secret not in stack.log(service), f"{service}'s log holds the {name}"
+            assert secret not in configured, f"{service}'s configuration contains the {name}"
+            assert secret not in arguments, f"an argument in {service} contains the {name}"
+            assert secret not in stack.log(service), f"{service}'s log contains the {name}"

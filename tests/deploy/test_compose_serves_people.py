@@ -1,4 +1,4 @@
-"""The stack in containers does what a person came for, from registering to being refused."""
+"""The stack in containers serves a user's visit: register, write, log out, be refused."""
 
 import json
 import re
@@ -16,7 +16,7 @@ def test_register_write_log_out_and_be_refused(stack: ComposeRuntime) -> None:
     walk_through(stack.address())
 
 
-def test_the_demo_account_opens(stack: ComposeRuntime) -> None:
+def test_the_demo_account_can_log_in(stack: ComposeRuntime) -> None:
     person = Person(stack.address())
     assert person.fill_in("/auth/login", name=DEMO_NAME, password=DEMO_PASSWORD).status == 200
     assert person.get("/auth/whoami").json["name"] == DEMO_NAME
@@ -25,7 +25,7 @@ def test_the_demo_account_opens(stack: ComposeRuntime) -> None:
 def test_static_files_come_from_nginx_under_the_names_that_pages_use(
     stack: ComposeRuntime,
 ) -> None:
-    """Two images work the hashed names out: made from different files, pages would lose them."""
+    """Two images compute the hashed names; from different files they would differ."""
     person = Person(stack.address())
     names = set(re.findall(r'"(/static/[^"]+)"', person.get("/").text))
     assert names
@@ -37,7 +37,7 @@ def test_static_files_come_from_nginx_under_the_names_that_pages_use(
         asked[answer.headers["x-request-id"]] = name
     logged = [json.loads(line) for line in stack.log("nginx").splitlines() if line[:1] == "{"]
     upstream = {line["path"]: line["upstream"] for line in logged if line["request_id"] in asked}
-    assert upstream == dict.fromkeys(names, ""), "the app served them"
+    assert upstream == dict.fromkeys(names, ""), "the app served one of them"
 
 
 def test_status_usage_and_metrics_are_about_these_containers(stack: ComposeRuntime) -> None:

@@ -1,4 +1,4 @@
-"""STACK_TLS=on in containers: https, and a certificate that outlives the container."""
+"""STACK_TLS=on in containers: HTTPS, and a certificate that survives the container."""
 
 import ssl
 from collections.abc import Callable
@@ -15,17 +15,17 @@ def certificate(stack: ComposeRuntime) -> str:
     return ssl.get_server_certificate(("127.0.0.1", int(stack.toggles["STACK_TLS_PORT"])))
 
 
-def test_the_whole_way_over_https(another: Callable[..., ComposeRuntime]) -> None:
+def test_a_visit_over_https(another: Callable[..., ComposeRuntime]) -> None:
     stack = another(STACK_TLS="on")
     stack.up()
     assert stack.address() == f"https://127.0.0.1:{stack.toggles['STACK_TLS_PORT']}"
     walk_through(stack.address())
 
     plain = Person(f"http://127.0.0.1:{stack.toggles['STACK_PORT']}").get("/livez")
-    assert plain.url == f"{stack.address()}/livez", "not led to https"
+    assert plain.url == f"{stack.address()}/livez", "no redirect to HTTPS"
     assert "strict-transport-security" in plain.headers
 
     first = certificate(stack)
     stack.down()
     stack.up()
-    assert certificate(stack) == first, "browsers would have to be told again"
+    assert certificate(stack) == first, "a new certificate: browsers would warn again"

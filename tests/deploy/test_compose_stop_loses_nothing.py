@@ -1,4 +1,4 @@
-"""A stop waits for the requests that are being worked on, and every service ends with code 0."""
+"""A stop waits for the requests in flight, and every service exits with 0."""
 
 import time
 from collections.abc import Callable
@@ -21,12 +21,12 @@ KILL_A_WORKER = (
 
 
 def stop_with_requests_in_flight(stack: ComposeRuntime, *, requests: int) -> list[int]:
-    """Stop the whole copy while *requests* take 3 s each; returns what they were answered."""
+    """Stop the copy while *requests* requests take 3 s each; return their status codes."""
     with ThreadPoolExecutor(requests) as pool:
         people = [Person(stack.address()) for _ in range(requests)]
         answers = [pool.submit(person.get, "/workload/io?ms=3000") for person in people]
         time.sleep(1)
-        assert not any(answer.done() for answer in answers), "they are in flight"
+        assert not any(answer.done() for answer in answers), "a request ended before the stop"
         stack.compose("stop", timeout_s=120)
         return [answer.result().status for answer in answers]
 
@@ -42,10 +42,10 @@ def test_requests_in_flight_are_answered(another: Callable[..., ComposeRuntime])
     assert exit_codes(stack) == {"nginx": 0, "app": 0, "redis": 0}
 
 
-def test_the_app_alone_finishes_them_when_it_is_stopped_a_moment_after_a_crash(
+def test_the_app_finishes_a_request_when_it_is_stopped_after_a_crash(
     another: Callable[..., ComposeRuntime],
 ) -> None:
-    """Stopped directly, with a worker killed a second before: nginx has no part in it."""
+    """The engine stops the app alone, one second after a worker was killed."""
     stack = another(STACK_WORKLOAD="on")
     stack.up()
     stack.compose("exec", "-T", "app", "python3", "-c", KILL_A_WORKER)

@@ -1,4 +1,4 @@
-"""Each switch is in force in the container by uWSGI's own word, and a wrong one starts nothing."""
+"""Each toggle takes effect in the container, as uWSGI's log shows; a bad value starts nothing."""
 
 import re
 import time
@@ -8,7 +8,7 @@ import pytest
 
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
-from tests.deploy.engine import left_of
+from tests.deploy.engine import remaining
 
 pytestmark = pytest.mark.containers
 
@@ -24,7 +24,7 @@ def test_the_defaults(stack: ComposeRuntime) -> None:
     assert before_the_fork.count(APP_LOADED) == 1
 
 
-def test_all_of_them_the_other_way(another: Callable[..., ComposeRuntime]) -> None:
+def test_other_values(another: Callable[..., ComposeRuntime]) -> None:
     stack = another(
         STACK_PROCESSES="3",
         STACK_THREADS="4",
@@ -39,22 +39,22 @@ def test_all_of_them_the_other_way(another: Callable[..., ComposeRuntime]) -> No
     assert len(set(re.findall(r"spawned uWSGI worker (\d+) .*cores: 4\)", log))) == 3
     assert "listen backlog is limited to 64 connections" in log
     assert "detected max file descriptor number: 1000" in log
-    # The stack answers as soon as one of the workers has loaded the app.
+    # The stack responds when the first worker has loaded the app.
     deadline = time.monotonic() + 30
     while (loaded := stack.server_log().count(APP_LOADED)) < 3 and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert loaded == 3, "loaded in each worker"
+    assert loaded == 3, "not loaded in each worker"
 
 
-def test_a_wrong_value_from_the_environment_file_is_named(
+def test_a_bad_value_from_the_environment_file_is_reported(
     another: Callable[..., ComposeRuntime],
 ) -> None:
-    """`docker compose up` reads .env by itself, so the container has to refuse as well."""
+    """`docker compose up` reads .env without our checks, so the entrypoint must refuse."""
     stack = another()
     stack.environ = {**stack.environ, "STACK_THREADS": "0", "STACK_LAZY_APPS": "flase"}
     with pytest.raises(StackError, match=r"^app does not start: ") as error:
         stack.up()
     assert "STACK_THREADS='0': must be a whole number from 1 to 64" in error.value.remedy
     assert "STACK_LAZY_APPS='flase': must be on or off" in error.value.remedy
-    assert "uWSGI" not in error.value.log, "it was started all the same"
-    assert left_of(stack) == []
+    assert "uWSGI" not in error.value.log, "uWSGI was started"
+    assert remaining(stack) == []

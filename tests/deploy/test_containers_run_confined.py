@@ -1,4 +1,4 @@
-"""The kernel confirms what the Compose file asks for, in every process of every container."""
+"""The kernel applies the restrictions of the Compose file to every process."""
 
 import json
 
@@ -31,9 +31,7 @@ def test_every_process_is_unprivileged(stack: ComposeRuntime, service: str) -> N
 
 
 @services
-def test_the_root_cannot_be_written_and_tmp_holds_no_programs(
-    stack: ComposeRuntime, service: str
-) -> None:
+def test_the_root_is_read_only_and_tmp_cannot_execute(stack: ComposeRuntime, service: str) -> None:
     mounts = {}
     for line in execute(stack, service, "cat /proc/mounts").splitlines():
         _, where, kind, options, *_ = line.split()
@@ -59,7 +57,7 @@ def test_limits_are_in_force(stack: ComposeRuntime, service: str) -> None:
     assert line.split()[3:5] == [str(expected)] * 2
 
 
-def test_the_listen_queue_is_as_long_as_the_switch_allows(stack: ComposeRuntime) -> None:
+def test_somaxconn_allows_the_highest_listen_queue(stack: ComposeRuntime) -> None:
     assert execute(stack, "app", "cat /proc/sys/net/core/somaxconn").strip() == "4096"
 
 
@@ -82,13 +80,13 @@ def test_nginx_does_not_reach_redis(stack: ComposeRuntime) -> None:
     attempt = f"timeout 3 bash -c '{connect}' 2>/dev/null && echo open || echo shut"
     assert execute(stack, "nginx", attempt).strip() == "shut"
     assert execute(stack, "nginx", "getent hosts redis || echo unknown").strip() == "unknown"
-    # The same attempt from where it must succeed: the test can tell the two apart.
+    # The same attempt must succeed from the app, which shows that it can succeed.
     assert execute(stack, "app", attempt).strip() == "open"
 
 
 @pytest.mark.parametrize("service", ["app", "redis"])
-def test_there_is_no_way_out(stack: ComposeRuntime, service: str) -> None:
-    """The engine drops what leaves an internal network; nginx alone is on one that is not."""
+def test_there_is_no_route_outside(stack: ComposeRuntime, service: str) -> None:
+    """The engine drops packets that leave an internal network; only nginx is on another."""
     networks = inspect(stack, service)["NetworkSettings"]["Networks"]
     told = json.loads(docker("network", "inspect", *networks))
     assert {network["Internal"] for network in told} == {True}

@@ -1,4 +1,4 @@
-"""An app that knows nothing of this stack runs in the image: STACK_APP names it, a mount adds it."""
+"""An app that knows nothing of this stack runs in the image: STACK_APP and a mount are enough."""
 
 import json
 from collections.abc import Callable

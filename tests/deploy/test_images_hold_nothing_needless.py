@@ -1,4 +1,4 @@
-"""The images hold what serves, and neither what built it nor anything secret."""
+"""The images contain neither build tools nor secrets."""
 
 import json
 from pathlib import Path
@@ -54,12 +54,12 @@ def test_nothing_secret_is_inside(stack: ComposeRuntime, service: str) -> None:
     assert not [owner for owner in SECRETS if secret_of(stack, owner) in history]
 
 
-def test_what_pip_was_told_in_the_build_stays_outside(stack: ComposeRuntime) -> None:
+def test_the_builds_secrets_stay_outside(stack: ComposeRuntime) -> None:
     assert in_image("app", "ls /run/secrets /etc/pip.conf 2>/dev/null; true") == []
     bundle = stack.environ["CA_BUNDLE"]
     if bundle:
-        # The last certificate is one that the base image does not have: else it says nothing.
+        # The last certificate: the base image must not have it, or the test shows nothing.
         lines = Path(bundle).read_text(encoding="utf-8").split("-----BEGIN CERTIFICATE-----")
-        telling = lines[-1].split()[3]
+        mark = lines[-1].split()[3]
         assert bundle not in docker("history", "--no-trunc", image_of("app"))
-        assert in_image("app", f"grep -rlF '{telling}' /opt /srv /home /root /tmp; true") == []
+        assert in_image("app", f"grep -rlF '{mark}' /opt /srv /home /root /tmp; true") == []

@@ -1,4 +1,4 @@
-"""The profile `loadtest` loads the stack from a container; its exit code is the verdict."""
+"""The profile `loadtest` loads the stack from a container and exits with the verdict."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.deploy.engine import left_of
+from tests.deploy.engine import remaining
 
 pytestmark = pytest.mark.containers
 
@@ -41,9 +41,9 @@ def test_an_unknown_profile_is_refused(stack: ComposeRuntime, loadtest: list[str
     assert "did you mean smoke?" in done.stderr
 
 
-def test_down_takes_it_along(another: Callable[..., ComposeRuntime], loadtest: list[str]) -> None:
+def test_down_removes_it(another: Callable[..., ComposeRuntime], loadtest: list[str]) -> None:
     copy = another()
     copy.compose("--profile", "loadtest", "create", "--no-build")
     assert "loadtest" in copy.containers()
     copy.down(volumes=True)
-    assert left_of(copy) == []
+    assert remaining(copy) == []

@@ -1,4 +1,4 @@
-"""After the app's container was replaced nginx finds the new one without a reload."""
+"""nginx finds a replaced app container without a reload."""
 
 import time
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from tests.people.over_http import Person
 
 pytestmark = pytest.mark.containers
 
-# Docker's name server and nginx both remember a name for some seconds.
+# Docker's name server and nginx both cache a name for some seconds.
 FOUND_WITHIN_S = 20
 
 
@@ -20,13 +20,13 @@ def address_of(stack: ComposeRuntime) -> str:
     return networks[f"{stack.name}_front"]["IPAddress"]
 
 
-def test_the_new_address_is_looked_up(another: Callable[..., ComposeRuntime]) -> None:
+def test_the_new_address_is_resolved(another: Callable[..., ComposeRuntime]) -> None:
     stack = another()
     stack.up()
     nginx = stack.containers()["nginx"]
     old = address_of(stack)
 
-    # Somebody else takes the old address meanwhile, so that the new container needs another.
+    # Another container takes the old address, so that the new one gets a different address.
     stack.compose("stop", "app")
     network = f"--network={stack.name}_front"
     holder = docker(
@@ -37,7 +37,7 @@ def test_the_new_address_is_looked_up(another: Callable[..., ComposeRuntime]) ->
         assert address_of(stack) != old
         deadline = time.monotonic() + FOUND_WITHIN_S
         while (status := Person(stack.address()).get("/livez").status) != 200:
-            assert time.monotonic() < deadline, f"/livez is still answered {status}"
+            assert time.monotonic() < deadline, f"/livez still answers {status}"
             time.sleep(0.2)
         assert stack.containers()["nginx"].started_at == nginx.started_at
     finally:
