@@ -5,7 +5,7 @@ This package needs only the standard library, because `make up` imports it befor
 installed. `python3 -m toggles` prints the table.
 """
 
-from toggles.checks import Address, Hosts, Kind, Pattern, Switch, ToggleError, Whole
+from toggles.checks import Switch, ToggleError, Whole
 from toggles.environment import of_service, read
 from toggles.table import PREFIX, SERVICES, TOGGLES, Toggle
 
@@ -13,10 +13,6 @@ __all__ = [
     "PREFIX",
     "SERVICES",
     "TOGGLES",
-    "Address",
-    "Hosts",
-    "Kind",
-    "Pattern",
     "Switch",
     "Toggle",
     "ToggleError",

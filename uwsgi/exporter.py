@@ -98,6 +98,8 @@ def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
     uss = gauge("uwsgi_worker_uss_bytes", "Memory that no other process shares")
     voluntary = counter("uwsgi_worker_voluntary_switches", "Wake-ups of all threads")
     involuntary = counter("uwsgi_worker_involuntary_switches", "Preemptions of all threads")
+    cost: tuple[CounterMetricFamily | GaugeMetricFamily, ...]
+    cost = (cpu, pss, uss, voluntary, involuntary)
     for worker in workers:
         label = [str(worker["id"])]
         requests.add_metric(label, worker["requests"])
@@ -111,10 +113,10 @@ def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
             used = _process(worker["pid"])
         except (OSError, ValueError):
             continue  # the process ended after the statistics were read
-        for family, value in zip((cpu, pss, uss, voluntary, involuntary), used, strict=True):
+        for family, value in zip(cost, used, strict=True):
             family.add_metric(label, value)
     yield from (requests, exceptions, harakiri, respawns, pid, busy)
-    yield from (cpu, pss, uss, voluntary, involuntary)
+    yield from cost
 
 
 def _process(pid: int) -> tuple[float, int, int, int, int]:

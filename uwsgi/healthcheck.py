@@ -1,9 +1,9 @@
-"""`python3 healthcheck.py [HOST:PORT [PATH]]`: exits with 0 if the app responds, otherwise with 1.
+"""`python3 healthcheck.py [HOST:PORT]`: exits with 0 if the app responds, otherwise with 1.
 
 It speaks the uwsgi protocol: curl cannot, and a second port for HTTP would be one more to protect.
-Without arguments it asks APP_LISTEN for /livez, which uses neither Redis nor a session: restarting
-the app does not bring its database back. Every status below 500 passes, so an app without /livez is
-healthy with its 404.
+The default address is APP_LISTEN. It requests /livez, which uses neither Redis nor a session: a
+restart of the app does not bring its database back. Every status below 500 passes, so an app
+without /livez is healthy with its 404.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import sys
 
 from protocol import DEFAULT_LISTEN, get
 
+PATH = "/livez"
 TIMEOUT_SECONDS = 2.5  # below the container's health check timeout of 3 s
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) > 2:
+    if len(arguments) > 1:
         print(__doc__, file=sys.stderr)
         return 2
     listen = (arguments or [os.environ.get("APP_LISTEN", DEFAULT_LISTEN)])[0]
-    path = (arguments[1:] or ["/livez"])[0]
     try:
-        status, _ = get(listen, path, TIMEOUT_SECONDS)
+        status, _ = get(listen, PATH, TIMEOUT_SECONDS)
     except (OSError, ValueError) as error:
-        print(f"{listen}{path}: {error}", file=sys.stderr)
+        print(f"{listen}{PATH}: {error}", file=sys.stderr)
         return 1
-    print(f"{listen}{path}: {status}")
+    print(f"{listen}{PATH}: {status}")
     return 0 if status < 500 else 1
 
 

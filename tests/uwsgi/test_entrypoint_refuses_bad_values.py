@@ -67,7 +67,7 @@ def test_a_queue_that_the_kernel_does_not_allow(tmp_path: Path) -> None:
     allowed = int(Path("/proc/sys/net/core/somaxconn").read_text())
     if allowed >= 4096:  # the highest STACK_LISTEN: only a new network namespace has a lower limit
         wrapped = ["unshare", "--net", "sh", "-c"]
-        script = f"sysctl -qw net.core.somaxconn=100 && exec {ENTRYPOINT} --check"
+        script = f"sysctl -qw net.core.somaxconn=100 && exec {ENTRYPOINT}"
         answer = subprocess.run(
             [*wrapped, script], capture_output=True, text=True, timeout=30, check=False
         )
@@ -78,18 +78,10 @@ def test_a_queue_that_the_kernel_does_not_allow(tmp_path: Path) -> None:
     assert "STACK_LISTEN" in answer.stderr
 
 
-def test_check_and_show_start_nothing(tmp_path: Path) -> None:
-    assert run(tmp_path, "--check").returncode == 0
-    shown = run(tmp_path, "--show", STACK_LAZY_APPS="Yes")
-    assert "STACK_LAZY_APPS=on" in shown.stdout.splitlines()
-    assert "STACK_THREADS=2" in shown.stdout.splitlines()
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_unknown_argument(tmp_path: Path) -> None:
     answer = run(tmp_path, "--start")
     assert answer.returncode == 2
-    assert "--check" in answer.stderr
+    assert "unknown arguments: --start" in answer.stderr
 
 
 def test_an_app_that_cannot_be_imported_ends_it_with_22(tmp_path: Path) -> None:
