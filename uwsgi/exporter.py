@@ -98,7 +98,6 @@ def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
     uss = gauge("uwsgi_worker_uss_bytes", "Memory that no other process shares")
     voluntary = counter("uwsgi_worker_voluntary_switches", "Wake-ups of all threads")
     involuntary = counter("uwsgi_worker_involuntary_switches", "Preemptions of all threads")
-    cost: tuple[CounterMetricFamily | GaugeMetricFamily, ...]
     cost = (cpu, pss, uss, voluntary, involuntary)
     for worker in workers:
         label = [str(worker["id"])]
