@@ -46,7 +46,7 @@ def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) 
     main = [one for one in run.primary if one.role == "arm"]
     controls = [one for one in run.primary if one.role != "arm"]
     if main:
-        parts += ["", f"## {plain(words.label(main[0].metric))}, {plain(main[0].load)}", ""]
+        parts += ["", f"## {plain(words.heading(main[0].metric, main[0].load))}", ""]
         parts += [
             f"Ratios of {plain(words.axis(main[0].metric))}, with 95 % intervals over n blocks;"
             f" each block is a fresh start. Equivalent: within ±{verdict['margin']:.0%}.",

@@ -39,6 +39,12 @@ def label(metric: str) -> str:
     return METRICS[metric].label
 
 
+def heading(metric: str, load: str) -> str:
+    """Wake-ups per request, one client."""
+    text = label(metric)
+    return f"{text[0].upper()}{text[1:]}, {load}"
+
+
 def axis(metric: str) -> str:
     """The label with the unit."""
     found = METRICS[metric]

@@ -46,7 +46,7 @@ def draw(run: RunData) -> list[style.Picture]:
 
 def _picture(run: RunData, rows: list[Comparison], index: int) -> style.Picture:
     first = rows[0]
-    title = f"{words.label(first.metric)}, {first.load}"
+    title = words.heading(first.metric, first.load)
     return style.Picture(
         name="forest" if first.primary else f"forest-{index}-{style.slug(first.metric)}",
         title=title,
