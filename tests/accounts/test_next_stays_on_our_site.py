@@ -92,11 +92,11 @@ HOSTILE = list(
 OURS = [
     "/",
     f"/?next=//{HOST}",
-    "/posts/",
-    "/posts/?page=2",
+    "/home",
+    "/home?page=2",
     "/auth/sessions",
-    "/posts/#a",
-    "/posts/?q=%2F%2Fx%20y",
+    "/home#a",
+    "/home?q=%2F%2Fx%20y",
 ]
 
 
