@@ -136,7 +136,7 @@ def test_editing_does_not_recreate_a_deleted_post(app, author):
         assert author.client.post(f"{address}/edit", data=fields).status_code == 404
     finally:
         del store.get
-    assert app.extensions["redis"].execute("EXISTS", f"post:{address[7:]}", "post:index") == 0
+    assert app.extensions["redis"].execute("EXISTS", f"post:item:{address[7:]}", "post:index") == 0
 
 
 def test_a_refused_form_keeps_its_text_and_states_the_error(author):
@@ -191,7 +191,7 @@ def test_pages_are_not_cached(author):
         assert author.get(path).headers["Cache-Control"] == "no-store"
 
 
-def test_the_next_user_of_a_name_does_not_own_its_posts(app, author, reader):
+def test_the_next_user_of_a_name_does_not_own_its_posts(app, author):
     address = app.extensions["posts"].write(
         author_id="somebody-deleted", author=author.name, title="Old", text="Old"
     )
