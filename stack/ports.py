@@ -6,7 +6,6 @@ import errno
 import random
 import re
 import socket
-import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -18,9 +17,8 @@ from stack.errors import StackError
 # that is restarted an hour later must not find its port in use by somebody's client.
 _INTERNAL = range(20000, 32000)
 
-# Copies may be started side by side: what one was given and does not listen on yet is not free.
-_given: deque[int] = deque(maxlen=1000)
-_giving = threading.Lock()
+# Reservations of ports that were returned and that nothing listens on yet.
+_reserved: deque[socket.socket] = deque(maxlen=200)
 
 # A program that another thread starts has a copy of our probe for the moment between its fork and
 # its exec, and the port looks taken for as long.
@@ -43,14 +41,30 @@ def try_bind(address: str, port: int) -> OSError | None:
 
 
 def free(address: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> int:
-    """Return a port on which nobody listens, and which was not returned lately."""
+    """Return a port on which nothing listens, and which no running process got from here lately."""
     for _ in range(1000):
         port = random.choice(_INTERNAL)  # noqa: S311 - two copies must differ, nobody guesses
-        with _giving:
-            if port not in avoid and port not in _given and try_bind(address, port) is None:
-                _given.append(port)
+        if port not in avoid and (reservation := _reserve(port)):
+            if try_bind(address, port) is None:
+                _reserved.append(reservation)
                 return port
+            reservation.close()
     raise StackError(f"no free port found on {address}", "end something that listens")
+
+
+def _reserve(port: int) -> socket.socket | None:
+    """Reserve *port* on this machine until the socket is closed. Return None if it is reserved.
+
+    Copies may be started side by side, by several processes. An abstract unix socket has a name
+    that only one process can bind, and that is free again when the process ends.
+    """
+    reservation = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        reservation.bind(f"\0flask-uwsgi-stack port {port}")
+    except OSError:
+        reservation.close()
+        return None
+    return reservation
 
 
 def require(address: str, port: int, variable: str) -> None:

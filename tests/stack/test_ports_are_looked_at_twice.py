@@ -1,8 +1,10 @@
-"""A port that is taken for a moment is free; one that stays taken is refused by its name."""
+"""A port that is taken for a moment is free, one that stays taken is refused, none is given twice."""
 
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -30,3 +32,24 @@ def test_a_port_that_stays_taken_is_refused(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     with pytest.raises(StackError, match=rf"port {port} is taken .*pid \d+"):
         ports.require("127.0.0.1", port, "STACK_PORT")
+
+
+def test_no_two_processes_get_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = "from stack import ports; ports._INTERNAL = range({0}, {0} + 20)\n"
+    ask += "print(ports.free(), flush=True); input()"
+    start = ports.free()
+    monkeypatch.setattr(ports, "_INTERNAL", range(start, start + 20))
+    others = [
+        subprocess.Popen(
+            [sys.executable, "-c", ask.format(start)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    try:
+        theirs = {int(other.stdout.readline()) for other in others if other.stdout}
+        ours = {ports.free() for _ in range(5)}
+        assert len(theirs | ours) == 8
+    finally:
+        for other in others:
+            other.communicate("\n")
