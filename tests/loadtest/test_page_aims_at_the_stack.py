@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import time
 import urllib.error
 import urllib.parse
@@ -10,26 +9,22 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stack import ports
 from tests.loadtest.stand_in import StandIn, serving, start
+from tests.stack.checkouts import answers
+from tests.waiting import wait_until
 
 
 @contextmanager
 def page(url: str) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     process = start("--host", url, "--web-port", str(port))
     assert process.stdout
     line = process.stdout.readline()
     assert f"http://127.0.0.1:{port}  (aimed at {url}" in line
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(address).close()
-                break
-            except OSError:
-                time.sleep(0.2)
+        wait_until(lambda: answers(address), 30)
         yield address
     finally:
         process.send_signal(signal.SIGINT)
@@ -51,12 +46,9 @@ def test_the_page_loads_the_stack() -> None:
         for name in ("Visitor", "Member", "Mixed", "Smoke", "Spike", "Soak"):
             assert name in html
         swarm(address, user_classes="Visitor", host=url)
-        deadline = time.monotonic() + 20
-        while len(app.statuses("GET /$")) < 3 and time.monotonic() < deadline:
-            time.sleep(0.2)
+        wait_until(lambda: len(app.statuses("GET /$")) >= 3, 20)
         with urllib.request.urlopen(f"{address}/stats/requests") as answer:
             stats = json.load(answer)
-    assert len(app.statuses("GET /$")) >= 3
     assert stats["total_fail_per_sec"] == 0
 
 

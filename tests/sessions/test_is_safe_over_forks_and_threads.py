@@ -4,14 +4,16 @@ import http.client
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
+
+from stack import ports
+from tests.stack.checkouts import answers
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 USERS = 16
@@ -37,9 +39,7 @@ def worker():
 @pytest.fixture(params=["fork after loading", "lazy-apps"])
 def port(request, any_redis, tmp_path):
     (tmp_path / "served.py").write_text(APP)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.free()
     command = [
         str(Path(sys.executable).parent / "uwsgi"),
         "--master",
@@ -56,15 +56,8 @@ def port(request, any_redis, tmp_path):
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environ, stdout=output, stderr=output)
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                if ask(port, "GET", "/plain")[0] == 200:
-                    break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
+        wait_until(lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/plain"))
+        assert process.poll() is None, log.read_text()
         yield port
     finally:
         process.send_signal(signal.SIGTERM)

@@ -1,9 +1,7 @@
 """All of it works on a Redis Cluster: no script crosses slots, on three real nodes."""
 
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,63 +9,48 @@ import pytest
 from redis import Redis, RedisCluster, RedisError
 
 from app.sessions.redis_py import RedisPyClient
+from stack import ports
 from tests.sessions.pages import cookie_of, logged_in, make_app
+from tests.waiting import wait_until
 
 
-def three_free_ports():
-    """Each with the bus port 10,000 above it free as well."""
-    ports = []
-    while len(ports) < 3:
-        with socket.socket() as one, socket.socket() as bus:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            if port + 10000 > 65535 or port in ports:
-                continue
-            try:
-                bus.bind(("127.0.0.1", port + 10000))
-            except OSError:
-                continue
-            ports.append(port)
-    return ports
+def answers(port):
+    try:
+        return Redis(port=port).ping()
+    except RedisError:
+        return False
+
+
+def is_ready(port):
+    return Redis(port=port, decode_responses=True).cluster("info")["cluster_state"] == "ok"
 
 
 @pytest.fixture(scope="module")
 def nodes():
     server = shutil.which("redis-server")
     with TemporaryDirectory(prefix="cluster-") as name:
-        ports, running = [], []
-        # A port above 55535 has no bus port: the ephemeral range is wide enough to find others.
-        ports = three_free_ports()
-        for port in ports:
+        found, running = [], []
+        while len(found) < 3:
+            # A node also listens on the port 10,000 above its own.
+            if ports.try_bind("127.0.0.1", (port := ports.free()) + 10_000) is None:
+                found.append(port)
+        for port in found:
             directory = Path(name) / str(port)
             directory.mkdir()
             command = [server, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
             command += ["--cluster-enabled", "yes", "--dir", str(directory)]
             running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
         try:
-            addresses = [f"127.0.0.1:{port}" for port in ports]
-            deadline = time.monotonic() + 30
-            for port in ports:
-                while True:
-                    try:
-                        Redis(port=port).ping()
-                        break
-                    except RedisError:
-                        assert time.monotonic() < deadline
-                        time.sleep(0.05)
+            addresses = [f"127.0.0.1:{port}" for port in found]
+            wait_until(lambda: all(map(answers, found)), 30)
             subprocess.run(
                 ["redis-cli", "--cluster", "create", *addresses, "--cluster-yes"],
                 check=True,
                 capture_output=True,
                 timeout=60,
             )
-            while any(
-                Redis(port=port, decode_responses=True).cluster("info")["cluster_state"] != "ok"
-                for port in ports
-            ):
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            yield ports
+            wait_until(lambda: all(map(is_ready, found)), 30)
+            yield found
         finally:
             for process in running:
                 process.kill()

@@ -1,4 +1,4 @@
-"""A port that is taken for a moment is free, one that stays taken is refused, none is given twice."""
+"""A port that is taken for a moment is free; one that stays taken is refused by its name."""
 
 from __future__ import annotations
 
