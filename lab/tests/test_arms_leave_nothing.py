@@ -12,8 +12,9 @@ import pytest
 from lab.measure import running_arm as lab
 from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import PROTECTED, SHAPE
-from stack import local, processes
+from stack import processes
 from stack.errors import StackError
+from stack.local import runtime
 from stack.local.supervisor import Supervisor
 from tests.waiting import wait_until
 
@@ -33,7 +34,7 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def left() -> list[processes.Process]:
         return [p for p in processes.everything(zombies=True) if p.session in sessions]
 
-    monkeypatch.setattr(local, "_TMP", str(folder))
+    monkeypatch.setattr(runtime, "_TMP", str(folder))
     monkeypatch.setattr(Supervisor, "start", noting)
     try:
         yield

@@ -74,7 +74,8 @@ class Container:
             exit_code=state["ExitCode"],
             restarts=answer["RestartCount"],
             started_at=state["StartedAt"],
-            environment=dict(pair.split("=", 1) for pair in answer["Config"]["Env"]),
+            # A variable that Compose passes on and that is not set has no value here.
+            environment=dict(pair.split("=", 1) for pair in answer["Config"]["Env"] if "=" in pair),
             published={
                 int(port.partition("/")[0]): (bindings[0]["HostIp"], bindings[0]["HostPort"])
                 for port, bindings in (answer["HostConfig"]["PortBindings"] or {}).items()
