@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.nginx import Nginx, ask, request, stack_behind_nginx
+from tests.servers.nginx import ENTRYPOINT, Nginx, ask, environment, request, stack_behind_nginx
 
 ON = {"STACK_TLS": "on", "STACK_HOSTS": "localhost,.example.org"}
 
@@ -122,6 +122,20 @@ def test_the_same_certificate_after_a_restart(tmp_path: Path) -> None:
         with stack_behind_nginx(tmp_path, **ON) as (front, _):
             served.append(ssl.get_server_certificate(("127.0.0.1", front.tls_port)))
     assert served[0] == served[1]
+
+
+def test_copies_that_start_at_once_share_one_certificate(tmp_path: Path) -> None:
+    secrets = tmp_path / "secrets"
+    files = {"TLS_CERT_FILE": f"{secrets}/certificate.pem", "TLS_KEY_FILE": f"{secrets}/key.pem"}
+    copies = []
+    for number in range(6):
+        (folder := tmp_path / str(number)).mkdir()
+        environ = environment(folder, 3031, **ON, **files)
+        copies.append(subprocess.Popen([ENTRYPOINT, "--check"], env=environ))
+    assert [copy.wait(30) for copy in copies] == [0] * 6
+    assert sorted(file.name for file in secrets.iterdir()) == ["certificate.pem", "key.pem"]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*files.values())  # raises if the key is of another certificate
 
 
 def test_port_443_is_left_out_of_the_redirect(tmp_path: Path) -> None:
