@@ -13,8 +13,8 @@ pytestmark = pytest.mark.containers
 
 
 def test_a_taken_port(another: Callable[..., ComposeRuntime]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as somebody:
-        port = somebody.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
         stack = another(STACK_PORT=str(port))
         with pytest.raises(StackError, match=rf"^port {port} is taken .*STACK_PORT=\d+$"):
             stack.up()
@@ -24,8 +24,8 @@ def test_a_taken_port(another: Callable[..., ComposeRuntime]) -> None:
 def test_a_port_that_is_taken_at_the_last_moment(
     another: Callable[..., ComposeRuntime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as somebody:
-        port = somebody.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
         stack = another(STACK_PORT=str(port))
         monkeypatch.setattr(ComposeRuntime, "_require_ports", lambda self: None)
         with pytest.raises(StackError, match=rf"^port {port} is taken: .*STACK_PORT=\d+$"):

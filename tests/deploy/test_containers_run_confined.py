@@ -88,8 +88,8 @@ def test_nginx_does_not_reach_redis(stack: ComposeRuntime) -> None:
 def test_there_is_no_route_outside(stack: ComposeRuntime, service: str) -> None:
     """The engine drops packets that leave an internal network; only nginx is on another."""
     networks = inspect(stack, service)["NetworkSettings"]["Networks"]
-    told = json.loads(docker("network", "inspect", *networks))
-    assert {network["Internal"] for network in told} == {True}
+    inspected = json.loads(docker("network", "inspect", *networks))
+    assert {network["Internal"] for network in inspected} == {True}
 
     edge = inspect(stack, "nginx")["NetworkSettings"]["Networks"][f"{stack.name}_edge"]
     connect = f"exec 3<>/dev/tcp/{edge['IPAddress']}/8080"

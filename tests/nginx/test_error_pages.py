@@ -37,11 +37,11 @@ def check_html(answer: Answer, status: int) -> None:
 
 def check_json(answer: Answer, status: int) -> None:
     assert (answer.status, answer.headers["content-type"]) == (status, "application/json")
-    told = answer.json()
-    assert list(told) == ["status", "error", "message", "request_id"]
-    assert told["status"] == status
-    assert told["request_id"] == answer.headers["x-request-id"]
-    assert len(told["error"]) > 5 and len(told["message"]) > 20
+    page_data = answer.json()
+    assert list(page_data) == ["status", "error", "message", "request_id"]
+    assert page_data["status"] == status
+    assert page_data["request_id"] == answer.headers["x-request-id"]
+    assert len(page_data["error"]) > 5 and len(page_data["message"]) > 20
     assert answer.headers["cache-control"] == "no-store"
 
 

@@ -1,7 +1,7 @@
 """nginx runs as an unprivileged user on a read-only root and writes to NGINX_RUN only.
 
-Started as root these tests become another user and make the root read-only; started by anybody else
-they can do neither, and show that nginx runs as that user.
+As root, these tests change to another user and make the root read-only. Another user can do neither:
+the tests then show that nginx runs as that user.
 """
 
 import os
@@ -70,7 +70,7 @@ def started(folder: Path, command: list[str], **settings: str) -> Iterator[dict[
 
 
 @pytest.mark.parametrize("tls", ["off", "on"])
-def test_as_nobody_on_a_read_only_root(folder: Path, tls: str) -> None:
+def test_as_user_nobody_on_a_read_only_root(folder: Path, tls: str) -> None:
     command = [str(folder / "nginx/entrypoint")]
     if ROOT_USER:
         command = [

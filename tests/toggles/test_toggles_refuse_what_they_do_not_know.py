@@ -22,14 +22,14 @@ def test_each_default_is_already_in_its_normal_spelling(toggle) -> None:
     assert toggle.meaning
 
 
-@pytest.mark.parametrize("word", ["on", "ON", "true", "True", "yes", "1"])
-def test_words_for_on(word: str) -> None:
-    assert read({"STACK_THUNDER_LOCK": word})["STACK_THUNDER_LOCK"] == "on"
+@pytest.mark.parametrize("spelling", ["on", "ON", "true", "True", "yes", "1"])
+def test_spellings_of_on(spelling: str) -> None:
+    assert read({"STACK_THUNDER_LOCK": spelling})["STACK_THUNDER_LOCK"] == "on"
 
 
-@pytest.mark.parametrize("word", ["off", "Off", "false", "FALSE", "no", "0"])
-def test_words_for_off(word: str) -> None:
-    assert read({"STACK_THUNDER_LOCK": word})["STACK_THUNDER_LOCK"] == "off"
+@pytest.mark.parametrize("spelling", ["off", "Off", "false", "FALSE", "no", "0"])
+def test_spellings_of_off(spelling: str) -> None:
+    assert read({"STACK_THUNDER_LOCK": spelling})["STACK_THUNDER_LOCK"] == "off"
 
 
 @pytest.mark.parametrize(

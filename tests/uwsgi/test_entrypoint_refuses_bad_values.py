@@ -95,7 +95,7 @@ def test_an_app_that_cannot_be_imported_ends_it_with_22(tmp_path: Path) -> None:
     assert "No module named 'nowhere'" in answer.stdout + answer.stderr
 
 
-def test_reload_without_a_server_says_so(tmp_path: Path) -> None:
+def test_reload_without_a_server(tmp_path: Path) -> None:
     answer = subprocess.run(
         [RELOAD],
         env={**os.environ, "UWSGI_RUN": str(tmp_path)},
