@@ -1,7 +1,7 @@
 """nginx runs as an unprivileged user on a read-only root and writes to NGINX_RUN only.
 
-As root, these tests change to another user and make the root read-only. Another user can do neither:
-the tests then show that nginx runs as that user.
+As root, these tests change to another user and make the root read-only. Another user can do
+neither: the tests then show that nginx runs as that user.
 """
 
 import os
