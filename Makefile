@@ -30,7 +30,7 @@ lint: ## Run the linters and type checks
 	$(stack) lint
 loadtest: ## Open Locust for the running stack; PROFILE=smoke runs one headless (HOST=)
 	$(stack) loadtest
-docs: ## Write the table of settings into README.md, .env.example and nginx/toggles.sh
+docs: ## Write the table of toggles/ into the documentation, .env.example and nginx/
 	@$(PYTHON) -m toggles --write
 pins: ## Update the pins from pyproject.toml; versions that can stay do
 	$(stack) pins

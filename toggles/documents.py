@@ -1,6 +1,6 @@
 """Writes the table into the files that show it, between two marker lines of each.
 
-README.md (or a page of docs/) holds it as Markdown, .env.example as commented settings, and
+README.md or a page of docs/ has it as Markdown, .env.example as commented settings, and
 nginx/toggles.sh as shell: nginx's image has no Python, so its entrypoint checks values with that.
 """
 

@@ -1,7 +1,7 @@
 """The table of ``STACK_*`` variables: defaults, allowed values, readers and their documentation.
 
-README.md, .env.example and nginx/toggles.sh are generated from this file: run `make docs` after a
-change. docker-compose.yml lists the same variables by hand, and a test compares the two.
+The table in the documentation, .env.example and nginx/toggles.sh are generated from this file: run
+`make docs` after a change. docker-compose.yml lists the same variables by hand, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "STACK_NAME",
             "flask-uwsgi-stack",
             Pattern(
-                r"[a-z0-9][a-z0-9_-]{0,40}",
-                "up to 41 lowercase letters, digits, - and _, starting with a letter or digit",
+                # Also a name of Compose projects and of images.
+                r"(?=.{1,41}$)[a-z0-9]+((_{1,2}|-+)[a-z0-9]+)*",
+                "up to 41 lowercase letters, digits, - and _, with a letter or digit at both ends",
             ),
             "name of this copy; copies with different names and ports are independent",
             (APP,),

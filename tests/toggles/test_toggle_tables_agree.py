@@ -25,18 +25,20 @@ def test_generated_files_are_current() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.parametrize("name", ["README.md", ".env.example", "nginx/toggles.sh"])
+PAGE = next(
+    os.fspath(page.relative_to(CHECKOUT))
+    for page in (CHECKOUT / "README.md", *CHECKOUT.glob("docs/*.md"))
+    if "<!-- toggles -->" in page.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", [PAGE, ".env.example", "nginx/toggles.sh"])
 def test_a_stale_file_is_reported_and_written(tmp_path: Path, name: str) -> None:
     for part in ("toggles", "docs", "nginx"):
         shutil.copytree(CHECKOUT / part, tmp_path / part)
     for part in ("README.md", ".env.example"):
         shutil.copy(CHECKOUT / part, tmp_path)
     file = tmp_path / name
-    if name == "README.md" and "<!-- toggles -->" not in file.read_text(encoding="utf-8"):
-        (file,) = (
-            page for page in tmp_path.glob("docs/*.md") if "<!-- toggles -->" in page.read_text()
-        )
-        name = os.fspath(file.relative_to(tmp_path))
     current = file.read_text(encoding="utf-8")
     file.write_text(current.replace("32768", "4096"), encoding="utf-8")
     stale = toggles(tmp_path, "--check")
