@@ -1,7 +1,8 @@
 """The table of ``STACK_*`` variables: defaults, allowed values, readers and their documentation.
 
 The table in the documentation, .env.example and nginx/toggles.sh are generated from this file: run
-`make docs` after a change. docker-compose.yml lists the same variables by hand, and a test compares the two.
+`make docs` after a change. docker-compose.yml lists the same variables by hand, and a test compares
+the two.
 """
 
 from __future__ import annotations
