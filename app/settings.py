@@ -6,7 +6,7 @@ REDIS_PASSWORD_FILE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,6 @@ class Settings:
     tls: bool
     session_idle: int
     session_absolute: int
-    hosts: tuple[str, ...]
     name: str
 
     @classmethod
@@ -44,24 +43,21 @@ class Settings:
         """Read and check every variable. Raises SettingsError with one line for each fault."""
         values: dict[str, Any] = {}
         faults: list[str] = []
-        for read in (toggles.read, _secret_key, _redis_url, _redis_password):
+        for name, read in _READERS.items():
             try:
-                values[read.__name__] = read(environ)
+                values[name] = read(environ)
             except (toggles.ToggleError, SettingsError) as error:
                 faults.append(str(error))
         if faults:
             raise SettingsError("\n".join(faults))
-        stack = values["read"]
+        stack = values.pop("stack")
         return cls(
-            secret_key=values["_secret_key"],
-            redis_url=values["_redis_url"],
-            redis_password=values["_redis_password"],
+            **values,
             demo=stack["STACK_DEMO"] == "on",
             workload=stack["STACK_WORKLOAD"] == "on",
             tls=stack["STACK_TLS"] == "on",
             session_idle=int(stack["STACK_SESSION_IDLE"]),
             session_absolute=int(stack["STACK_SESSION_ABSOLUTE"]),
-            hosts=tuple(filter(None, stack["STACK_HOSTS"].split(","))),
             name=stack["STACK_NAME"],
         )
 
@@ -130,3 +126,11 @@ def _read_secret(environ: Mapping[str, str], variable: str) -> bytes | None:
     if not content:
         raise SettingsError(f"{variable}={path!r}: the file is empty")
     return content
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, str]], Any]] = {
+    "stack": toggles.read,
+    "secret_key": _secret_key,
+    "redis_url": _redis_url,
+    "redis_password": _redis_password,
+}

@@ -96,7 +96,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "",
             Hosts(),
             "host names to answer; empty: all",
-            (NGINX, APP),
+            (NGINX,),
             "nginx refuses every other Host header, so that no link or cached page can point to a "
             "forged host. Empty accepts every well-formed name, which is safe only while the port "
             "is not reachable from outside.",

@@ -26,13 +26,9 @@ def fault(environ):
 
 
 def test_a_complete_environment_is_read(environ):
-    settings = Settings.from_environ(
-        environ
-        | {"STACK_DEMO": "yes", "STACK_HOSTS": "a.example,.b.example", "STACK_SESSION_IDLE": "60"}
-    )
+    settings = Settings.from_environ(environ | {"STACK_DEMO": "yes", "STACK_SESSION_IDLE": "60"})
     assert settings.secret_key == KEY.encode()
     assert settings.redis_password == PASSWORD
-    assert settings.hosts == ("a.example", ".b.example")
     assert (settings.demo, settings.workload, settings.tls) == (True, False, False)
     assert (settings.session_idle, settings.session_absolute) == (60, 28800)
 
