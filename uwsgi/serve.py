@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import gc
 import importlib
+import importlib.util
 import os
 import random
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
@@ -99,6 +101,30 @@ def draining(app: WSGIApplication) -> WSGIApplication:
     return application
 
 
+def neighbour(name: str) -> ModuleType:
+    """Return the module in the file *name* beside this one, under a name that no app uses."""
+    file = Path(__file__).resolve().with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"_uwsgi_{name}", file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is no Python module")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def name_the_python() -> None:
+    """Set ``sys.executable`` to the Python interpreter; inside uWSGI it is the uwsgi program.
+
+    ``subprocess.run([sys.executable, …])`` and multiprocessing's spawn and forkserver methods would
+    start another uWSGI.
+    """
+    for name in ("python3", "python"):
+        python = Path(sys.exec_prefix, "bin", name)
+        if python.exists():
+            sys.executable = str(python)
+            return
+
+
 def search_here_last() -> None:
     """Move the directory that holds app/ and uwsgi/ to the end of ``sys.path``.
 
@@ -124,25 +150,50 @@ def record_fork_handlers() -> list[Callable[[], object]]:
     return in_child
 
 
-def run_after_fork(in_child: list[Callable[[], object]]) -> None:
-    """Run *in_child* and reseed `random` in each worker: uWSGI forks without Python's fork hooks.
+def refuse_what_forks_cannot_share(opened: list[str]) -> None:
+    """Raise RuntimeError if loading the app has started threads or opened connections.
 
-    Without this, workers that share one loaded app draw the same "random" numbers, and a logging
-    lock that is held during the fork is never released (unbit/uwsgi#1369). Raises RuntimeError if
-    the app has started threads: one that holds the interpreter's lock during the fork deadlocks the
-    worker (unbit/uwsgi#1149).
+    A thread does not exist in a forked worker, and one that holds the interpreter's lock during the
+    fork deadlocks the worker (unbit/uwsgi#1149). Workers that share a connection read each other's
+    answers. *opened* is a phrase for each connection.
     """
-    server = sys.modules["uwsgi"]
-    threads = [thread.name for thread in threading.enumerate()[1:]]
-    if threads and not server.worker_id():
+    app = os.environ["STACK_APP"]
+    if threads := [_described(thread) for thread in threading.enumerate()[1:]]:
         raise RuntimeError(
-            f"loading {os.environ['STACK_APP']} started threads ({', '.join(threads)}), which do "
-            "not exist in forked workers: start them at the first request, or set "
-            "STACK_LAZY_APPS=on"
+            f"loading {app} started threads ({', '.join(threads)}), which do not exist in forked "
+            "workers: start them at the first request, or set STACK_LAZY_APPS=on"
         )
+    if opened:
+        raise RuntimeError(
+            f"loading {app} opened {', '.join(opened)}, which forked workers would share and mix "
+            "up: open connections at the first request, or set STACK_LAZY_APPS=on"
+        )
+
+
+def _described(thread: threading.Thread) -> str:
+    """Return the thread's name and the module whose code it runs, which names the library."""
+    code = getattr(thread, "function", None) or getattr(thread, "_target", None)
+    module = getattr(code, "__module__", None) or type(thread).__module__
+    return f"{thread.name} of {module}"
+
+
+def run_after_fork(in_child: list[Callable[[], object]]) -> None:
+    """Run *in_child* and reseed random generators in each worker.
+
+    uWSGI forks without Python's fork hooks: workers that share one loaded app draw the same
+    "random" numbers, and a logging lock that is held during the fork is never released
+    (unbit/uwsgi#1369).
+    (!) A `random.Random()` or numpy `Generator` that the app has created stays the same in all
+    workers; it may have a seed on purpose.
+    """
     postfork = importlib.import_module("uwsgidecorators").postfork
-    for handler in (random.seed, *in_child):
+    for handler in (random.seed, _reseed_numpy, *in_child):
         postfork(handler)
+
+
+def _reseed_numpy() -> None:
+    if numpy := sys.modules.get("numpy.random"):
+        numpy.seed()
 
 
 def keep_memory_shared() -> None:
@@ -157,9 +208,16 @@ def keep_memory_shared() -> None:
 
 
 if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name cannot be imported
+    _server = sys.modules["uwsgi"]
+    _answers, _inherited = neighbour("answers"), neighbour("inherited")
     search_here_last()
+    name_the_python()
     _in_child = record_fork_handlers()
-    application = draining(load(os.environ["STACK_APP"]))
+    _before = _inherited.open_descriptors()
+    _app = load(os.environ["STACK_APP"])
+    if not _server.worker_id():
+        refuse_what_forks_cannot_share(_inherited.opened_since(_before))
+    application = draining(_answers.guarded(_app, _server.connection_fd))
     run_after_fork(_in_child)
     keep_memory_shared()
 elif __name__ == "__main__":

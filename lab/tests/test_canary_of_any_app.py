@@ -16,7 +16,7 @@ question = "Threads or processes, for the shop?"
 primary  = { metric = "cpu_us", load = "front page" }
 baseline = "2 x 2"
 canary   = "burn_300"
-app      = "tests.foreign_app.shop:create_shop()"
+app      = "tests.foreign_apps.shop:create_shop()"
 login    = "none"
 path     = "/"
 [loads]
@@ -48,7 +48,7 @@ def answer(app: Any, path: str = "/") -> tuple[str, bytes, float]:
 def test_every_arm_serves_the_app_and_the_canary_too() -> None:
     experiment = parse(TEXT, "shop.toml")
     served = {arm.role: arm.settings["STACK_APP"] for arm in experiment.arms}
-    assert served["arm"] == served["twin"] == "tests.foreign_app.shop:create_shop()"
+    assert served["arm"] == served["twin"] == "tests.foreign_apps.shop:create_shop()"
     assert toggles.read({"STACK_APP": served["canary"]})
     assert answer(callable_of(served["canary"]))[1].startswith(b"<h1>Two teapots left")
 
@@ -58,7 +58,7 @@ def plain(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     return [b"plain"]
 
 
-@pytest.mark.parametrize("around", [f"{__name__}:plain", "tests.foreign_app.shop:create_shop()"])
+@pytest.mark.parametrize("around", [f"{__name__}:plain", "tests.foreign_apps.shop:create_shop()"])
 def test_its_cost_is_added(around: str) -> None:
     status, body, seconds = answer(callable_of(canary.stack_app("burn_20000", around)))
     assert (status, bool(body)) == ("200 OK", True)

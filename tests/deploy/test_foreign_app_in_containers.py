@@ -23,7 +23,7 @@ def mounted(file: Path, source: Path, target: str, **environment: str) -> Path:
 def test_it_is_served_with_everything_around_it(
     stack: ComposeRuntime, another: Callable[..., ComposeRuntime], tmp_path: Path
 ) -> None:
-    source = CHECKOUT / "tests" / "foreign_app"
+    source = CHECKOUT / "tests" / "foreign_apps"
     override = mounted(tmp_path / "foreign.yml", source, "/srv/foreign_app")
     foreign = another(STACK_APP="foreign_app.shop:create_shop()", files=[override])
     foreign.up()

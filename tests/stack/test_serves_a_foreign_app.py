@@ -11,7 +11,7 @@ from tests.stack.checkouts import own_name
 
 @pytest.mark.parametrize("name", ["shop:create_shop()"])
 def test_it_is_served_unchanged(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "foreign_app"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "foreign_apps"))
     environ = {"STACK_PORT": "0", "STACK_APP": name, "STACK_NAME": own_name()}
     with LocalRuntime(environ) as stack:
         assert all(status.healthy for status in stack.status())

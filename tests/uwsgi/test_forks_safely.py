@@ -31,7 +31,7 @@ def test_threads_before_the_fork_are_refused(tmp_path: Path) -> None:
     try:
         wait_until(lambda: server.process.poll() is not None, 30)
         assert server.process.returncode == 22
-        assert "started threads (spinner)" in server.log
+        assert "started threads (spinner of small)" in server.log
         assert "STACK_LAZY_APPS=on" in server.log
     finally:
         server.end()
