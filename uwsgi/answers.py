@@ -6,9 +6,9 @@ An exception before uWSGI has sent anything would become a 502 or an empty 200.
 
 - An exception before the first 64 KiB of an answer without a length is a 500.
 - An answer that ends within them gets a Content-Length.
-- A longer one is sent as it comes, with SO_LINGER set to 0 until its regular end: whatever closes the
-  socket earlier, an exception or a killed worker, resets the connection, and nginx breaks off the
-  client's as well. (!) A unix socket has no reset.
+- A longer one is sent as it comes, with SO_LINGER set to 0 until its regular end. Whatever closes
+  the socket earlier, an exception or a killed worker, resets the connection, and nginx breaks off
+  the client's. (!) A unix socket has no reset.
 
 Server-sent events and answers with `X-Accel-Buffering: no` are never held back.
 """
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     Headers = list[tuple[str, str]]
-    ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType]
+    ExceptionInfo = (
+        tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+    )
 
 # nginx holds back as much before it sends an answer on (uwsgi_busy_buffers_size).
 MOST_GATHERED = 64 * 1024
@@ -50,6 +52,7 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
             body = app(environ, head.start)
             chunks = iter(body)
             first = next(chunks, b"")
+            rest: Iterator[bytes]
             if head.has_length() or environ["REQUEST_METHOD"] == "HEAD":
                 rest = chain((first,), chunks)
             elif head.is_stream():
@@ -90,7 +93,7 @@ class _Head:
         self, status: str, headers: Headers, exc_info: ExceptionInfo | None = None, /
     ) -> Callable[[bytes], object]:
         """WSGI's start_response. Raises ValueError for text that HTTP cannot carry."""
-        if exc_info and self.sent:
+        if exc_info and exc_info[1] and self.sent:
             raise exc_info[1].with_traceback(exc_info[2])
         if self._status is not None and not exc_info:
             raise AssertionError("start_response was called twice without exc_info")

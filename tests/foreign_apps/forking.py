@@ -11,6 +11,7 @@ import random
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 try:
@@ -32,7 +33,7 @@ SYSLOG.connect(("127.0.0.1", 514))
 
 def file(environ: dict[str, Any]) -> Any:
     """A file that was read up to its second line, wrapped as Werkzeug's send_file does."""
-    opened = open(__file__, "rb")  # noqa: SIM115 - the server closes it
+    opened = Path(__file__).open("rb")  # noqa: SIM115 - the server closes it
     opened.readline()
     opened.seek(4)
     if wrapper := environ.get("wsgi.file_wrapper"):
