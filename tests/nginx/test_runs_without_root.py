@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,8 +40,9 @@ def folder(tmp_path: Path) -> Path:
     shutil.copytree(CHECKOUT / "nginx", tmp_path / "nginx")
     (tmp_path / "run").mkdir()
     if ROOT_USER:
-        for parent in tmp_path, *tmp_path.parents[:2]:
-            parent.chmod(0o755)
+        for parent in (tmp_path, *tmp_path.parents):
+            if Path(tempfile.gettempdir()) in parent.parents:
+                parent.chmod(0o755)
         os.chown(tmp_path / "run", NOBODY, NOBODY)
     return tmp_path
 
