@@ -111,8 +111,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "On: HTTP only redirects, cookies are Secure with the __Host- prefix, and HSTS is "
             "sent. (!) Off behind a proxy that terminates TLS sends session cookies without "
             "Secure: let that proxy speak TLS to this one. `make up` publishes the port in "
-            "containers; plain Compose also needs "
-            "COMPOSE_FILE=docker-compose.yml:docker-compose.tls.yml.",
+            "containers; plain Compose also needs COMPOSE_FILE, see below.",
             "on",
         ),
         Toggle(
