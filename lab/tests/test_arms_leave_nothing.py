@@ -63,5 +63,5 @@ def test_one_that_cannot_start_takes_the_others_along() -> None:
 
 def test_one_that_does_not_answer_200_says_what_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab, "PATIENCE_S", 0.5)
-    with pytest.raises(StackError, match=rf"arm 'stranger': {PROTECTED} does not answer 200 but 3"):
+    with pytest.raises(StackError, match=rf"arm 'stranger': {PROTECTED} answers 3"):
         lab.start(ArmSpec("stranger", SHAPE, login="none"), path=PROTECTED)

@@ -25,7 +25,7 @@ ALLOWED = {
 
 def modules() -> dict[str, ast.Module]:
     """Dotted name → syntax tree."""
-    files = [file for file in LAB.rglob("*.py") if "tests" not in file.parts]
+    files = [file for file in LAB.rglob("*.py") if "tests" not in file.relative_to(LAB).parts]
     return {
         ".".join(file.relative_to(LAB.parent).with_suffix("").parts).removesuffix(
             ".__init__"

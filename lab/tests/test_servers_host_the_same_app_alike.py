@@ -112,7 +112,7 @@ def test_connections_to_nginx_are_kept_as_stated(
     for _ in range(3):
         assert ask(arm, "/workload/bare")[0].status == 200
     kept = open_towards(port_of_app(arm)) > 0
-    assert kept == SERVERS[server].keep_alive.startswith(("yes", "nginx to router yes"))
+    assert kept == SERVERS[server].keep_alive.startswith(("yes", "nginx to router: yes"))
 
 
 def port_of_app(arm: RunningArm) -> int:
