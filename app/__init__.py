@@ -16,9 +16,9 @@ from werkzeug.utils import import_string
 
 from app import errors, logs, static_files, visitor, workload
 from app.json_provider import BoundedJSONProvider
+from app.redis_client import Client, connect
 from app.security import SecurityManager
-from app.sessions import connect
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 # Each is a package with a `blueprint`. To remove one, delete its folder and its line.
 BLUEPRINTS = (
@@ -34,11 +34,13 @@ def create_app(
     environ: Mapping[str, str] | None = None,
     *,
     security_manager_class: type[SecurityManager] = SecurityManager,
+    redis: Client | None = None,
 ) -> Flask:
     """Build the app from *environ* (default: the process's environment).
 
     *security_manager_class* is a subclass that replaces users, passwords, roles or sessions by
-    class attributes. Raises SettingsError, which names the variable at fault.
+    class attributes. *redis* replaces the client for REDIS_URL, such as
+    `RedisPyClient(RedisCluster(…))`. Raises SettingsError, which names the variable at fault.
     """
     settings = Settings.from_environ(os.environ if environ is None else environ)
 
@@ -51,7 +53,11 @@ def create_app(
     visitor.init_app(app)
     CSRFProtect(app)
 
-    redis = connect(settings.redis_url, settings.redis_password)
+    if redis is None:
+        try:
+            redis = connect(settings.redis_url, settings.redis_password)
+        except ValueError as error:
+            raise SettingsError(f"REDIS_URL: {error}") from None
     app.extensions["redis"] = redis
     security_manager_class(app, settings, redis)
 

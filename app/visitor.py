@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from flask import Flask, g
 from werkzeug.local import LocalProxy
 
+from app.redis_client import StoreUnavailable
 from app.security import User, current_user
-from app.sessions import StoreUnavailable
 
 
 @dataclass(frozen=True)

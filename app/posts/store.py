@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from app.sessions import Client
+from app.redis_client import Client
 
 INDEX = "post:index"
 FIELDS = ("author_id", "author", "title", "text", "created", "edited")

@@ -14,11 +14,11 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from app.redis_client import StoreUnavailable
 from app.security.hashing import HashingBusy
 from app.security.names import BadName
 from app.security.passwords import WeakPassword
 from app.security.users import NameTaken, User
-from app.sessions import StoreUnavailable
 
 if TYPE_CHECKING:
     from app.security.manager import SecurityManager

@@ -17,7 +17,7 @@ import hmac
 import ipaddress
 import math
 
-from app.sessions import RedisClient
+from app.redis_client import Client
 
 FREE_TRIES = 3  # from one address
 FREE_TRIES_EVERYWHERE = 20
@@ -46,7 +46,7 @@ return 1
 class LoginDelays:
     """The two clocks of every account, in Redis under `guard:*`."""
 
-    def __init__(self, redis: RedisClient, key: bytes) -> None:
+    def __init__(self, redis: Client, key: bytes) -> None:
         self._redis = redis
         self._key = key
         self._failed = redis.script(_FAILED)

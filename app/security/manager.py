@@ -24,6 +24,7 @@ from flask import Flask, Response, abort, has_request_context, redirect, session
 from flask.typing import ResponseReturnValue
 
 from app.errors import wants_json
+from app.redis_client import Client, StoreUnavailable
 from app.security import events, names
 from app.security.cli import user_commands
 from app.security.delays import LoginDelays
@@ -41,7 +42,7 @@ from app.security.passwords import PasswordPolicy, common_passwords
 from app.security.redis_users import RedisUserStore
 from app.security.roles import PermissionCheck, Role, RolePermissions
 from app.security.users import Credentials, NameTaken, User, UserStore
-from app.sessions import RedisClient, RedisSession, RedisSessionInterface, StoreUnavailable
+from app.sessions import RedisSession, RedisSessionInterface
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class SecurityManager:
     user_model: type[User] = User
     """Override to set your own User model: a subclass of User, with what your app adds to it."""
 
-    user_store: Callable[[type[User], RedisClient], UserStore] = RedisUserStore
+    user_store: Callable[[type[User], Client], UserStore] = RedisUserStore
     """Override to keep users elsewhere: called with the user model and the app's Redis client."""
 
     password_hasher: type[PasswordHasher] = Argon2Hasher
@@ -110,7 +111,7 @@ class SecurityManager:
     fresh_for: int = 15 * 60
     """Override to ask for the password again after another time, in seconds."""
 
-    def __init__(self, app: Flask, settings: Settings, redis: RedisClient) -> None:
+    def __init__(self, app: Flask, settings: Settings, redis: Client) -> None:
         self.settings = settings
         self.clock: Callable[[], float] = time.time
         self.roles: Mapping[str, Role] = {role.name: role for role in self.role_model.catalogue()}
@@ -124,7 +125,7 @@ class SecurityManager:
         self.policy = self.password_policy()
         self.delays = LoginDelays(redis, settings.secret_key)
         self.sessions = self._create_sessions(redis)
-        self.sessions.bring_along(self.users.lookup)
+        self.users.join(self.sessions)
 
         app.extensions["security"] = self
         app.session_interface = self.sessions
@@ -136,7 +137,7 @@ class SecurityManager:
         self._demo_missing = settings.demo
         self._provide_demo()
 
-    def _create_sessions(self, redis: RedisClient) -> RedisSessionInterface:
+    def _create_sessions(self, redis: Client) -> RedisSessionInterface:
         return self.session_interface(
             redis,
             key=self.settings.secret_key,
@@ -305,9 +306,9 @@ class SecurityManager:
 
     def load_user(self, user_id: str) -> User | None:
         """The user of this request's session, unless disabled, deleted or revoked meanwhile."""
-        reply = current_session().along
-        user = self.users.get(user_id) if reply is None else self.users.found(user_id, reply)
-        if user is None or not user.is_active or str(user.epoch) != current_session().epoch:
+        owned = current_session()
+        user = self.users.of_session(owned, user_id)
+        if user is None or not user.is_active or str(user.epoch) != owned.epoch:
             return None
         user.permissions = self.permissions.permissions_of(user)
         return user

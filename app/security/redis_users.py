@@ -14,8 +14,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from app.redis_client import Client, Command
 from app.security.users import Credentials, NameTaken, User, UserStore
-from app.sessions import Command, RedisClient
+from app.sessions import RedisSession, RedisSessionInterface
 
 _FIELDS = ("name", "active", "roles", "created", "epoch", "details")
 _NOBODY = "-"  # an id that create() never gives
@@ -31,7 +32,7 @@ return 1
 class RedisUserStore(UserStore):
     """See the module's docstring. One round trip for each method, two for `by_name`."""
 
-    def __init__(self, user_model: type[User], redis: RedisClient) -> None:
+    def __init__(self, user_model: type[User], redis: Client) -> None:
         super().__init__(user_model)
         self._redis = redis
         self._update = redis.script(_UPDATE)
@@ -62,13 +63,14 @@ class RedisUserStore(UserStore):
             raise NameTaken(canonical_name)
 
     def get(self, user_id: str) -> User | None:
-        return self.found(user_id, self._redis.execute(*self.lookup(user_id)))
+        return self._user(user_id, self._redis.execute(*_read(user_id)))
 
-    def lookup(self, user_id: str) -> Command:
-        return ("HMGET", _user_key(user_id), *_FIELDS)
+    def join(self, sessions: RedisSessionInterface) -> None:
+        sessions.prefetch(_read)
 
-    def found(self, user_id: str, reply: list[Any]) -> User | None:
-        return self._user(user_id, reply)
+    def of_session(self, session: RedisSession, user_id: str) -> User | None:
+        values = session.prefetched
+        return self.get(user_id) if values is None else self._user(user_id, values)
 
     def by_name(self, canonical_name: str) -> Credentials | None:
         # A name that nobody has costs the same two trips: time must not tell who has an account.
@@ -104,7 +106,7 @@ class RedisUserStore(UserStore):
         if not ids:
             return []
         names = [user_id.decode() for user_id in ids]
-        rows = self._redis.pipeline([("HMGET", _user_key(name), *_FIELDS) for name in names])
+        rows = self._redis.pipeline([_read(name) for name in names])
         users = [self._user(name, row) for name, row in zip(names, rows, strict=True)]
         return [user for user in users if user is not None]
 
@@ -125,6 +127,10 @@ class RedisUserStore(UserStore):
             int(epoch),
             json.loads(details) if details else {},
         )
+
+
+def _read(user_id: str) -> Command:
+    return ("HMGET", _user_key(user_id), *_FIELDS)
 
 
 def _user_key(user_id: str) -> str:

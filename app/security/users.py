@@ -9,9 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from app.sessions import Command
+from app.sessions import RedisSession, RedisSessionInterface
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +80,7 @@ class UserStore(ABC):
 
     A store makes its users with `self.user_model`, so that a model of yours works with every store.
     `get` is called on each request of a logged-in user and must not cost more than one round trip.
-    Trouble with the database must surface as `app.sessions.StoreUnavailable`: people then get a
+    Trouble with the database must surface as `app.redis_client.StoreUnavailable`: people then get a
     503, and nobody is taken for anonymous.
     """
 
@@ -95,18 +95,12 @@ class UserStore(ABC):
     def get(self, user_id: str) -> User | None:
         """The user with this id, or None."""
 
-    def lookup(self, user_id: str) -> Command | None:  # noqa: ARG002 - for stores that have one
-        """The Redis command that `get` would send; None where users are kept elsewhere.
+    def join(self, sessions: RedisSessionInterface) -> None:  # noqa: B027 - most stores cannot
+        """Called once, at start. A store beside the sessions can read both in one round trip."""
 
-        Its reply comes with the session, in the same round trip, and is given to `found`.
-        """
-        return None
-
-    def found(self, user_id: str, reply: Any) -> User | None:
-        """The user of a reply to `lookup`, or None."""
-        raise TypeError(
-            f"{type(self).__name__} has lookup() but not found(): {user_id}, {type(reply).__name__}"
-        )
+    def of_session(self, session: RedisSession, user_id: str) -> User | None:  # noqa: ARG002
+        """The user with this id, whose session this is, or None."""
+        return self.get(user_id)
 
     @abstractmethod
     def by_name(self, canonical_name: str) -> Credentials | None:

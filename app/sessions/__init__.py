@@ -1,21 +1,7 @@
 """Server-side sessions in Redis as a Flask SessionInterface. See README.md beside this file."""
 
-from .client import Client, RedisClient, connect
-from .connection import Command
-from .errors import ReplyError, SessionTooLarge, StoreUnavailable
 from .interface import RedisSessionInterface
-from .session import RedisSession
+from .session import RedisSession, SessionTooLarge
 from .store import SessionInfo
 
-__all__ = [
-    "Client",
-    "Command",
-    "RedisClient",
-    "RedisSession",
-    "RedisSessionInterface",
-    "ReplyError",
-    "SessionInfo",
-    "SessionTooLarge",
-    "StoreUnavailable",
-    "connect",
-]
+__all__ = ["RedisSession", "RedisSessionInterface", "SessionInfo", "SessionTooLarge"]

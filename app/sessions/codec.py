@@ -1,8 +1,8 @@
 """Session values to bytes and back: msgpack with the types that Flask's own sessions keep.
 
-Never pickle: who can write to Redis must not be able to run code in the app. What msgpack has no
-word for travels as an extension type, so that a tuple comes back as a tuple and a Markup as safe.
-Each value is encoded on its own; that is what lets two requests change different keys.
+Never pickle: write access to Redis must not become code execution in the app. Types that msgpack
+lacks are extension types, so a tuple comes back as a tuple and a Markup as safe. Each value is
+encoded separately, so two requests can change different keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 TUPLE, MARKUP, UUID_, DATETIME, DATE, INTEGER = range(1, 7)
 
-# A value of one of these types cannot change under the session's hands.
+# A value of one of these types cannot change inside.
 IMMUTABLE: frozenset[type] = frozenset(
     {str, int, float, bool, bytes, NoneType, Markup, UUID, datetime, date}
 )
@@ -28,12 +28,12 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def encode(value: object) -> bytes:
-    """Raises TypeError naming a type that a session cannot hold, ValueError for broken text."""
+    """Raises TypeError, naming the type that a session cannot hold, and ValueError for bad text."""
     return _encode(value if type(value) in _PLAIN else _tagged(value))
 
 
 def decode(stored: bytes) -> Any:
-    """Raises some Exception for bytes that `encode` did not make."""
+    """Raises an Exception of any type for bytes that `encode` did not make."""
     return _decode(stored)
 
 
@@ -72,7 +72,7 @@ def _extension(code: int, payload: bytes) -> msgspec.msgpack.Ext:
 
 _READERS: dict[int, Callable[[bytes], Any]] = {
     TUPLE: lambda payload: tuple(_decode(payload)),
-    MARKUP: lambda payload: Markup(payload.decode()),  # noqa: S704 - it was safe when it was stored
+    MARKUP: lambda payload: Markup(payload.decode()),  # noqa: S704 - it was Markup when it was stored
     UUID_: lambda payload: UUID(bytes=payload),
     DATETIME: lambda payload: datetime.fromisoformat(payload.decode()),
     DATE: lambda payload: date.fromisoformat(payload.decode()),

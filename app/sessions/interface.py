@@ -1,4 +1,4 @@
-"""The door to Flask: cookie in, cookie out, and what a page becomes when Redis is away."""
+"""The Flask side: reads the cookie, sets it, and turns a lost write into a 503."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from flask import Flask, Request, Response, has_request_context
 from flask import session as session_of_request
 from flask.sessions import SessionInterface, SessionMixin
 
-from .client import Client
-from .connection import Command
-from .errors import StoreUnavailable
+from ..redis_client import Client, Command, StoreUnavailable
 from .session import FORGET, RedisSession
 from .store import SessionInfo, SessionStore
 
@@ -18,21 +16,21 @@ from .store import SessionInfo, SessionStore
 class RedisSessionInterface(SessionInterface):
     """Sessions in Redis.
 
-    `key`: a secret of the server, such as `SECRET_KEY`; what Redis holds is of no use without it.
-    `idle`, `absolute`: seconds until an unused session ends, and until any does.
+    `key`: a secret of the server, such as `SECRET_KEY`. Without it the data in Redis is useless.
+    `idle`, `absolute`: seconds until an unused session ends, and until any session ends.
     `tls`: whether browsers reach the app by https. Then the cookie is `__Host-…` and Secure, so
-    that neither a sub-domain nor plain http can plant or read it.
-    `clock`: seconds since the epoch; Redis's own clock when None, the same one for all workers.
+    neither a sub-domain nor plain http can set or read it.
+    `clock`: seconds since the epoch. None means Redis's own clock, which all workers share.
 
-    Flask's `SESSION_COOKIE_NAME` and `SESSION_COOKIE_SAMESITE` (Lax when unset) count. Domain and
-    path do not: the cookie belongs to this host, whole.
+    Flask's `SESSION_COOKIE_NAME` and `SESSION_COOKIE_SAMESITE` (Lax when unset) apply. Domain and
+    path do not: the cookie belongs to this host and all its paths.
     """
 
     session_class = RedisSession
     """Override to give `flask.session` more methods."""
 
     clear_site_data = '"cache", "cookies", "storage"'
-    """What the browser is told to forget at logout; None for nothing.
+    """The Clear-Site-Data header at logout; None for no header.
 
     Override it where apps on sibling sub-domains share cookies: "cookies" clears theirs as well.
     """
@@ -62,17 +60,17 @@ class RedisSessionInterface(SessionInterface):
 
     # Sessions of users
 
-    def bring_along(self, command: Callable[[str], Command | None]) -> None:
-        """Fetch something of the session's user in the trip that reads the session.
+    def prefetch(self, command: Callable[[str], Command]) -> None:
+        """Read something of the session's user in the round trip that reads the session.
 
-        `command` makes a Redis command of a user id, or None where it has none; its reply is
-        `RedisSession.along`. A process has to have seen one session of a user before it
-        knows what to ask for, so be ready for None and ask yourself then.
+        `command` makes a Redis command of a user id; its reply is `RedisSession.prefetched`. A
+        process knows whose session it is only after it has read one of that user's, so the reply
+        can be None: then send the command yourself.
         """
-        self._store.along = command
+        self._store.prefetch = command
 
     def sessions_of(self, user_id: str) -> list[SessionInfo]:
-        """The user's sessions in force, last used first; the one of this request is `current`."""
+        """The user's live sessions, last used first; the one of this request is `current`."""
         mine: str | None = None
         if has_request_context():
             mine = getattr(session_of_request, "handle", None)
@@ -83,42 +81,41 @@ class RedisSessionInterface(SessionInterface):
         return self._store.revoke_one(user_id, handle)
 
     def revoke_user(self, user_id: str, except_session: RedisSession | None = None) -> int:
-        """End all sessions of the user, but perhaps one; return how many were ended."""
+        """End all sessions of the user but `except_session`; return how many were ended."""
         keep = except_session.handle if except_session is not None else None
         return self._store.revoke_all(user_id, but=keep or "")
 
     def revoke_everybody(self) -> None:
-        """End every session there is, this request's own and those without a user included."""
+        """End all sessions, including this request's and those without a user."""
         self._store.revoke_everybody()
 
-    # What Flask calls
+    # Called by Flask
 
     def get_cookie_name(self, app: Flask) -> str:
         name: str = app.config["SESSION_COOKIE_NAME"]
         return f"__Host-{name}" if self._tls and not name.startswith("__Host-") else name
 
     def open_session(self, app: Flask, request: Request) -> RedisSession:
-        """Make the session of a request without asking anybody anything."""
-        self._client.begin_request()
+        """Make the session of a request. It asks Redis nothing yet."""
         return self.session_class(self._store, request, self.get_cookie_name(app))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Write what has changed and tell the browser what it has to know.
+        """Write the changes and set the cookie.
 
-        A change that Redis did not take must not look as if it had been made: then the view's
-        answer is replaced by the one for 503.
+        When Redis does not take a change, the view's response is replaced by the one for 503: it
+        must not look as if the change had been made.
         """
         assert isinstance(session, RedisSession)  # noqa: S101 - open_session made it
         try:
             if session.touched:
                 response.vary.add("Cookie")
-                self._tell_browser(app, session, response, session.commit())
+                self._set_cookie(app, session, response, session.commit())
         except StoreUnavailable as error:
             _replace(app, response, error)
         finally:
             self._client.end_request()
 
-    def _tell_browser(
+    def _set_cookie(
         self, app: Flask, session: RedisSession, response: Response, session_id: str | None
     ) -> None:
         if session_id is None:
@@ -143,7 +140,7 @@ class RedisSessionInterface(SessionInterface):
 
 
 def _replace(app: Flask, response: Response, error: StoreUnavailable) -> None:
-    """Make `response` the app's own page for 503, or a plain one when that fails as well."""
+    """Make `response` the app's own page for 503, or a plain one when that page fails as well."""
     try:
         page = app.make_response(app.handle_user_exception(error))
     except Exception:

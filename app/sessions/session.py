@@ -1,4 +1,4 @@
-"""What `flask.session` is: a mapping that asks Redis on first touch and writes what has changed."""
+"""`flask.session`: a mapping that is read from Redis at its first use and writes only changes."""
 
 from __future__ import annotations
 
@@ -11,42 +11,44 @@ from flask import Request
 from flask.sessions import SessionMixin
 
 from .codec import IMMUTABLE, encode
-from .errors import SessionTooLarge
 from .store import SessionStore, field_of, moment
 
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
-# What `RedisSession.commit` returns when the browser is to forget its cookie.
+# Returned by `RedisSession.commit` when the browser must delete its cookie.
 FORGET = ""
 
 
+class SessionTooLarge(ValueError):
+    """The session would exceed `MAX_BYTES`. The stored session is not changed."""
+
+
 class RedisSession(SessionMixin):
-    """A session, loaded when the first key of it is asked for and not before.
+    """A session, loaded at the first access to one of its keys.
 
-    Any read, write, `in` or `len` is a touch; so are `user_id`, `epoch`, `created_at`. A touch of
-    a session whose cookie Redis cannot be asked about raises StoreUnavailable: it is never taken
-    for an empty one.
+    Any read, write, `in` or `len` is an access, and so are `user_id`, `epoch` and `created_at`. It
+    raises StoreUnavailable when Redis cannot be asked: such a session never counts as empty.
 
-    Changes are written when the response is made: only keys whose value is not what it was, nested
-    ones included. When the session has ended meanwhile they are dropped.
+    Changes are written when the response is made: only the keys whose values differ, including
+    changes inside them. If the session has ended meanwhile, the changes are dropped.
     """
 
     def __init__(self, store: SessionStore, request: Request, cookie_name: str) -> None:
         self._store = store
         self._request = request
         self._cookie_name = cookie_name
-        # The id under which Redis holds this session; None for one that is not stored (yet).
+        # The id under which Redis holds this session; None for one that is not stored yet.
         self._id: str | None = None
         self._raw: dict[bytes, bytes] = {}
         self._own: dict[bytes, bytes] = {}
         self._values: dict[str, Any] | None = None
-        # Keys whose value was set, or given out and open to change from inside.
+        # Keys that can have changed: set, or read as a mutable value.
         self._suspect: set[str] = set()
         self._rotating = False
         self._binding: dict[bytes, bytes] = {}
         self._user_id: str | None = None
-        self._along: tuple[str, Any] | None = None
+        self._prefetched: tuple[str, Any] | None = None
         self._ended: str | None = None
         self._ended_generation: bytes | None = None
         self._committed = False
@@ -54,27 +56,26 @@ class RedisSession(SessionMixin):
     # What the app does with it
 
     def rotate(self) -> None:
-        """Change the id with this response; the old one is gone in the same moment.
+        """Change the id with this response; the old id becomes invalid at the same moment.
 
-        For everything that changes what the session may do: re-authentication, another role,
-        another password. `bind` does it by itself.
+        Call it where the session gains or loses rights: re-authentication, a new role or password.
+        `bind` includes it.
         """
         self._load()
         self._rotating = True
 
     def bind(self, user_id: str, epoch: str = "") -> None:
-        """Make this the session of a user who has just proved who they are: call it at login.
+        """Make this the session of an authenticated user: call it at login.
 
-        It gets a new id, appears in `sessions_of(user_id)`, and can be revoked with the user's
-        others. Its absolute lifetime begins now. What the session held is carried over, except
-        where it was another user's: then it starts empty, so call `bind` before you write.
+        The session gets a new id, appears in `sessions_of(user_id)`, and is revoked with the user's
+        other sessions. Its absolute lifetime begins now. Its contents are kept, unless it belonged
+        to another user: then it starts empty, so call `bind` before you write.
 
-        Revocation deletes the sessions that there are, atomically, so it also holds for views that
-        read only the session. One race is left for the caller: a login that checked the password
-        just before it was changed, and gets here just after. Pass as `epoch` any text that the
-        user's record changes together with the password (a counter, a random word), read in the
-        same trip as the password hash, and in the user loader refuse a session whose `epoch` is
-        not the record's.
+        Revocation deletes the existing sessions atomically, so views that read only the session see
+        it too. One race is left to the caller: a login that checks the password just before it is
+        changed and calls `bind` just after. Pass as `epoch` any text in the user's record that
+        changes with the password (a counter, a random word), read in the same round trip as the
+        password hash. In the user loader, refuse a session whose `epoch` is not the record's.
         """
         if not user_id:
             raise ValueError("bind: a session needs the id of its user")
@@ -89,9 +90,9 @@ class RedisSession(SessionMixin):
         }
 
     def destroy(self) -> None:
-        """End the session here and in Redis, and its cookie with it: logout.
+        """Log out: end the session here and in Redis, and delete its cookie.
 
-        What is written afterwards (a farewell flash) begins a new session under a new id.
+        A key that is set afterwards, such as a flash message, begins a new session with a new id.
         """
         presented = self._request.cookies.get(self._cookie_name)
         if self._ended is None and self._store.is_id(presented):
@@ -99,49 +100,50 @@ class RedisSession(SessionMixin):
             self._ended_generation = self._own.get(b"@generation")
         self._id = self._user_id = None
         self._raw, self._own, self._values, self._binding = {}, {}, {}, {}
-        self._along = None
+        self._prefetched = None
         self._suspect = set()
         self._rotating = False
 
     def clear(self) -> None:
-        """The same as `destroy`: a session without its contents is another session."""
+        """The same as `destroy`: an emptied session must not keep its id."""
         self.destroy()
 
     @property
     def user_id(self) -> str | None:
-        """Whom `bind` has bound it to."""
+        """The user that `bind` was called with; None for nobody."""
         self._load()
         return self._user_id
 
     @property
     def epoch(self) -> str:
-        """What `bind` was given; see there."""
+        """The `epoch` that `bind` was called with."""
         self._load()
         return (self._binding or self._own).get(b"@epoch", b"").decode(errors="replace")
 
     @property
-    def along(self) -> Any:
-        """What `RedisSessionInterface.bring_along` asked for; None if it did not come.
+    def prefetched(self) -> Any:
+        """The reply to the command of `RedisSessionInterface.prefetch`; None when there is none.
 
-        It came for a guess at whose session this is, and is given out only if that was right.
+        The command is sent for the user that the id belonged to last. The reply is returned only if
+        the session turns out to be that user's.
         """
         self._load()
-        owner, reply = self._along or (None, None)
+        owner, reply = self._prefetched or (None, None)
         return reply if owner == self._user_id else None
 
     @property
     def created_at(self) -> datetime | None:
-        """When it was stored first (at login, for a bound one); None for one not stored yet."""
+        """When it was first stored, or bound to its user; None for one not stored yet."""
         self._load()
         return moment(self._own[b"@born"]) if b"@born" in self._own else None
 
     @property
     def handle(self) -> str | None:
-        """Its name in `sessions_of`; None for one that is not stored yet. No use as a cookie."""
+        """Its name in `sessions_of`, useless as a cookie; None for one not stored yet."""
         self._load()
         return self._store.handle(self._id) if self._id is not None else None
 
-    # What Flask asks of it
+    # Read by Flask
 
     @property
     def touched(self) -> bool:
@@ -150,13 +152,13 @@ class RedisSession(SessionMixin):
 
     @property
     def new(self) -> bool:  # type: ignore[override]
-        """Whether Redis does not hold it yet."""
+        """Whether it is not stored in Redis yet."""
         self._load()
         return self._id is None
 
     @property
     def modified(self) -> bool:
-        """Whether it differs from what is stored. Setting it is allowed and not needed."""
+        """Whether it differs from the stored session. It need not be set."""
         if self._values is None:
             return False
         changed, removed = self._difference(self._values)
@@ -164,7 +166,7 @@ class RedisSession(SessionMixin):
 
     @modified.setter
     def modified(self, _: bool) -> None:
-        """Changes are found by comparing, nested ones too."""
+        """Does nothing: changes are found by comparison, nested ones too."""
 
     # A mapping
 
@@ -175,12 +177,12 @@ class RedisSession(SessionMixin):
         return value
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Mapping's own goes through an exception for every key that is not there."""
+        """As Mapping's, without an exception for each missing key."""
         return self[key] if key in self._load() else default
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
-            raise TypeError(f"a session's keys are text, not {type(key).__name__}: {key!r}")
+            raise TypeError(f"a session's keys are str, not {type(key).__name__}: {key!r}")
         self._load()[key] = value
         self._suspect.add(key)
 
@@ -201,7 +203,7 @@ class RedisSession(SessionMixin):
         # Neither id nor contents: reprs end up in logs.
         return f"<RedisSession {'untouched' if self._values is None else sorted(self._values)}>"
 
-    # The trips
+    # Round trips
 
     def _load(self) -> dict[str, Any]:
         values = self._values
@@ -213,17 +215,17 @@ class RedisSession(SessionMixin):
             else:
                 values = self._values = record.values
                 self._id, self._raw, self._own = presented, record.raw, record.own
-                self._along = record.along
+                self._prefetched = record.prefetched
                 user = record.own.get(b"@user")
                 self._user_id = None if user is None else user.decode(errors="replace")
         return values
 
     def commit(self) -> str | None:
-        """Write what has changed, in at most one round trip.
+        """Write the changes, in at most one round trip.
 
-        Returns the id that the browser is to be told, `FORGET`, or None when its cookie is right.
+        Returns the id for the browser's cookie, `FORGET`, or None when the cookie is right already.
         Raises StoreUnavailable, SessionTooLarge, and TypeError or ValueError for a value that
-        cannot be stored; then the stored session is what it was.
+        cannot be stored. The stored session is then unchanged.
         """
         if self._values is None or self._committed:
             return None
@@ -236,10 +238,9 @@ class RedisSession(SessionMixin):
         if self._rotating or self._binding:
             new_id = self._store.new_id(like=self._id)
             changed.update(self._binding)
-            return (
-                new_id if self._held(self._store.move(self._id, new_id, changed, removed)) else None
-            )
-        if (changed or removed) and not self._held(self._store.save(self._id, changed, removed)):
+            moved = _log_unless(self._store.move(self._id, new_id, changed, removed))
+            return new_id if moved else None
+        if (changed or removed) and not _log_unless(self._store.save(self._id, changed, removed)):
             return None
         permanence = field_of("_permanent")
         return self._id if permanence in changed or permanence in removed else None
@@ -247,7 +248,7 @@ class RedisSession(SessionMixin):
     def _commit_unstored(self, changed: dict[bytes, bytes]) -> str | None:
         ended = self._ended
         if ended is not None and not self._store.end(ended, self._ended_generation):
-            # Somebody else has ended it: nothing that this request knew may outlive it.
+            # It was ended elsewhere: nothing that this request read from it may be stored again.
             return FORGET
         if changed:
             return self._create(changed)
@@ -268,11 +269,6 @@ class RedisSession(SessionMixin):
         kept = {field_of(key) for key in self._values or ()}
         unchanged = {name: stored for name, stored in self._raw.items() if name in kept}
         return {**unchanged, **changed, **self._binding}
-
-    def _held(self, done: bool) -> bool:
-        if not done:
-            log.info("a session ended while a request was using it; the changes are dropped")
-        return done
 
     def _difference(self, values: dict[str, Any]) -> tuple[dict[bytes, bytes], list[bytes]]:
         raw = self._raw
@@ -300,10 +296,16 @@ class RedisSession(SessionMixin):
         if (total := sum(sizes.values())) > MAX_BYTES:
             largest = max(sizes, key=lambda name: sizes[name])
             raise SessionTooLarge(
-                f"the session would take {total} bytes, and {MAX_BYTES} is the limit; its largest "
+                f"the session would take {total} bytes, and the limit is {MAX_BYTES}; its largest "
                 f"key is {largest!r} with {sizes[largest]}. Keep such data in a store of its own "
                 "and only its id in the session"
             )
+
+
+def _log_unless(written: bool) -> bool:
+    if not written:
+        log.info("a session ended while a request was using it; the changes are dropped")
+    return written
 
 
 def _encoded(key: str, value: object) -> bytes:

@@ -1,17 +1,17 @@
-"""Sessions in Redis: their keys, and each thing that is done to them, in one round trip each.
+"""Sessions in Redis: their keys and every operation on them, in one round trip each.
 
-A session id is a tag of 72 bits and a secret of 256. Redis knows it only as a keyed hash:
+A session id is a tag of 72 bits and a secret of 256 bits. Redis holds only a keyed hash of it:
 
     session:{<tag>}:<hash of the id>   a session: a hash with one field for each key of the app
-    session:{<tag>}:of                 a user's sessions: handle by absolute end
-    session:generation                 goes up when everybody's sessions are ended
+    session:{<tag>}:of                 a user's sessions: a sorted set of handles by absolute end
+    session:generation                 a counter, increased when all sessions are ended
 
-The tag of somebody's sessions is made of their user id. So all of them, and the list of them, are
-in one slot of a Redis Cluster: one script lists or ends them all, and no script crosses slots.
-Everything but the secret may be known to the world.
+The tag of a user's sessions is derived from the user id. So they and their list are in one slot of
+a Redis Cluster: one script lists or ends them all, and no script crosses slots. Only the secret
+part of an id is confidential.
 
-Fields whose name begins with `@` are the store's own: `@born @seen @end` (ms), `@generation`,
-`@user @epoch @address @agent`. A key of the app that begins with `@` gets a second one.
+Fields whose names begin with `@` are the store's own: `@born @seen @end` (ms), `@generation`,
+`@user @epoch @address @agent`. A key of the app that begins with `@` gets a second `@`.
 """
 
 from __future__ import annotations
@@ -22,15 +22,13 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..redis_client import Argument, Client, Command, ReplyError, StoreUnavailable
 from . import codec
-from .client import Client
-from .connection import Argument, Command
-from .errors import ReplyError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +39,25 @@ SECRET_BYTES = 32
 _TAG_LENGTH = 12
 _ID = re.compile(r"[A-Za-z0-9_-]{55}", re.ASCII)
 _HANDLE = re.compile(r"[0-9a-f]{64}", re.ASCII)
-# Of so many users a process remembers by which tag their sessions go.
+# The number of users of whom a process remembers the tag.
 _OWNERS = 10_000
 _SCRIPTS = Path(__file__).parent / "scripts"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """A session as it is stored, and what it says."""
+    """A stored session: as bytes, decoded, and the store's own fields."""
 
     raw: dict[bytes, bytes]
     values: dict[str, Any]
     own: dict[bytes, bytes]
-    # What came in the same trip (RedisSessionInterface.bring_along): for whom, and the reply.
-    along: tuple[str, Any] | None = None
+    # The user id that RedisSessionInterface.prefetch was asked for, and the reply.
+    prefetched: tuple[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """One line of a user's list of sessions. `handle` names it, and is of no use as a cookie."""
+    """One line of a user's list of sessions. `handle` names it and is useless as a cookie."""
 
     handle: str
     created: datetime
@@ -70,7 +68,7 @@ class SessionInfo:
 
 
 class SessionStore:
-    """All that the sessions ask of Redis."""
+    """Every use of Redis by the sessions."""
 
     def __init__(
         self,
@@ -91,9 +89,9 @@ class SessionStore:
         self._prefix = prefix
         self._clock = clock
         self._get_generation: Command = ("GET", f"{prefix}generation")
-        self.along: Callable[[str], Command | None] | None = None
+        self.prefetch: Callable[[str], Command] | None = None
         self._owners: dict[str, str] = {}
-        # Right until somebody has ended everybody's sessions; then the first reply corrects it.
+        # Each reply updates it: it changes when all sessions are ended.
         self._generation = b""
         clock_, delta = _lua("clock"), _lua("delta")
         self._load = client.script(clock_ + _lua("load"))
@@ -107,7 +105,7 @@ class SessionStore:
     # Ids
 
     def new_id(self, *, user_id: str | None = None, like: str | None = None) -> str:
-        """A new id: of a user's family, or of the family of another id, or of its own."""
+        """A new id, with the tag of a user, the tag of the id `like`, or a random tag."""
         if user_id is not None:
             tag = self._tag(user_id)
         else:
@@ -116,11 +114,11 @@ class SessionStore:
 
     @staticmethod
     def is_id(text: str | None) -> TypeGuard[str]:
-        """Whether it has the form of an id. Only Redis knows whether it is one."""
+        """Whether it has the form of an id. Only Redis knows whether the session exists."""
         return text is not None and _ID.fullmatch(text) is not None
 
     def handle(self, session_id: str) -> str:
-        """The keyed hash of an id, by which Redis and the list of sessions know it."""
+        """The keyed hash of an id: its name in Redis and in the list of sessions."""
         return hashlib.blake2b(
             session_id.encode("ascii"), key=self._pepper, digest_size=32
         ).hexdigest()
@@ -142,37 +140,39 @@ class SessionStore:
     def load(self, session_id: str) -> Record | None:
         """Read a session and slide its idle timeout, in one round trip; None when there is none."""
         key = self._key(session_id)
-        # Whose session it is, Redis is about to tell. Who had the tag before is only guessed to be
-        # the same, to bring along in this trip what would cost another.
-        owner = self._owners.get(session_id[:_TAG_LENGTH]) if self.along is not None else None
-        wanted = self.along(owner) if self.along is not None and owner is not None else None
+        tag = session_id[:_TAG_LENGTH]
+        # The reply says whose session it is. The owner of the tag so far is only an assumption,
+        # made to prefetch in this round trip.
+        prefetch = self.prefetch
+        owner = None if prefetch is None else self._owners.get(tag)
+        load = self._load((key,), (self._now(), self._idle, self._slide))
+        commands = [self._get_generation, load]
+        if prefetch is not None and owner is not None:
+            commands.append(prefetch(owner))
         try:
-            generation, fields, *replies = self._ask(
-                self._get_generation,
-                self._load((key,), (self._now(), self._idle, self._slide)),
-                *((wanted,) if wanted is not None else ()),
-            )
+            generation, fields, *replies = self._ask(*commands)
         except ReplyError as error:
-            if wanted is not None:
-                # Which of the two keys is damaged? Once more, without the other.
-                self._owners.pop(session_id[:_TAG_LENGTH], None)
+            if owner is not None:
+                # One of the two keys is damaged. Load again, without the other.
+                self._owners.pop(tag, None)
                 return self.load(session_id)
             if error.code != "WRONGTYPE":
                 raise StoreUnavailable(f"redis: {error}") from error
             _report_damage(key)
             return None
         self._generation = generation or b""
-        record = None if fields is None else _read(fields)
+        if fields is None:
+            return None
+        record = _read(fields)
         if record is None:
-            if fields is not None:
-                _report_damage(key)
+            _report_damage(key)
             return None
         if record.own.get(b"@generation", b"") != self._generation:
             return None
-        if self.along is not None and (user := record.own.get(b"@user")) is not None:
-            self._remember(session_id[:_TAG_LENGTH], user.decode(errors="replace"))
-        if owner is not None and replies:
-            record = replace(record, along=(owner, replies[0]))
+        if prefetch is not None and (user := record.own.get(b"@user")) is not None:
+            self._remember(tag, user.decode(errors="replace"))
+        if owner is not None:
+            record.prefetched = (owner, replies[0])
         return record
 
     def _remember(self, tag: str, owner: str) -> None:
@@ -183,7 +183,7 @@ class SessionStore:
     def create(
         self, session_id: str, fields: Fields, *, listed: bool, replaces: str | None = None
     ) -> None:
-        """Store a new session; `listed` in its user's list; the one that it `replaces` ends."""
+        """Store a new session, `listed` in its user's list. Ends the session that it `replaces`."""
         tag = session_id[:_TAG_LENGTH]
         keys = [self._key(session_id)]
         if listed:
@@ -197,15 +197,15 @@ class SessionStore:
             in_force = self._generation = generation or b""
             if in_force == believed:
                 return
-            # Everybody's sessions were ended since this process last looked: say so in the record.
+            # All sessions were ended since this process last looked: repeat with the new number.
 
     def save(self, session_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
-        """Write what changed; False, and nothing is written, when the session has ended."""
+        """Write the changes. False, with nothing written, when the session has ended."""
         (done,) = self._ask(self._save((self._key(session_id),), _delta(changed, removed)))
         return bool(done)
 
     def move(self, session_id: str, new_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
-        """Give a session a new id of its family, and write; False when it has ended."""
+        """Give a session a new id with the same tag and write the changes; False when it ended."""
         keys = (
             self._key(session_id),
             self._key(new_id),
@@ -216,7 +216,7 @@ class SessionStore:
         return bool(done)
 
     def end(self, session_id: str, generation: bytes | None = None) -> bool:
-        """End a session; False when it had ended already, be it with everybody's `generation`."""
+        """End a session; False when it had ended before, alone or with its `generation`."""
         in_force, was_in_force = self._ask(self._get_generation, self._ending(session_id))
         return bool(was_in_force) and generation in {None, in_force or b""}
 
@@ -225,10 +225,10 @@ class SessionStore:
         keys = (self._key(session_id), self._list_key(session_id[:_TAG_LENGTH]))
         return self._end(keys, (self._now(), self._idle, handle))
 
-    # A user's sessions, and everybody's
+    # The sessions of one user, and all sessions
 
     def sessions_of(self, user_id: str, current: str | None) -> list[SessionInfo]:
-        """A user's sessions, the one last seen first; `current` is the handle to be marked."""
+        """A user's sessions, last seen first. The one with the handle `current` is marked."""
         tag = self._tag(user_id)
         generation, lines = self._ask(
             self._get_generation,
@@ -256,7 +256,7 @@ class SessionStore:
         return _HANDLE.fullmatch(handle) is not None and self._revoked(user_id, only=handle) == 1
 
     def revoke_all(self, user_id: str, *, but: str = "") -> int:
-        """End a user's sessions, all or all `but` the one of a handle; return how many."""
+        """End a user's sessions but the one with the handle `but`; return how many ended."""
         return self._revoked(user_id, but=but)
 
     def _revoked(self, user_id: str, *, only: str = "", but: str = "") -> int:
@@ -266,7 +266,7 @@ class SessionStore:
         return int(ended)
 
     def revoke_everybody(self) -> None:
-        """End all sessions, those without a user too, at a cost that does not depend on them."""
+        """End all sessions, those without a user too. The cost does not grow with their number."""
         self._ask(("INCR", f"{self._prefix}generation"))
 
     def _ask(self, *commands: Command) -> list[Any]:
@@ -282,7 +282,7 @@ def field_of(key: str) -> bytes:
 
 
 def _read(fields: Any) -> Record | None:
-    """Take a stored hash apart; None when anything in it is not what this store writes."""
+    """Decode a stored hash; None when this store cannot have written it."""
     raw: dict[bytes, bytes] = {}
     values: dict[str, Any] = {}
     own: dict[bytes, bytes] = {}
@@ -297,13 +297,13 @@ def _read(fields: Any) -> Record | None:
                 raw[name] = stored
             else:
                 own[name] = stored
-    except Exception:  # whatever a decoder can raise for bytes that somebody else has put there
+    except Exception:  # a decoder can raise anything for foreign bytes
         return None
     return Record(raw, values, own)
 
 
 def _report_damage(key: str) -> None:
-    # Where, and not what: the content may be anybody's.
+    # The key only: the content can be confidential.
     log.error("stored session %s is damaged and counts as absent", key)
 
 
@@ -317,7 +317,7 @@ def _flat(fields: Fields) -> list[Argument]:
 
 
 def moment(milliseconds: bytes) -> datetime:
-    """A stored time."""
+    """The time of a stored field."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
 
 

@@ -11,8 +11,8 @@ import sqlite3
 from contextlib import closing
 from dataclasses import asdict, replace
 
+from app.redis_client import StoreUnavailable
 from app.security.users import Credentials, NameTaken, UserStore
-from app.sessions import StoreUnavailable
 
 FIND = "SELECT doc, hash FROM user WHERE "
 UPDATE = """UPDATE user SET doc = ?, epoch = ?, hash = coalesce(?, hash)

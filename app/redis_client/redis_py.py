@@ -1,8 +1,8 @@
-"""A redis-py client in place of ours: for TLS, Sentinel and Cluster.
+"""An adapter for a redis-py client, for Redis Cluster. TLS and Sentinel do not need it.
 
-Timeouts and retries are the ones it was made with. Keep their sum under a second, such as
-`socket_timeout=0.25, socket_connect_timeout=0.25, retry=Retry(NoBackoff(), 1)`; redis-py's own
-defaults let one command take a minute.
+Timeouts and retries are those of the wrapped client. Keep their sum under a second, for example
+`socket_timeout=0.25, socket_connect_timeout=0.25, retry=Retry(NoBackoff(), 1)`; with redis-py's
+defaults one command can take a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from .client import REFUSED
+from .client import UNAVAILABLE
 from .connection import Argument, Command
 from .errors import ReplyError, StoreUnavailable
 from .lua import Script, Scripts
@@ -31,8 +31,8 @@ from .lua import Script, Scripts
 class RedisPyClient:
     """Wraps a `redis.Redis` or `redis.RedisCluster`.
 
-    One command at a time: a cluster's commands go to different nodes anyway, so a session read is
-    two round trips here where `connect` needs one.
+    It sends one command at a time, because a cluster's commands go to different nodes. A session
+    read is two round trips here and one with `connect`.
     """
 
     def __init__(self, client: Redis | RedisCluster) -> None:
@@ -50,7 +50,7 @@ class RedisPyClient:
             raise StoreUnavailable(f"redis refuses: {error}") from error
         except ResponseError as error:
             wrong = ReplyError(str(error))
-            if wrong.code in REFUSED:
+            if wrong.code in UNAVAILABLE:
                 raise StoreUnavailable(f"redis refuses: {error}") from error
             raise wrong from error
         except RedisError as error:
@@ -64,11 +64,8 @@ class RedisPyClient:
         """See `RedisClient.script`."""
         return self._scripts.add(lua)
 
-    def begin_request(self) -> None:
-        """redis-py keeps its own time."""
-
     def end_request(self) -> None:
-        """redis-py keeps its own time."""
+        """Nothing to end: the time limits are redis-py's."""
 
     def _send(self, command: Command) -> Any:
         # As bytes, also where the client was made with decode_responses=True.

@@ -1,4 +1,4 @@
-"""Lua scripts that are called by their hash and sent in full only when Redis has forgotten them."""
+"""Lua scripts, called by hash and sent in full only when Redis does not have them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from .connection import Argument, Command
 
-# A script turned into a command: `script(keys, arguments)`.
+# Makes a command of a script: `script(keys, arguments)`.
 Script = Callable[..., Command]
 
 
@@ -18,7 +18,7 @@ class Scripts:
         self._texts: dict[str, str] = {}
 
     def add(self, lua: str) -> Script:
-        # SHA-1 because Redis names scripts by it.
+        # Redis names scripts by their SHA-1.
         sha = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()
         self._texts[sha] = lua
 
@@ -28,5 +28,5 @@ class Scripts:
         return command
 
     def in_full(self, command: Command) -> Command:
-        """The same call, with the script's text; Redis remembers it from then on."""
+        """The same call with the script's text. Redis keeps the script from then on."""
         return ("EVAL", self._texts[str(command[1])], *command[2:])
