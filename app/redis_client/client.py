@@ -24,7 +24,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
-from ssl import SSLCertVerificationError
+from ssl import SSLError
 from typing import Any, Protocol
 
 import hiredis
@@ -72,12 +72,18 @@ def connect(url: str, password: str | None = None, *, budget: float = BUDGET) ->
     return RedisClient(pool_from_url(url, password), budget=budget)
 
 
+class _Thread(threading.local):
+    """State of one thread."""
+
+    connection: Connection | None = None
+
+
 class _Process:
     """State that must not cross a fork."""
 
     def __init__(self, client: RedisClient) -> None:
         self.pid = os.getpid()
-        self.threads = threading.local()
+        self.thread = _Thread()
         self.circuit = Circuit(client.name, client.open_and_ping)
         # When any thread had its last replies, by time.monotonic().
         self.answered = 0.0
@@ -149,9 +155,8 @@ class RedisClient:
 
     def close(self) -> None:
         """Close this thread's connection."""
-        threads = self._current_process().threads
-        connection = getattr(threads, "connection", None)
-        threads.connection = None
+        thread = self._current_process().thread
+        connection, thread.connection = thread.connection, None
         if connection is not None:
             connection.close()
 
@@ -201,11 +206,10 @@ class RedisClient:
         self, process: _Process, packed: bytes, count: int, deadline: float, retry: bool
     ) -> list[Any]:
         """Send until there are replies or the deadline has come. A timeout is not retried."""
-        threads = process.threads
+        thread = process.thread
         pause = 0.005
         while True:
-            connection: Connection | None = getattr(threads, "connection", None)
-            threads.connection = None
+            connection, thread.connection = thread.connection, None
             held = connection is not None
             sent = False
             try:
@@ -222,7 +226,7 @@ class RedisClient:
             except BaseException as error:
                 if connection is not None:
                     connection.close()
-                if not _can_retry(error, may_have_run=sent and not retry):
+                if not _can_retry(error, held=held, may_have_run=sent and not retry):
                     raise
                 if not held:
                     if time.monotonic() + pause >= deadline:
@@ -230,7 +234,7 @@ class RedisClient:
                     time.sleep(pause)
                     pause = min(pause * 2, 0.1)
             else:
-                threads.connection = connection
+                thread.connection = connection
                 return replies
 
     def _open(self, deadline: float) -> Connection:
@@ -255,14 +259,14 @@ def _environ() -> dict[str, Any] | None:
     return request._get_current_object().environ  # type: ignore[attr-defined, no-any-return]
 
 
-def _can_retry(error: BaseException, *, may_have_run: bool) -> bool:
+def _can_retry(error: BaseException, *, held: bool, may_have_run: bool) -> bool:
     if isinstance(error, ReplyError):
         return error.code in SOON or error.code == "READONLY"
-    return (
-        isinstance(error, OSError | hiredis.ProtocolError)
-        and not isinstance(error, TimeoutError | SSLCertVerificationError)
-        and not may_have_run
-    )
+    if isinstance(error, TimeoutError) or may_have_run:
+        return False
+    if isinstance(error, SSLError) and not held:
+        return False  # it is about certificates, and a TLS handshake takes 36 ms of CPU
+    return isinstance(error, OSError | hiredis.ProtocolError)
 
 
 def _exception_of(reply: ReplyError) -> Exception:

@@ -29,7 +29,8 @@ TIMEOUT_STEP = 0.05
 
 def pack(commands: Sequence[Command]) -> bytes:
     """The bytes of some commands in the Redis protocol."""
-    return b"".join([hiredis.pack_command(tuple(command)) for command in commands])  # type: ignore[arg-type]
+    packed = [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
+    return packed[0] if len(packed) == 1 else b"".join(packed)
 
 
 class Connection:
@@ -56,6 +57,11 @@ class Connection:
         ) as error:
             raise ReplyError(f"{error.status_code or 'ERR'} {error}") from None
         except Exception as error:  # a credential provider can raise anything
+            if isinstance(error.__context__, ssl.SSLEOFError):
+                raise ssl.SSLError(
+                    "the server ended the TLS handshake: a client certificate is required, or the "
+                    "server is ending"
+                ) from None
             if isinstance(error.__context__, ssl.SSLError):
                 raise error.__context__ from None
             raise ConnectionError(str(error)) from None

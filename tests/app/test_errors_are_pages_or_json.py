@@ -7,7 +7,7 @@ from werkzeug.exceptions import BadRequest, TooManyRequests, Unauthorized
 
 from app import errors, static_files
 from app.json_provider import BoundedJSONProvider
-from app.sessions import StoreUnavailable
+from app.redis_client import StoreUnavailable
 
 ID = "0123456789abcdef0123456789abcdef"
 STATUSES = [400, 401, 403, 404, 405, 413, 429, 500, 503]

@@ -8,7 +8,8 @@ from typing import Any
 from flask import Flask, jsonify, request, session
 from flask.testing import FlaskClient
 
-from app.sessions import RedisSessionInterface, connect
+from app.redis_client import connect
+from app.sessions import RedisSessionInterface
 from tests.servers.redis import RedisServer
 
 KEY = "a secret of the tests, long enough"

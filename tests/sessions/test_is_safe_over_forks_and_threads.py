@@ -21,7 +21,7 @@ REQUESTS = 250
 
 APP = """
 import os
-from app.sessions import connect
+from app.redis_client import connect
 from tests.sessions.pages import make_app
 
 client = connect(os.environ["URL"], os.environ["PASSWORD"])

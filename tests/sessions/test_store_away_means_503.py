@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import pytest
 import redis as redis_py
 
-from app.sessions import StoreUnavailable, connect
+from app.redis_client import StoreUnavailable, connect
 from tests.servers.fault_proxy import FaultProxy
 from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 

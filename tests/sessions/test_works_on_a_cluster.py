@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from redis import Redis, RedisCluster, RedisError
 
-from app.sessions.redis_py import RedisPyClient
+from app.redis_client.redis_py import RedisPyClient
 from stack import ports
 from tests.sessions.pages import cookie_of, logged_in, make_app
 from tests.waiting import wait_until

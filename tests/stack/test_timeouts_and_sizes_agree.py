@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from app.sessions.client import BUDGET
+from app.redis_client.client import BUDGET
 from app.settings import MAX_BODY_BYTES
 from toggles import TOGGLES, Whole
 

@@ -1,11 +1,11 @@
-"""What belongs to a session's user comes in the trip that reads the session, and only to them."""
+"""Data of the session's user is read in the session's own round trip, and returned only to them."""
 
 from typing import Any
 
 import pytest
 from flask import Flask, jsonify, session
 
-from app.sessions import Client
+from app.redis_client import Client
 from tests.servers.redis import RedisServer
 from tests.sessions.pages import client_of, logged_in, make_app
 
@@ -33,40 +33,40 @@ def client(redis: RedisServer) -> Counting:
 @pytest.fixture
 def app(client: Counting) -> Flask:
     app = make_app(client)
-    app.session_interface.bring_along(lambda user: ("GET", f"account:name:{user}"))
+    app.session_interface.prefetch(lambda user: ("GET", f"account:name:{user}"))
 
-    @app.get("/along")
-    def along() -> Any:
-        reply = session.along
+    @app.get("/name")
+    def name() -> Any:
+        reply = session.prefetched
         return jsonify(reply and reply.decode())
 
     return app
 
 
-def test_from_the_second_request_on_in_the_same_trip(app: Flask, client: Counting) -> None:
+def test_the_second_request_needs_one_trip(app: Flask, client: Counting) -> None:
     client.execute("SET", "account:name:ann", "Ann B.")
     browser = logged_in(app)
-    assert browser.get("/along").json is None, "nobody knew yet whose session it is"
+    assert browser.get("/name").json is None, "the process does not know yet whose session it is"
     before = client.trips
-    assert browser.get("/along").json == "Ann B."
+    assert browser.get("/name").json == "Ann B."
     assert client.trips - before == 1
     client.execute("SET", "account:name:ann", "Ann C.")
-    assert browser.get("/along").json == "Ann C."
+    assert browser.get("/name").json == "Ann C."
 
 
-def test_a_wrong_guess_is_not_given_out(app: Flask, client: Counting) -> None:
+def test_the_data_of_another_user_is_not_returned(app: Flask, client: Counting) -> None:
     client.execute("SET", "account:name:eve", "Eve")
     browser = logged_in(app)
     browser.get("/whoami")
-    guesses = app.session_interface._store._owners
-    assert list(guesses.values()) == ["ann"]
-    for tag in guesses:
-        guesses[tag] = "eve"
-    assert browser.get("/along").json is None
-    assert list(guesses.values()) == ["ann"], "and the guess is right from then on"
+    owners = app.session_interface._store._owners
+    assert list(owners.values()) == ["ann"]
+    for tag in owners:
+        owners[tag] = "eve"
+    assert browser.get("/name").json is None
+    assert list(owners.values()) == ["ann"], "corrected by the reply"
 
 
-def test_what_cannot_be_fetched_does_not_harm_the_session(app: Flask, client: Counting) -> None:
+def test_a_failed_prefetch_does_not_harm_the_session(app: Flask, client: Counting) -> None:
     browser = logged_in(app)
     browser.get("/whoami")
     client.execute("DEL", "account:name:ann")
@@ -75,7 +75,7 @@ def test_what_cannot_be_fetched_does_not_harm_the_session(app: Flask, client: Co
     client.execute("DEL", "account:name:ann")
 
 
-def test_the_memory_of_whose_is_whose_is_bounded(
+def test_the_memory_of_owners_is_bounded(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.sessions.store._OWNERS", 3)
