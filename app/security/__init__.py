@@ -1,6 +1,6 @@
-"""Accounts: who somebody is and what they may do.
+"""Accounts: authentication and permissions.
 
-Start at manager.py: every part of this package is one of its class attributes.
+Start with manager.py: every part of this package is one of its class attributes.
 """
 
 from app.security.access import fresh_login_required, requires, security

@@ -1,11 +1,11 @@
-"""What a view says about who may call it.
+"""Decorators that restrict a view to some users.
 
     @blueprint.get("/queue")
     @requires("content.moderate")
     def queue(): ...
 
-All of them answer programs (Accept: application/json) with 401 or 403 and people with the page that
-they need next: the login, or their password once more.
+A program (Accept: application/json) gets 401 or 403. A person gets the page needed next: the login
+form, or the form that asks for the password again.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ def _manager() -> SecurityManager:
     return cast("SecurityManager", current_app.extensions["security"])
 
 
-#: The SecurityManager of the app that is answering.
+#: The SecurityManager of the current app.
 security: SecurityManager = cast("SecurityManager", LocalProxy(_manager))
 
 
 def requires(permission: str) -> Callable[[View], View]:
-    """Let only users with *permission* call the view; others get 403, strangers the login page."""
+    """Restrict the view to users with *permission*. Other users get 403, strangers the login."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -53,16 +53,19 @@ def requires(permission: str) -> Callable[[View], View]:
 
 
 def fresh_login_required(view: View) -> View:
-    """Let only users call the view who have given their password within the last 15 minutes.
+    """Restrict the view to users who gave their password in the last 15 minutes.
 
-    Put it below `requires`, so that who may not see a page is not asked for a password first.
+    Put it below `requires`: a user without the permission must not be asked for the password.
     """
 
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not _manager().is_fresh():
             if wants_json():
-                abort(401, "Give your password again at /auth/reauthenticate, then repeat this.")
+                abort(
+                    401,
+                    "Enter your password again at /auth/reauthenticate, then repeat the request.",
+                )
             return redirect(url_for("auth.reauthenticate", next=this_page()))
         return view(*args, **kwargs)
 

@@ -1,7 +1,7 @@
 """`flask user …`: accounts from the command line, for the first admin and for emergencies.
 
-A password is asked for, or read from standard input, and never an argument: those can be read by
-everybody on the machine (`ps`) and stay in the shell's history.
+A password comes from a prompt or from standard input, never from an argument: every user of the
+machine can read arguments (`ps`), and the shell's history keeps them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _password_stdin = click.option(
 
 
 class _UserCommands(AppGroup):
-    """Turns what can go wrong into one line and exit code 1."""
+    """Prints expected errors as one line and exits with code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -39,11 +39,11 @@ class _UserCommands(AppGroup):
         except (BadName, WeakPassword) as error:
             raise click.ClickException(str(error)) from None
         except NameTaken:
-            raise click.ClickException("There is an account of that name already.") from None
+            raise click.ClickException("An account with this name exists already.") from None
         except HashingBusy:
-            raise click.ClickException("Too many logins at the moment; try again.") from None
+            raise click.ClickException("Too many logins are in progress; try again.") from None
         except StoreUnavailable as error:
-            raise click.ClickException(f"The user store does not answer: {error}") from None
+            raise click.ClickException(f"The user store is unavailable: {error}") from None
 
 
 user_commands = _UserCommands("user", help="Create, disable and change accounts.")
@@ -55,7 +55,7 @@ user_commands = _UserCommands("user", help="Create, disable and change accounts.
 @click.option("--role", "roles", multiple=True, help="Grant this role; may be repeated.")
 @_password_stdin
 def create(name: str, admin: bool, roles: tuple[str, ...], password_stdin: bool) -> None:
-    """Create the account NAME; asks for its password."""
+    """Create the account NAME. Prompts for its password."""
     wanted = _known_roles([*roles, *(["admin"] if admin else [])])
     user = _security().register(name, _new_password(password_stdin), roles=wanted)
     click.echo(f"Created {user.name}" + (f" ({', '.join(user.roles)})." if user.roles else "."))
@@ -65,25 +65,25 @@ def create(name: str, admin: bool, roles: tuple[str, ...], password_stdin: bool)
 @click.argument("name")
 @_password_stdin
 def set_password(name: str, password_stdin: bool) -> None:
-    """Give NAME another password and end their sessions."""
+    """Set the password of NAME and end its sessions."""
     user = _user(name)
     _security().set_password(user, _new_password(password_stdin))
-    click.echo(f"Changed the password of {user.name}; all their sessions have ended.")
+    click.echo(f"Changed the password of {user.name} and ended all sessions.")
 
 
 @user_commands.command("disable")
 @click.argument("name")
 def disable(name: str) -> None:
-    """Refuse NAME from now on and end their sessions."""
+    """Disable the account NAME and end its sessions."""
     user = _user(name)
     _security().set_active(user, False)
-    click.echo(f"Disabled {user.name}; all their sessions have ended.")
+    click.echo(f"Disabled {user.name} and ended all sessions.")
 
 
 @user_commands.command("enable")
 @click.argument("name")
 def enable(name: str) -> None:
-    """Let NAME log in again."""
+    """Enable the account NAME again."""
     user = _user(name)
     _security().set_active(user, True)
     click.echo(f"Enabled {user.name}.")
@@ -91,7 +91,7 @@ def enable(name: str) -> None:
 
 @user_commands.command("delete")
 @click.argument("name")
-@click.confirmation_option(prompt="Delete this account for ever?")
+@click.confirmation_option(prompt="Delete this account permanently?")
 def delete(name: str) -> None:
     """Delete the account NAME and end its sessions."""
     user = _user(name)
@@ -103,25 +103,25 @@ def delete(name: str) -> None:
 @click.argument("name")
 @click.argument("roles", nargs=-1, required=True)
 def grant(name: str, roles: tuple[str, ...]) -> None:
-    """Grant ROLES to NAME; they log in again."""
+    """Grant ROLES to NAME and end its sessions."""
     user = _user(name)
     _security().change_roles(user, grant=_known_roles(roles))
-    click.echo(f"{user.name} now has {', '.join(_user(name).roles)}.")
+    click.echo(f"{user.name} now has: {', '.join(_user(name).roles)}.")
 
 
 @user_commands.command("revoke")
 @click.argument("name")
 @click.argument("roles", nargs=-1, required=True)
 def revoke(name: str, roles: tuple[str, ...]) -> None:
-    """Take ROLES from NAME; they log in again."""
+    """Revoke ROLES from NAME and end its sessions."""
     user = _user(name)
     _security().change_roles(user, revoke=roles)
-    click.echo(f"{user.name} now has {', '.join(_user(name).roles) or 'no roles'}.")
+    click.echo(f"{user.name} now has: {', '.join(_user(name).roles) or 'no roles'}.")
 
 
 @user_commands.command("list")
 def list_users() -> None:
-    """Print every account: name, state, roles."""
+    """List all accounts: name, state, roles."""
     start = 0
     while users := _security().users.page(start, PAGE):
         for user in users:
@@ -137,7 +137,7 @@ def _security() -> SecurityManager:
 def _user(name: str) -> User:
     user = _security().find(name)
     if user is None:
-        raise click.ClickException(f"There is no account {name!r}; `flask user list` shows all.")
+        raise click.ClickException(f"No account {name!r}; `flask user list` lists all.")
     return user
 
 
@@ -146,12 +146,12 @@ def _known_roles(roles: Iterable[str]) -> list[str]:
     known = _security().roles
     for role in wanted:
         if role not in known:
-            raise click.ClickException(f"There is no role {role!r}; known are {', '.join(known)}.")
+            raise click.ClickException(f"No role {role!r}; the roles are: {', '.join(known)}.")
     return wanted
 
 
 def _new_password(from_stdin: bool) -> str:
     if from_stdin:
-        # Only the line's end goes: a password is used exactly as it is given.
+        # Only the line end is removed: a password is used exactly as given.
         return sys.stdin.readline().removesuffix("\n")
-    return str(click.prompt("Password", hide_input=True, confirmation_prompt="The same again"))
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password"))

@@ -1,13 +1,13 @@
-"""Slows guessing down without letting the guesser lock anybody out.
+"""Login delays: they slow down guessing, and a guesser cannot lock an owner out.
 
-After a few wrong passwords an account waits before the next try, twice as long each time. Two
-clocks run: one for the account from the address that is guessing, which grows to minutes; one for
-the account from everywhere, for guesses from many addresses, which stays short. An address from
-which the owner has logged in lately heeds only the first, so strangers cannot keep the owner out.
+After a few wrong passwords an account has a delay before the next attempt, doubled each time. There
+are two delays: one per account and address, which grows to 15 minutes, and one per account for
+guesses from many addresses, which stays at 30 s or less. The second does not apply to an address
+from which the owner has logged in during the last 90 days, so strangers cannot keep the owner out.
 
-A try during the delay is refused without a look at the password, and does not make it longer.
-Accounts that do not exist are delayed alike. Keys hold a keyed hash of the name, never the name:
-people type their password into the wrong field.
+An attempt during the delay is refused without checking the password and does not extend the delay.
+Names without an account are delayed in the same way. The keys hold a keyed hash of the name, never
+the name, because people type their password into the wrong field.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ FREE_TRIES = 3  # from one address
 FREE_TRIES_EVERYWHERE = 20
 LONGEST_MS = 15 * 60 * 1000
 LONGEST_EVERYWHERE_MS = 30 * 1000
-# Wrong passwords are forgotten after this time without one.
+# The counts expire after this time without a wrong password.
 MEMORY_MS = 60 * 60 * 1000
 KNOWN_ADDRESS_SECONDS = 90 * 24 * 3600
 
-# One count and one delay for each clock. Atomic, or parallel guesses would be counted as one.
+# A count and a delay for each of the two. It is a script because parallel guesses must all count.
 _FAILED = """
 for i = 0, 1 do
   local count, delay = KEYS[2 * i + 1], KEYS[2 * i + 2]
@@ -44,7 +44,7 @@ return 1
 
 
 class LoginDelays:
-    """The two clocks of every account, in Redis under `guard:*`."""
+    """The two delays of every account, in Redis under `guard:*`."""
 
     def __init__(self, redis: Client, key: bytes) -> None:
         self._redis = redis
@@ -52,7 +52,7 @@ class LoginDelays:
         self._failed = redis.script(_FAILED)
 
     def remaining(self, name: str, address: str) -> int:
-        """Seconds until the next try for *name* from *address*; 0: go ahead. One round trip."""
+        """Seconds until the next attempt for *name* from *address*; 0: none. One round trip."""
         keys = self._keys(name, address)
         here: int
         everywhere: int
@@ -73,7 +73,7 @@ class LoginDelays:
         )
 
     def succeeded(self, name: str, address: str) -> None:
-        """Forget this address's wrong passwords and remember that the owner uses it."""
+        """Delete this address's count and record that the owner uses the address."""
         keys = self._keys(name, address)
         self._redis.pipeline(
             [
@@ -83,7 +83,7 @@ class LoginDelays:
         )
 
     def label(self, name: str) -> str:
-        """A name for *name* in logs: the same each time, and no use to who reads it."""
+        """A stable pseudonym of *name* for logs."""
         return hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()[:20]
 
     def _keys(self, name: str, address: str) -> _Keys:
@@ -91,7 +91,7 @@ class LoginDelays:
 
 
 class _Keys:
-    """All in one slot of a Redis Cluster: the script touches four of them."""
+    """All in one slot of a Redis Cluster, because the script uses four of them."""
 
     def __init__(self, account: str, network: str) -> None:
         everywhere = f"guard:login:{{{account}}}"
@@ -102,7 +102,7 @@ class _Keys:
 
 
 def _network(address: str) -> str:
-    """What one subscriber holds: an IPv4 address, or the /64 of an IPv6 address."""
+    """The address range of one subscriber: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -1,8 +1,8 @@
-"""The security log: who did what to which account, in the words of OWASP's logging vocabulary.
+"""The security log, with the event names of OWASP's logging vocabulary.
 
-Accounts appear by id. A name as it was typed at login never does, only a keyed hash of it: people
-type their password into the wrong field. app/logs adds time and request id; the address is in
-nginx's line with the same id.
+Accounts are logged by id. A name typed at login is logged only as a keyed hash, because people type
+their password into the wrong field. app/logs.py adds the time and the request id; the client's
+address is in nginx's line with the same id.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ _log = logging.getLogger("app.security")
 
 
 def record(event: str, **fields: str | int) -> None:
-    """Something that happened as it should."""
+    """Log a regular event."""
     _log.info(event, extra=fields)
 
 
 def warn(event: str, **fields: str | int) -> None:
-    """Something that may be an attack, or is one when there are many of them."""
+    """Log an event that can be part of an attack."""
     _log.warning(event, extra=fields)

@@ -1,7 +1,7 @@
-"""The forms of accounts. The only file of theirs that knows Flask-WTF and WTForms.
+"""The forms of accounts. No other file of this package uses Flask-WTF and WTForms.
 
-Views ask a form only `validate_on_submit()` and for the values of its fields, so another library
-needs a new `Form` and the fields here, and nothing else.
+Views use only `validate_on_submit()` and the values of the fields. To use another library, replace
+`Form` and the fields in this file.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from app.security import names, passwords
 
 
 class Form(FlaskForm):  # type: ignore[misc]
-    """A form that carries a CSRF token and is filled from the request that posted it."""
+    """A form with a CSRF token, filled from the request."""
 
 
 def _name_field(**attributes: str) -> StringField:
     return StringField(
         "Name",
-        [InputRequired("Please enter your name.")],
+        [InputRequired("Enter your name.")],
         render_kw={
             "autocomplete": "username",
-            # Phones would capitalise and correct a login name.
+            # Phones capitalise and correct text by default.
             "autocapitalize": "none",
             "autocorrect": "off",
             "spellcheck": "false",
@@ -35,14 +35,17 @@ def _name_field(**attributes: str) -> StringField:
 
 
 def _current_password_field(label: str = "Password") -> PasswordField:
-    # No Length here: it is the hash that decides, and a limit would tell a guesser something.
+    # No minimum: the hash decides, and a minimum would help a guesser.
     return PasswordField(
         label,
         [
-            InputRequired("Please enter your password."),
-            Length(max=passwords.MAX_LENGTH, message="No password here is that long."),
+            InputRequired("Enter your password."),
+            Length(
+                max=passwords.MAX_LENGTH,
+                message=f"A password has at most {passwords.MAX_LENGTH} characters.",
+            ),
         ],
-        # Browsers count UTF-16 units, two for an emoji, where the rule above counts characters.
+        # Browsers count UTF-16 units, two for an emoji; the rule above counts characters.
         render_kw={"autocomplete": "current-password", "maxlength": 2 * passwords.MAX_LENGTH},
     )
 
@@ -50,29 +53,29 @@ def _current_password_field(label: str = "Password") -> PasswordField:
 def _new_password_field(label: str = "Password") -> PasswordField:
     return PasswordField(
         label,
-        [InputRequired("Please choose a password.")],
-        description=f"At least {passwords.MIN_LENGTH} characters. Long beats complicated.",
+        [InputRequired("Choose a password.")],
+        description=f"At least {passwords.MIN_LENGTH} characters. Length beats complexity.",
         render_kw={"autocomplete": "new-password"},
     )
 
 
 def _repeated_password_field(of: str) -> PasswordField:
     return PasswordField(
-        "The same password again",
-        [InputRequired("Please repeat the password."), EqualTo(of, "The two are not the same.")],
+        "Repeat the password",
+        [InputRequired("Repeat the password."), EqualTo(of, "The passwords differ.")],
         render_kw={"autocomplete": "new-password"},
     )
 
 
 class LoginForm(Form):
-    """Name and password. Its fields are the manager's to read: `name` and `password`."""
+    """The login form. The views read its fields `name` and `password`."""
 
     name = _name_field()
     password = _current_password_field()
 
 
 class RegistrationForm(Form):
-    """What a newcomer is asked. Add fields of your own and return them from `details()`."""
+    """The registration form. Add fields in a subclass and return them from `details()`."""
 
     name = _name_field()
     password = _new_password_field()
@@ -85,18 +88,18 @@ class RegistrationForm(Form):
             raise ValidationError(str(error)) from None
 
     def details(self) -> Mapping[str, str]:
-        """What to keep with the user beyond name and password."""
+        """Values to store with the user besides name and password."""
         return {}
 
 
 class ReauthenticationForm(Form):
-    """The password once more, before something that a borrowed browser must not do."""
+    """Asks for the password again before a sensitive action, in case the browser is borrowed."""
 
     password = _current_password_field()
 
 
 class PasswordForm(Form):
-    """A change of password; the current one is asked for although the session is fresh."""
+    """A change of password. It asks for the current one even in a fresh session."""
 
     current = _current_password_field("Current password")
     password = _new_password_field("New password")
@@ -104,7 +107,7 @@ class PasswordForm(Form):
 
 
 class FindUserForm(Form):
-    """Filled from the address: it changes nothing, and its result can be linked to."""
+    """Filled from the query string: it changes nothing, and its result can be linked to."""
 
     class Meta:
         csrf = False

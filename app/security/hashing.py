@@ -1,11 +1,10 @@
-"""Password hashes: slow on purpose, and therefore rationed.
+"""Password hashes. They are slow by design, so the number of parallel ones is limited.
 
-One hash costs some 50 ms of a core and 19 MiB. Logins are what strangers may ask for as often as
-they like, so without a limit a few of them keep every core busy and the pages of everybody else
-wait. `HashingGate` lets a fixed number of hashes run at once, counted over all worker processes,
-and turns the rest away.
+One hash takes about 50 ms of a core and 19 MiB. Anybody can request a login, so without a limit a
+few clients keep every core busy and all pages wait. `HashingGate` limits the hashes that run at
+once over all worker processes and rejects the rest.
 
-This is the only file that knows argon2-cffi.
+No other file uses argon2-cffi.
 """
 
 from __future__ import annotations
@@ -27,30 +26,30 @@ import argon2
 
 Result = TypeVar("Result")
 
-# Against a busy page a hash gets about a tenth of a core; on an idle one all of it.
+# Beside a busy page a hash gets about a tenth of a core; on an idle core all of it.
 NICENESS = 10
 
 
 class PasswordHasher(ABC):
-    """What the SecurityManager asks of a password hash. All three methods must be thread-safe."""
+    """The password hash that the SecurityManager uses. All three methods must be thread-safe."""
 
     @abstractmethod
     def hash(self, password: str) -> str:
-        """A new salted hash, with its parameters, as text that can be stored."""
+        """A new salted hash with its parameters, as text to store."""
 
     @abstractmethod
     def verify(self, password_hash: str, password: str) -> bool:
-        """Whether *password* made *password_hash*. False for a hash of a kind it does not know."""
+        """Whether *password_hash* is of *password*. False for a hash of an unknown kind."""
 
     @abstractmethod
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether *password_hash* was made with other parameters than `hash` uses now."""
+        """Whether the parameters of *password_hash* differ from those of `hash`."""
 
 
 class Argon2Hasher(PasswordHasher):
-    """argon2id with OWASP's smallest parameters: 19 MiB, 2 passes, 1 lane (about 50 ms of a core).
+    """argon2id with OWASP's minimum: 19 MiB, 2 passes, 1 lane (about 50 ms of a core).
 
-    Subclass with other parameters to change them: people are re-hashed when they log in next.
+    To change the parameters, override them in a subclass. Hashes are renewed at the next login.
     """
 
     memory_kib = 19 * 1024
@@ -76,10 +75,10 @@ class Argon2Hasher(PasswordHasher):
 
 
 def at_low_priority(work: Callable[[], Result]) -> Result:
-    """Do *work* on a thread of this process that yields the processor to all others.
+    """Run *work* in a thread of this process with low priority and return its result.
 
-    A hash is 50 ms without a pause, which is a long wait for a page on the same core. On Linux the
-    nice value belongs to the thread, and can be raised again by nobody but root: hence one apart.
+    A hash holds its core for 50 ms, which delays a page on the same core. On Linux the nice value
+    belongs to the thread and only root can lower it again, so the thread is a separate one.
     """
     return _background().submit(work).result()
 
@@ -87,7 +86,7 @@ def at_low_priority(work: Callable[[], Result]) -> Result:
 def _background() -> ThreadPoolExecutor:
     found = _backgrounds.get(os.getpid())
     if found is None:
-        # Threads do not survive a fork; what the parent had is of no use to a worker.
+        # Threads do not survive a fork, so the parent's executor is useless in a worker.
         _backgrounds.clear()
         found = _backgrounds[os.getpid()] = ThreadPoolExecutor(
             thread_name_prefix="hashing", initializer=_be_nice
@@ -103,18 +102,18 @@ _backgrounds: dict[int, ThreadPoolExecutor] = {}
 
 
 class HashingBusy(Exception):
-    """Too many hashes are being computed. *retry_after* is in seconds."""
+    """Too many hashes are in progress. *retry_after* is in seconds."""
 
     retry_after = 2
 
 
 class HashingGate:
-    """At most *slots* hashes at once over all processes that give the same *name*.
+    """Limits the hashes that run at once to *slots* over all processes with the same *name*.
 
-    A slot is an advisory lock (flock) on a file: it works with and without preforking, between any
-    number of workers, and the kernel gives it back when its holder is killed. One core stays free
-    for pages. Twice as many callers may wait, because each holds a thread that could serve pages;
-    whoever finds no room, or has waited for *patience* seconds, gets HashingBusy.
+    A slot is an advisory lock (flock) on a file: it works with and without preforking, for any
+    number of workers, and the kernel releases it when its holder is killed. The default leaves one
+    core to pages. Each waiting caller holds a thread that could serve pages, so at most twice as
+    many may wait, for *patience* seconds; the others get HashingBusy.
     """
 
     def __init__(
@@ -155,7 +154,7 @@ class HashingGate:
         return None
 
     def _checked_folder(self) -> Path:
-        """The folder of the lock files, in which nobody else may have put links of theirs."""
+        """The folder of the lock files. Other users must not be able to put links into it."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         found = self._folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
@@ -167,7 +166,7 @@ class HashingGate:
 
 
 class _Lock:
-    """One held advisory lock; leaving the `with` block gives it back."""
+    """A held advisory lock. Leaving the `with` block releases it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -1,16 +1,16 @@
-"""Flask-Login 0.6.3, kept to the part of it that holds. The only file that knows it.
+"""The adapter to Flask-Login 0.6.3. No other file uses it.
 
-What it does well stays: the user is loaded once a request and only when somebody asks, its signals
-are sent, and extensions find `app.login_manager`. What does not hold is replaced, here or in the
-SecurityManager:
+Kept: the user is loaded once a request, on first use; the signals are sent; extensions find
+`app.login_manager`. Replaced, here or in the SecurityManager, are these weaknesses:
 
-- It does not change the session id at login, and leaves the session alive at logout.
-- Its after_request hook looks into the session on every response, static files included.
+- It does not change the session id at login and keeps the session alive after logout.
+- Its after_request hook reads the session on every response, including static files.
 - Session protection hashes address and browser on every request, trusts a forgeable header for the
-  address, and is silently weak for permanent sessions.
-- Its remember cookie has neither expiry nor nonce: it logs in again after logout. Here is none.
+  address, and is silently weaker for permanent sessions.
+- Its remember cookie has neither expiry nor nonce, so it logs in again after logout. There is no
+  such cookie here.
 - Its `login_required` obeys LOGIN_DISABLED, one setting that opens every page.
-- Its `current_user` and `login_required` take some 40 µs a request, most of them in proxies.
+- Its `current_user` and `login_required` take about 40 µs a request, most of it in proxies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def _user() -> User | AnonymousUser:
-    # One look through the proxy `g`, not one for each attribute.
+    # `g` is a proxy: resolve it once, not for each attribute.
     found = g._get_current_object()
     try:
         user = found._login_user
@@ -40,12 +40,12 @@ def _user() -> User | AnonymousUser:
     return cast("User | AnonymousUser", user)
 
 
-#: The User of this request, or an AnonymousUser.
+#: The User of the current request, or an AnonymousUser.
 current_user: Any = LocalProxy(_user)
 
 
 def login_required(view: View) -> View:
-    """Let only users call the view; strangers get what the manager refuses them with."""
+    """Restrict the view to logged-in users; others get the manager's response for strangers."""
 
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Any:
@@ -57,7 +57,7 @@ def login_required(view: View) -> View:
 
 
 class LoginState(flask_login.LoginManager):  # type: ignore[misc]
-    """Who is logged in, according to the session."""
+    """Flask-Login's manager, with the user taken from our session."""
 
     def __init__(
         self, load_user: Callable[[str], User | None], refuse: Callable[[], ResponseReturnValue]
@@ -71,7 +71,7 @@ class LoginState(flask_login.LoginManager):  # type: ignore[misc]
     def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
         app.login_manager = self  # type: ignore[attr-defined]
         if add_context_processor:
-            # Theirs loads the user for every template, also for one that does not ask.
+            # Flask-Login's context processor loads the user for every template.
             app.jinja_env.globals["current_user"] = current_user
 
     def _load_user(self) -> None:
@@ -81,21 +81,21 @@ class LoginState(flask_login.LoginManager):  # type: ignore[misc]
 
     @staticmethod
     def enter(user: User) -> None:
-        """Make *user* the current one for the rest of this request. The session is the caller's."""
+        """Make *user* the current one for the rest of this request. Does not touch the session."""
         g._login_user = user
         flask_login.user_logged_in.send(_app(), user=user)
 
     @staticmethod
     def leave() -> None:
-        """Nobody is the current user any more. The session is the caller's."""
+        """Make the rest of this request anonymous. Does not touch the session."""
         user = loaded_user()
         g._login_user = AnonymousUser()
         flask_login.user_logged_out.send(_app(), user=user)
 
 
 def loaded_user() -> User | None:
-    """The logged-in user if this request has asked for one; never goes to look."""
-    # On the command line there is no request and nobody who is logged in.
+    """The logged-in user if this request has loaded one. Does not load."""
+    # On the command line there is no request.
     user = g.get("_login_user") if has_request_context() else None
     return cast(User, user) if user is not None and user.is_authenticated else None
 

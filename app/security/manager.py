@@ -1,14 +1,14 @@
-"""The SecurityManager: everything about accounts that somebody may want to have otherwise.
+"""The SecurityManager: accounts, with every collaborator replaceable.
 
-Each collaborator is a class attribute. To replace one, subclass and name your own:
+Each collaborator is a class attribute. To replace one, set it in a subclass:
 
     class Mine(SecurityManager):
         user_store = SqliteUsers
 
     app = create_app(security_manager_class=Mine)
 
-Views, commands and templates never name a collaborator themselves; they ask the manager, so that
-there is no second place where the old one lives on.
+Views, commands and templates use the manager and never name a collaborator, so a replacement
+applies everywhere.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# The key in the session: when its owner gave their password last.
+# The session's key for the time at which the user last gave the password.
 _AUTHENTICATED_AT = "authenticated_at"
 
 
 class TooManyTries(Exception):
-    """This account has to wait before the next password is looked at."""
+    """This account has a delay before the next attempt. *retry_after* is in seconds."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(retry_after)
@@ -70,31 +70,31 @@ class SecurityManager:
     """Users, passwords, roles and their sessions; `app.extensions["security"]` once constructed."""
 
     user_model: type[User] = User
-    """Override to set your own User model: a subclass of User, with what your app adds to it."""
+    """Override to set your own User model: a subclass of User."""
 
     user_store: Callable[[type[User], Client], UserStore] = RedisUserStore
-    """Override to keep users elsewhere: called with the user model and the app's Redis client."""
+    """Override to store users elsewhere. Called with the user model and the app's Redis client."""
 
     password_hasher: type[PasswordHasher] = Argon2Hasher
-    """Override to set your own password hash, or its parameters."""
+    """Override to set your own password hash or its parameters."""
 
     password_policy: type[PasswordPolicy] = PasswordPolicy
     """Override to set your own rules for new passwords."""
 
     session_interface: type[RedisSessionInterface] = RedisSessionInterface
-    """Override to set your own session interface: one with rotate, bind, destroy and revoke."""
+    """Override to set your own session interface: a subclass of RedisSessionInterface."""
 
     login_state: type[LoginState] = LoginState
-    """Override to load the current user otherwise than from the session, or without Flask-Login."""
+    """Override to load the current user in another way than from the session."""
 
     login_form: type[LoginForm] = LoginForm
     """Override to set your own login form."""
 
     registration_form: type[RegistrationForm] = RegistrationForm
-    """Override to ask newcomers for more; what `details()` returns is kept with the user."""
+    """Override to add fields; what `details()` returns is stored with the user."""
 
     reauthentication_form: type[ReauthenticationForm] = ReauthenticationForm
-    """Override to set your own form for asking for the password again."""
+    """Override to set your own form that asks for the password again."""
 
     password_form: type[PasswordForm] = PasswordForm
     """Override to set your own form for a change of password."""
@@ -103,13 +103,13 @@ class SecurityManager:
     """Override to set your own roles: a subclass with another `catalogue()`."""
 
     permission_check: type[PermissionCheck] = RolePermissions
-    """Override to decide otherwise than by roles what somebody may do."""
+    """Override to derive a user's permissions in another way than from roles."""
 
     home_endpoint: str = "front.home"
     """Override to change the page after a login that no other page required."""
 
     fresh_for: int = 15 * 60
-    """Override to ask for the password again after another time, in seconds."""
+    """Override to set after how many seconds the password is asked for again."""
 
     def __init__(self, app: Flask, settings: Settings, redis: Client) -> None:
         self.settings = settings
@@ -118,9 +118,9 @@ class SecurityManager:
         self.permissions = self.permission_check(self.roles)
         self.users: UserStore = type(self).user_store(self.user_model, redis)
         self.hasher = self.password_hasher()
-        # What the password for a name that nobody has is compared with.
+        # The password for an unknown name is verified against this hash.
         self._nobodys_hash = self.hasher.hash(secrets.token_hex(16))
-        # Named by the key, which the workers of one copy share, and no other copy has.
+        # The workers of one copy of the stack share the key, and no other copy has it.
         self.gate = HashingGate(hashlib.sha256(b"gate" + settings.secret_key).hexdigest()[:16])
         self.policy = self.password_policy()
         self.delays = LoginDelays(redis, settings.secret_key)
@@ -131,11 +131,11 @@ class SecurityManager:
         app.session_interface = self.sessions
         self.login_state(self.load_user, self._refuse_anonymous).init_app(app)
         app.after_request(_keep_private)
-        common_passwords()  # before uWSGI forks, so that the workers share the list
+        common_passwords()  # before uWSGI forks, so the workers share the list
 
         app.cli.add_command(user_commands)
         self._demo_missing = settings.demo
-        self._provide_demo()
+        self._ensure_demo()
 
     def _create_sessions(self, redis: Client) -> RedisSessionInterface:
         return self.session_interface(
@@ -175,11 +175,11 @@ class SecurityManager:
         return user
 
     def check_new_password(self, password: str, name: str) -> None:
-        """Raise WeakPassword unless the person called *name* may use *password*."""
+        """Raise WeakPassword unless the user called *name* may use *password*."""
         self.policy.check(password, context=(name, self.settings.name))
 
     def set_password(self, user: User, password: str) -> None:
-        """Give *user* another password. Ends all their sessions but the current one, if theirs.
+        """Set the password of *user*. Ends their sessions except the current one.
 
         Raises WeakPassword or HashingBusy.
         """
@@ -198,7 +198,7 @@ class SecurityManager:
         events.record("user_enabled" if active else "user_disabled", user=user.id)
 
     def delete(self, user: User) -> None:
-        """Delete an account and end its sessions. What its owner wrote is not ours to delete."""
+        """Delete an account and end its sessions. The user's content is not deleted."""
         self.users.delete(user, names.canonical(user.name))
         self.sessions.revoke_user(user.id)
         events.record("user_deleted", user=user.id)
@@ -208,7 +208,7 @@ class SecurityManager:
     ) -> None:
         """Grant and revoke roles. Raises KeyError for one that does not exist.
 
-        The user's sessions end, so that the new rights come with a new session id.
+        Ends the user's sessions, so the new rights get a new session id.
         """
         granted, revoked = self._known(grant), tuple(revoke)
 
@@ -224,7 +224,7 @@ class SecurityManager:
         )
 
     def find(self, name: str) -> User | None:
-        """The user with this name, however it is spelt."""
+        """The user with this name, in any spelling."""
         try:
             found = self.users.by_name(names.canonical(name))
         except names.BadName:
@@ -232,31 +232,31 @@ class SecurityManager:
         return None if found is None else found.user
 
     def end_sessions(self, user: User) -> None:
-        """End all sessions of *user*, in force with the next request."""
+        """End all sessions of *user* from the next request on."""
         self.sessions.revoke_user(user.id)
         events.record("session_revoked", user=user.id)
 
     def end_all_sessions(self) -> None:
-        """End everybody's sessions, in force with the next request."""
+        """End the sessions of all users from the next request on."""
         self.sessions.revoke_everybody()
         events.warn("session_revoked", user="*")
 
-    # Passwords at the door
+    # Login and logout
 
     def authenticate(self, name: str, password: str, address: str) -> User | None:
-        """The user whose name and password these are, or None.
+        """The user with this name and password, or None.
 
-        Nothing that can be seen or timed tells a wrong password from a name that nobody has, or
-        from a disabled account: all cost one hash and the same round trips. Raises TooManyTries
-        and HashingBusy, neither of which depends on whether there is such an account.
+        A wrong password, an unknown name and a disabled account cannot be told apart, by the
+        response or by its time: all take one hash and the same round trips. Raises TooManyTries and
+        HashingBusy; neither depends on whether the account exists.
         """
-        self._provide_demo()
+        self._ensure_demo()
         try:
             canonical_name = names.canonical(name)
         except names.BadName:
-            # Takes the same way as a name that nobody has; no name can begin with a dot.
+            # Handled like an unknown name; no name begins with a dot.
             canonical_name = "." + self.delays.label(name[: names.MAX_LENGTH])
-        with self.gate():  # first of all: in a flood, each of the lookups would cost as well
+        with self.gate():  # first, because in a flood of logins the lookups cost too
             wait = self.delays.remaining(canonical_name, address)
             if wait:
                 account = self.delays.label(canonical_name)
@@ -264,7 +264,7 @@ class SecurityManager:
                 raise TooManyTries(wait)
             found = self.users.by_name(canonical_name)
             password_hash = self._nobodys_hash if found is None else found.password_hash
-            right = _behind(lambda: self.hasher.verify(password_hash, password))
+            right = _compute_hash(lambda: self.hasher.verify(password_hash, password))
         if found is None or not right or not found.user.is_active:
             self.delays.failed(canonical_name, address)
             events.warn("authn_login_fail", account=self.delays.label(canonical_name))
@@ -274,7 +274,7 @@ class SecurityManager:
         return found.user
 
     def log_in(self, user: User) -> None:
-        """Make *user* the owner of a new session; the one so far, and its id, are gone."""
+        """Make *user* the owner of a new session and end the current one with its id."""
         current_session().clear()
         self._begin(user)
         events.record("authn_login_success", user=user.id)
@@ -288,8 +288,8 @@ class SecurityManager:
         return True
 
     def log_out(self) -> None:
-        """End the session, on the server as well."""
-        # The user is not loaded for this: who wants to leave must be able to, whatever is away.
+        """End the session on the server and in the browser."""
+        # The user is not loaded: logging out must work while the user store is away.
         user_id = current_session().user_id
         self.login_state.leave()
         current_session().destroy()
@@ -297,15 +297,15 @@ class SecurityManager:
             events.record("authn_logout", user=user_id)
 
     def is_fresh(self) -> bool:
-        """Whether the password was given within the last `fresh_for` seconds of this session."""
+        """Whether the password was given in this session within the last `fresh_for` seconds."""
         given_at = session.get(_AUTHENTICATED_AT)
-        # A time in the future is a clock that was set back: not a reason to trust for longer.
+        # A time in the future means that the clock was set back; the session is then not fresh.
         return isinstance(given_at, float) and 0 <= self.clock() - given_at < self.fresh_for
 
     # Each request
 
     def load_user(self, user_id: str) -> User | None:
-        """The user of this request's session, unless disabled, deleted or revoked meanwhile."""
+        """The user of this request's session; None if disabled, deleted or of another epoch."""
         owned = current_session()
         user = self.users.of_session(owned, user_id)
         if user is None or not user.is_active or str(user.epoch) != owned.epoch:
@@ -323,11 +323,10 @@ class SecurityManager:
     def _update(
         self, user: User, change: Callable[[User], None], password_hash: str | None = None
     ) -> None:
-        """Apply *change* to what is stored of *user*, and end their sessions.
+        """Apply *change* to the stored *user* and end their sessions.
 
-        The new epoch ends all of them at once; what follows cleans up, so that the list of sessions
-        says so too. Where people act on themselves, their current session goes on with a new id.
-        Raises UserGone.
+        The new epoch ends all sessions at once; revoking then removes them from the list. If the
+        user is the current one, the current session continues with a new id. Raises UserGone.
         """
         stored: User | None = user
         while stored is not None:
@@ -353,17 +352,17 @@ class SecurityManager:
 
     def _hash(self, password: str) -> str:
         with self.gate():
-            return _behind(lambda: self.hasher.hash(password))
+            return _compute_hash(lambda: self.hasher.hash(password))
 
     def _rehash(self, found: Credentials, password: str) -> None:
-        """Bring a hash up to today's parameters, now that the password is at hand."""
+        """Renew a hash that was made with other parameters, while the password is known."""
         if not self.hasher.needs_rehash(found.password_hash):
             return
         try:
             fresh = self._hash(password)
         except HashingBusy:
-            return  # the next login will do
-        # The epoch stays: it is the same password. If that has changed, nothing is written.
+            return  # until the next login
+        # The same epoch: the password did not change. If it did meanwhile, nothing is written.
         self.users.update(found.user, epoch=found.user.epoch, password_hash=fresh)
 
     def _known(self, roles: Iterable[str]) -> tuple[str, ...]:
@@ -371,8 +370,8 @@ class SecurityManager:
 
     # The demo
 
-    def _provide_demo(self) -> None:
-        """Create the demo account once, now or, when Redis is not up yet, at the first login."""
+    def _ensure_demo(self) -> None:
+        """Create the demo account, at start or, if Redis is away then, at the first login."""
         if not self._demo_missing:
             return
         try:
@@ -383,28 +382,28 @@ class SecurityManager:
             self._demo_missing = False
 
     def create_demo(self) -> None:
-        """Create the account that the README names, unless it exists. Safe in several workers."""
+        """Create the account that the README names, unless it exists. Safe in parallel workers."""
         if self.find(DEMO_NAME) is not None:
             return
-        with suppress(NameTaken):  # another worker may be faster
+        with suppress(NameTaken):  # another worker was faster
             self.register(DEMO_NAME, DEMO_PASSWORD)
 
 
-def _behind(work: Callable[[], Result]) -> Result:
-    """Hash behind the requests for pages; while starting, where there are none, here and now.
+def _compute_hash(work: Callable[[], Result]) -> Result:
+    """Run *work* at low priority in a request, and directly while the app starts.
 
-    The thread for it must not be there before uWSGI forks.
+    The low-priority thread must not exist before uWSGI forks.
     """
     return at_low_priority(work) if has_request_context() else work()
 
 
 def current_session() -> RedisSession:
-    """The session of this request, with what Flask's proxy does not declare."""
+    """The session of this request, with its own type instead of Flask's proxy."""
     return cast(RedisSession, session._get_current_object())  # type: ignore[attr-defined]
 
 
 def _keep_private(response: Response) -> Response:
-    """A page made for somebody is not left in a cache for the next one at the same machine."""
+    """Keep a logged-in user's pages out of caches: the next user of the machine could see them."""
     if loaded_user() is not None and "Cache-Control" not in response.headers:
         response.headers["Cache-Control"] = "no-store"
     return response

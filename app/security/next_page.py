@@ -1,9 +1,9 @@
-"""Where to go after logging in: only ever to a page of ours.
+"""The page after a login: always one of this app.
 
-`next=` comes from the address bar and so from anybody. Werkzeug's redirect() does not make it safe:
-it strips a tab out of `/\\t/evil.example` and sends people to `//evil.example`, and a line feed in
-it is an unhandled ValueError. So nothing is repaired here: whatever is not a plain path that one of
-our own pages answers is not used.
+`next=` comes from the address bar, so anybody can set it. Werkzeug's redirect() does not make it
+safe: it strips the tab from `/\\t/evil.example`, which leads to `//evil.example`, and a line feed
+is an unhandled ValueError. So nothing is repaired here: a value is ignored unless it is the plain
+path of a page of this app.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import MapAdapter, RequestRedirect
 
 MAX_LENGTH = 2000
-# Printable ASCII; browsers read "\" as "/", so "/\evil.example" is another host to them.
+# Printable ASCII without "\": browsers read it as "/", so "/\evil.example" is another host.
 _PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*")
-# Coming back to these would show the login again, or a page that makes no sense out of order.
+# Returning to these would show the login again, or a page out of its order.
 _NOT_AGAIN = frozenset({"auth.login", "auth.register", "auth.reauthenticate", "auth.logout"})
 
 
 def own_page(target: str | None) -> str | None:
-    """*target* if it is the path of a page of ours that can be fetched with GET, else None."""
+    """*target* if it is the path of a page of this app that answers GET, else None."""
     if not target or len(target) > MAX_LENGTH or not _PATH.fullmatch(target):
         return None
     path = target.partition("#")[0].partition("?")[0]
@@ -36,17 +36,17 @@ def own_page(target: str | None) -> str | None:
     try:
         endpoint, _arguments = _adapter().match(decoded, method="GET")
     except RequestRedirect:
-        return None  # the router would send it on, after rewriting it: not a plain path
+        return None  # the router would rewrite it, so it is not a plain path
     except HTTPException:
         return None
     return None if endpoint in _NOT_AGAIN else target
 
 
 def page_of(path: str) -> str | None:
-    """The page that a form posting to *path* stands on: the nearest path above it that is a page.
+    """The page of a form that posts to *path*: the nearest path above it that is a page.
 
-    `/admin/users/7/disable` → `/admin/users/7`. Used after asking for the password again: what was
-    posted is gone by then, and must not be repeated unseen.
+    `/admin/users/7/disable` → `/admin/users/7`. Used after asking for the password again: the
+    posted data is lost by then, and the action must not be repeated unseen.
     """
     while path:
         if (page := own_page(path)) is not None:
@@ -56,7 +56,7 @@ def page_of(path: str) -> str | None:
 
 
 def this_page() -> str | None:
-    """The page that the current request is about, in a form that `next=` accepts."""
+    """The page of the current request, as a value for `next=`."""
     if request.method == "GET":
         query = request.query_string.decode("ascii", "replace")
         return own_page(request.path + (f"?{query}" if query else "")) or own_page(request.path)

@@ -1,8 +1,8 @@
-"""Which passwords are accepted, after OWASP ASVS 5.0, section 6.2.
+"""The rules for passwords, after OWASP ASVS 5.0, section 6.2.
 
-Length and novelty decide; there are no rules about which kinds of character must be there (6.2.5),
-because those make people append "1!" and nothing else. A password is taken exactly as it was typed,
-spaces and all (6.2.8).
+They check the length and whether the password is common. They require no kinds of characters
+(6.2.5), because such rules make people append "1!". A password is used exactly as typed, including
+spaces (6.2.8).
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ import sys
 from functools import cache
 
 MIN_LENGTH = 8
-# Far above the 64 that must be possible; without any limit a form could make us hash a megabyte.
+# At least 64 must be possible. Without a limit a form could have a megabyte hashed.
 MAX_LENGTH = 256
-# This many leading characters of your own name or the service's are not much of a secret.
+# A password must have so many characters besides the user's or the service's name.
 _CONTEXT_LENGTH = 4
 
 
 class WeakPassword(ValueError):
-    """A password that is not accepted. The text says why, to the person who chose it."""
+    """A password that is not accepted. The text says why, for the user."""
 
 
 class PasswordPolicy:
-    """The rules for a new password. An existing one is never judged: that would lock people out."""
+    """The rules for a new password. An existing one is never checked: that would lock users out."""
 
     def check(self, password: str, *, context: tuple[str, ...] = ()) -> None:
         """Raise WeakPassword unless *password* may be used.
 
-        *context* holds words that a guesser would try first for this account: its name, the
+        *context* holds words that a guesser tries first for this account: its name and the
         service's name (6.2.11).
         """
         if len(password) < MIN_LENGTH:
-            raise WeakPassword(f"Please use at least {MIN_LENGTH} characters; words are fine.")
+            raise WeakPassword(f"Use at least {MIN_LENGTH} characters; words are fine.")
         if len(password) > MAX_LENGTH:
-            raise WeakPassword(f"Please use at most {MAX_LENGTH} characters.")
+            raise WeakPassword(f"Use at most {MAX_LENGTH} characters.")
         folded = password.casefold()
         if folded in common_passwords():
-            raise WeakPassword("This is one of the passwords that are tried first. Choose another.")
+            raise WeakPassword("This is one of the most common passwords. Choose another.")
         if len(set(folded)) <= 2:
-            raise WeakPassword("One or two characters repeated are guessed at once.")
+            raise WeakPassword("One or two repeated characters are easy to guess.")
         for word in context:
             rest = folded.replace(word.casefold(), "")
             if len(word) >= _CONTEXT_LENGTH and len(rest) < _CONTEXT_LENGTH:
-                raise WeakPassword(f"“{word}” is the first thing that somebody would try.")
+                raise WeakPassword(f"“{word}” is easy to guess.")
 
 
 @cache
 def common_passwords() -> frozenset[str]:
     """The passwords of at least MIN_LENGTH characters among the 30,000 most often leaked (6.2.4).
 
-    The package's other tables (names, English words: 13 MB of the 14) go out of memory again.
+    The package's other tables (names, English words: 13 of 14 MB) are removed from memory.
     """
     module = "zxcvbn.frequency_lists"
     known = module in sys.modules

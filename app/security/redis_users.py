@@ -4,8 +4,7 @@
     account:name:<name>   string the id of the user with this canonical name
     account:users         sorted set of all ids by time of registration
 
-No key expires. Each command and script touches one key, so that this works on Redis Cluster
-too; what that costs is described where it matters.
+No key expires. Each command and script uses one key, so this works on Redis Cluster too.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from app.security.users import Credentials, NameTaken, User, UserStore
 from app.sessions import RedisSession, RedisSessionInterface
 
 _FIELDS = ("name", "active", "roles", "created", "epoch", "details")
-_NOBODY = "-"  # an id that create() never gives
+_NOBODY = "-"  # never the id of a user
 
-# ARGV: the epoch that was read, then names and values. One who was deleted has no epoch.
+# ARGV: the epoch that was read, then names and values. A deleted user has no epoch.
 _UPDATE = """
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
@@ -30,7 +29,7 @@ return 1
 
 
 class RedisUserStore(UserStore):
-    """See the module's docstring. One round trip for each method, two for `by_name`."""
+    """See the module's docstring. Each method takes one round trip; `by_name` takes two."""
 
     def __init__(self, user_model: type[User], redis: Client) -> None:
         super().__init__(user_model)
@@ -48,8 +47,8 @@ class RedisUserStore(UserStore):
             "epoch": user.epoch,
             "details": json.dumps(dict(user.details)) if user.details else "",
         }
-        # The name is claimed last: should we die before, there is an account in the list that
-        # nobody can log in to. The other way round there would be one that no admin can see.
+        # The name is claimed last. A crash before that leaves an account in the list to which
+        # nobody can log in; the other order could leave one that no admin sees.
         *_, claimed = self._redis.pipeline(
             [
                 ("HSET", key, *_flat(fields)),
@@ -57,7 +56,7 @@ class RedisUserStore(UserStore):
                 ("SET", _name_key(canonical_name), user.id, "NX"),
             ]
         )
-        # A retry after a broken connection finds the claim that its first try made.
+        # A retry after a broken connection finds the claim of its first attempt.
         if claimed is None and self._id_of(canonical_name) != user.id:
             self._redis.pipeline([("ZREM", "account:users", user.id), ("DEL", key)])
             raise NameTaken(canonical_name)
@@ -73,7 +72,7 @@ class RedisUserStore(UserStore):
         return self.get(user_id) if values is None else self._user(user_id, values)
 
     def by_name(self, canonical_name: str) -> Credentials | None:
-        # A name that nobody has costs the same two trips: time must not tell who has an account.
+        # Two round trips for an unknown name too: the time must not show whether it exists.
         user_id = self._id_of(canonical_name) or _NOBODY
         password_hash, *values = self._redis.execute("HMGET", _user_key(user_id), "hash", *_FIELDS)
         user = self._user(user_id, values)
@@ -88,11 +87,11 @@ class RedisUserStore(UserStore):
         if password_hash is not None:
             fields["hash"] = password_hash
         command = self._update([_user_key(user.id)], [user.epoch, *_flat(fields)])
-        # Sent once: after a lost answer, the second try would find its own epoch and report a loss.
+        # Not retried: after a lost reply, a retry would find its own epoch and report a conflict.
         return bool(self._redis.execute(*command, retry=False))
 
     def delete(self, user: User, canonical_name: str) -> None:
-        # In the order opposite to create(): first nobody can log in any more.
+        # In the reverse order of create(): the login goes first.
         self._redis.pipeline(
             [
                 ("DEL", _name_key(canonical_name)),

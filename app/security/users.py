@@ -1,7 +1,7 @@
-"""Users, and where they are kept.
+"""Users, and the protocol of the store that keeps them.
 
-`User` is what the rest of the app sees. `UserStore` is the little that a database must be able to
-do; `redis_users.py` does it in Redis, and docs/examples/sqlite_users.py in SQLite.
+The app works with `User`. `UserStore` is what a database must provide; redis_users.py implements it
+in Redis, docs/examples/sqlite_users.py in SQLite.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from app.sessions import RedisSession, RedisSessionInterface
 
 @dataclass(slots=True, eq=False)
 class User:
-    """Somebody with an account. Made anew for each request, so it is kept small."""
+    """A user with an account. Each request makes one, so it is small."""
 
     id: str
     name: str
     roles: Sequence[str] = ()
     is_active: bool = True
     created_at: float = 0.0
-    # Goes up with each change of password, state or roles. A session remembers the one that it was
-    # made with and ends with it, also when the change came while the login was still under way.
+    # Increases with each change of password, state or roles. A session records the epoch of its
+    # login and ends with it, even if the change comes while the login is in progress.
     epoch: int = 0
-    # What a registration form of yours asks for beyond name and password.
+    # What a registration form asks for besides name and password.
     details: Mapping[str, str] = field(default_factory=dict)
-    # Filled in by the SecurityManager from `roles`: a store knows nothing of permissions.
+    # Set by the SecurityManager from `roles`; a store does not keep them.
     permissions: frozenset[str] = frozenset()
 
     @property
@@ -50,7 +50,7 @@ class User:
 
 
 class AnonymousUser:
-    """Nobody in particular. Has what templates and checks ask of a user, and may do nothing."""
+    """A visitor who is not logged in. Has the attributes of a user and no permissions."""
 
     id = ""
     name = ""
@@ -65,23 +65,23 @@ class AnonymousUser:
 
 
 class Credentials(NamedTuple):
-    """A user with the hash of their password, which never is part of the user."""
+    """A user with the hash of the password, which is never part of the User."""
 
     user: User
     password_hash: str
 
 
 class NameTaken(Exception):
-    """Another account has this name, or one that reads the same."""
+    """Another account has this name or one with the same canonical form."""
 
 
 class UserStore(ABC):
-    """What the SecurityManager asks of a user database.
+    """The user database of the SecurityManager.
 
-    A store makes its users with `self.user_model`, so that a model of yours works with every store.
-    `get` is called on each request of a logged-in user and must not cost more than one round trip.
-    Trouble with the database must surface as `app.redis_client.StoreUnavailable`: people then get a
-    503, and nobody is taken for anonymous.
+    A store creates its users with `self.user_model`, so any model works with any store. Each
+    request of a logged-in user calls `of_session`, which must take at most one round trip. Failures
+    of the database must be raised as `app.redis_client.StoreUnavailable`: the client then gets a
+    503 and is not treated as anonymous.
     """
 
     def __init__(self, user_model: type[User]) -> None:
@@ -89,14 +89,14 @@ class UserStore(ABC):
 
     @abstractmethod
     def create(self, user: User, canonical_name: str, password_hash: str) -> None:
-        """Keep a new user. Raises NameTaken; of two at the same time exactly one succeeds."""
+        """Store a new user. Raises NameTaken; of two parallel calls exactly one succeeds."""
 
     @abstractmethod
     def get(self, user_id: str) -> User | None:
         """The user with this id, or None."""
 
     def join(self, sessions: RedisSessionInterface) -> None:  # noqa: B027 - most stores cannot
-        """Called once, at start. A store beside the sessions can read both in one round trip."""
+        """Called once at start. A store in the sessions' Redis can read both in one round trip."""
 
     def of_session(self, session: RedisSession, user_id: str) -> User | None:  # noqa: ARG002
         """The user with this id, whose session this is, or None."""
@@ -104,14 +104,14 @@ class UserStore(ABC):
 
     @abstractmethod
     def by_name(self, canonical_name: str) -> Credentials | None:
-        """The user with this name, or None. Must take as long for a name that nobody has."""
+        """The user with this name, or None. An unknown name must take as long as a known one."""
 
     @abstractmethod
     def update(self, user: User, *, epoch: int, password_hash: str | None = None) -> bool:
-        """Write the roles and the state of *user*, the new *epoch*, and the hash if there is one.
+        """Write the roles and the state of *user*, the new *epoch*, and the hash if given.
 
-        Only if `user.epoch` still is what is stored; False, and nothing written, if somebody else
-        has changed or deleted the user meanwhile. Sets nothing on *user* itself.
+        Returns False and writes nothing if the stored epoch is not `user.epoch` any more: the user
+        was changed or deleted meanwhile. Does not change *user* itself.
         """
 
     @abstractmethod
@@ -119,4 +119,4 @@ class UserStore(ABC):
 
     @abstractmethod
     def page(self, start: int, size: int) -> list[User]:
-        """*size* users from position *start* on, in the order in which they registered."""
+        """*size* users from position *start*, in order of registration."""

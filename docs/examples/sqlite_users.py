@@ -1,4 +1,4 @@
-"""Users in SQLite; sessions stay in Redis.
+"""A user store in SQLite. Sessions stay in Redis.
 
 class Mine(SecurityManager):
     user_store = SqliteUsers

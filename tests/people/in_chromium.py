@@ -116,7 +116,7 @@ class Surfer:
         self.open("/auth/register")
         self.page.get_by_label("Name").fill(name)
         self.page.get_by_label("Password", exact=True).fill(PASSWORD)
-        self.page.get_by_label("The same password again").fill(PASSWORD)
+        self.page.get_by_label("Repeat the password").fill(PASSWORD)
         self.page.get_by_role("button", name="Create account").click()
         self.page.get_by_role("heading", name=f"Welcome, {name}", level=1).wait_for()
 
