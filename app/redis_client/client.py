@@ -35,7 +35,7 @@ from .circuit import PROBE_LIFETIME, Circuit
 from .connection import Argument, Command, Connecting, Connection, pack
 from .errors import ReplyError, StoreUnavailable
 from .lua import Script, Scripts
-from .pool import name_of, pool_from_url, prepare
+from .pool import name_of, only_sockets, pool_from_url, prepare
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +101,7 @@ class RedisClient:
         self.name = name_of(pool)
         self.budget = budget
         self._pool = pool
+        self._only_sockets = only_sockets(pool)
         self._scripts = Scripts()
         # The key in the WSGI environ of a request: the seconds that are left to it, None for a
         # request that has ended.
@@ -239,11 +240,16 @@ class RedisClient:
 
     def _open(self, deadline: float) -> Connection:
         left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the time limit for Redis is reached")
         # A step that times out should say so itself, before the deadline of the whole.
-        connecting = Connecting(lambda: Connection(self._pool, left * 0.9))
-        if not connecting.done(left):
-            raise TimeoutError(f"no connection within {left:.1f} s")
+        step = left * 0.9
         try:
+            if self._only_sockets:
+                return Connection(self._pool, step)
+            connecting = Connecting(lambda: Connection(self._pool, step))
+            if not connecting.done(left):
+                raise TimeoutError(f"no connection within {left:.1f} s")
             return connecting.result()
         except ReplyError as error:
             if error.code in SOON:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ssl
 import sys
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from redis import ConnectionPool, RedisError
 from redis.backoff import NoBackoff
-from redis.connection import SSLConnection
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 # The client has its own time limit and retries. A URL or a pool cannot change these.
@@ -68,6 +69,19 @@ def name_of(pool: ConnectionPool) -> str:
     options = pool.connection_kwargs
     where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
     return str(getattr(pool, "service_name", where))
+
+
+def only_sockets(pool: ConnectionPool) -> bool:
+    """Whether socket timeouts bound connecting: no name, TLS, Sentinel, credential provider."""
+    options = pool.connection_kwargs
+    if options.get("credential_provider") is not None:
+        return False
+    if pool.connection_class is UnixDomainSocketConnection:
+        return True
+    with suppress(ValueError):
+        ip_address(options.get("host", "localhost"))
+        return pool.connection_class is Connection
+    return False
 
 
 def _check_parts(url: str) -> None:

@@ -76,12 +76,15 @@ def test_what_goes_wrong_is_one_line(flask_user):
     name = new_name()
     assert create(flask_user, name).returncode == 0
     for answer, says in (
-        (create(flask_user, name.upper()), "account of that name already"),
+        (create(flask_user, name.upper()), "account with this name exists"),
         (create(flask_user, "no good"), "letters and digits"),
         (create(flask_user, new_name(), password="password"), "most common"),
-        (create(flask_user, new_name(), "--role", "emperor"), "no role 'emperor'; known are admin"),
-        (flask_user("grant", name, "emperor"), "no role 'emperor'"),
-        (flask_user("disable", "nobody-here"), "no account 'nobody-here'"),
+        (
+            create(flask_user, new_name(), "--role", "emperor"),
+            "No role 'emperor'; the roles are: admin",
+        ),
+        (flask_user("grant", name, "emperor"), "No role 'emperor'"),
+        (flask_user("disable", "nobody-here"), "No account 'nobody-here'"),
     ):
         assert answer.returncode == 1
         assert says in answer.stderr and "Traceback" not in answer.stderr, answer.stderr

@@ -12,9 +12,9 @@ def app(redis):
 
 @pytest.fixture
 def trips(app):
-    """How often a call goes to Redis and comes back."""
+    """Counts the round trips to Redis of a call."""
     client = app.extensions["redis"]
-    real, made = client._trip, []
+    real, made = client._round_trip, []
 
     def counting(packed, *rest):
         made.append(packed)
@@ -25,9 +25,9 @@ def trips(app):
         call()
         return len(made)
 
-    client._trip = counting
+    client._round_trip = counting
     yield of
-    del client._trip
+    del client._round_trip
 
 
 def test_a_stranger_costs_nothing(app, trips):

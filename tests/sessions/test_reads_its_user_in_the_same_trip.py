@@ -75,9 +75,7 @@ def test_a_failed_prefetch_does_not_harm_the_session(app: Flask, client: Countin
     client.execute("DEL", "account:name:ann")
 
 
-def test_the_memory_of_owners_is_bounded(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_memory_of_owners_is_bounded(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.sessions.store._OWNERS", 3)
     for number in range(8):
         browser = logged_in(app, f"user{number}")

@@ -43,7 +43,7 @@ def test_an_app_that_runs_answers_500_and_goes_on(redis, caplog):
 def test_a_key_that_is_no_text_is_refused(app, key):
     from flask import session
 
-    with app.test_request_context(), pytest.raises(TypeError, match="keys are text"):
+    with app.test_request_context(), pytest.raises(TypeError, match="keys are str"):
         session[key] = 1
 
 
