@@ -125,7 +125,6 @@ class SecurityManager:
         self.policy = self.password_policy()
         self.delays = LoginDelays(redis, settings.secret_key)
         self.sessions = self._create_sessions(redis)
-        self.users.join(self.sessions)
 
         app.extensions["security"] = self
         app.session_interface = self.sessions

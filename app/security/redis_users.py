@@ -15,7 +15,7 @@ from typing import Any
 
 from app.redis_client import Client, Command
 from app.security.users import Credentials, NameTaken, User, UserStore
-from app.sessions import RedisSession, RedisSessionInterface
+from app.sessions import RedisSession
 
 _FIELDS = ("name", "active", "roles", "created", "epoch", "details")
 _NOBODY = "-"  # never the id of a user
@@ -64,11 +64,8 @@ class RedisUserStore(UserStore):
     def get(self, user_id: str) -> User | None:
         return self._user(user_id, self._redis.execute(*_read(user_id)))
 
-    def join(self, sessions: RedisSessionInterface) -> None:
-        sessions.prefetch(_read)
-
     def of_session(self, session: RedisSession, user_id: str) -> User | None:
-        values = session.prefetched
+        values = session.prefetched(_read)
         return self.get(user_id) if values is None else self._user(user_id, values)
 
     def by_name(self, canonical_name: str) -> Credentials | None:

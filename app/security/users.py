@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from app.sessions import RedisSession, RedisSessionInterface
+from app.sessions import RedisSession
 
 
 @dataclass(slots=True, eq=False)
@@ -94,9 +94,6 @@ class UserStore(ABC):
     @abstractmethod
     def get(self, user_id: str) -> User | None:
         """The user with this id, or None."""
-
-    def join(self, sessions: RedisSessionInterface) -> None:  # noqa: B027 - most stores cannot
-        """Called once at start. A store in the sessions' Redis can read both in one round trip."""
 
     def of_session(self, session: RedisSession, user_id: str) -> User | None:  # noqa: ARG002
         """The user with this id, whose session this is, or None."""

@@ -8,7 +8,7 @@ from flask import Flask, Request, Response, has_request_context
 from flask import session as session_of_request
 from flask.sessions import SessionInterface, SessionMixin
 
-from ..redis_client import Client, Command, StoreUnavailable
+from ..redis_client import Client, StoreUnavailable
 from .session import FORGET, RedisSession
 from .store import SessionInfo, SessionStore
 
@@ -59,15 +59,6 @@ class RedisSessionInterface(SessionInterface):
         )
 
     # Sessions of users
-
-    def prefetch(self, command: Callable[[str], Command]) -> None:
-        """Read something of the session's user in the round trip that reads the session.
-
-        `command` makes a Redis command of a user id; its reply is `RedisSession.prefetched`. A
-        process knows whose session it is only after it has read one of that user's, so the reply
-        can be None: then send the command yourself.
-        """
-        self._store.prefetch = command
 
     def sessions_of(self, user_id: str) -> list[SessionInfo]:
         """The user's live sessions, last used first; the one of this request is `current`."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
 from flask import Request
 from flask.sessions import SessionMixin
 
+from ..redis_client import Command
 from .codec import IMMUTABLE, encode
-from .store import SessionStore, field_of, moment
+from .store import Prefetched, SessionStore, field_of, moment
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class RedisSession(SessionMixin):
         self._rotating = False
         self._binding: dict[bytes, bytes] = {}
         self._user_id: str | None = None
-        self._prefetched: tuple[str, Any] | None = None
+        self._prefetched: Prefetched = (None, None, None)
         self._ended: str | None = None
         self._ended_generation: bytes | None = None
         self._committed = False
@@ -100,7 +101,7 @@ class RedisSession(SessionMixin):
             self._ended_generation = self._own.get(b"@generation")
         self._id = self._user_id = None
         self._raw, self._own, self._values, self._binding = {}, {}, {}, {}
-        self._prefetched = None
+        self._prefetched = (None, None, None)
         self._suspect = set()
         self._rotating = False
 
@@ -120,16 +121,18 @@ class RedisSession(SessionMixin):
         self._load()
         return (self._binding or self._own).get(b"@epoch", b"").decode(errors="replace")
 
-    @property
-    def prefetched(self) -> Any:
-        """The reply to the command of `RedisSessionInterface.prefetch`; None when there is none.
+    def prefetched(self, command: Callable[[str], Command]) -> Any:
+        """The reply to `command(user_id)`, if it was read in the session's own round trip.
 
-        The command is sent for the user that the id belonged to last. The reply is returned only if
-        the session turns out to be that user's.
+        Else None: send the command yourself. From the first call for a user on, each load of that
+        user's sessions in this process includes the command.
         """
-        self._load()
-        owner, reply = self._prefetched or (None, None)
-        return reply if owner == self._user_id else None
+        user_id = self.user_id
+        if user_id is None or self._id is None:
+            return None
+        self._store.prefetch(self._id, user_id, command)
+        # The owner was assumed when the session was loaded: check it.
+        return self._prefetched[2] if self._prefetched[:2] == (command, user_id) else None
 
     @property
     def created_at(self) -> datetime | None:

@@ -33,6 +33,8 @@ from . import codec
 log = logging.getLogger(__name__)
 
 Fields = Mapping[bytes, bytes]
+# What made the command that was sent with a load, the user id that it was made of, and the reply.
+Prefetched = tuple[Callable[[str], Command] | None, str | None, Any]
 
 TAG_BYTES = 9
 SECRET_BYTES = 32
@@ -51,8 +53,7 @@ class Record:
     raw: dict[bytes, bytes]
     values: dict[str, Any]
     own: dict[bytes, bytes]
-    # The user id that RedisSessionInterface.prefetch was asked for, and the reply.
-    prefetched: tuple[str, Any] | None = None
+    prefetched: Prefetched = (None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class SessionStore:
         self._prefix = prefix
         self._clock = clock
         self._get_generation: Command = ("GET", f"{prefix}generation")
-        self.prefetch: Callable[[str], Command] | None = None
+        self._prefetch: Callable[[str], Command] | None = None
         self._owners: dict[str, str] = {}
         # Each reply updates it: it changes when all sessions are ended.
         self._generation = b""
@@ -143,7 +144,7 @@ class SessionStore:
         tag = session_id[:_TAG_LENGTH]
         # The reply says whose session it is. The owner of the tag so far is only an assumption,
         # made to prefetch in this round trip.
-        prefetch = self.prefetch
+        prefetch = self._prefetch
         owner = None if prefetch is None else self._owners.get(tag)
         load = self._load((key,), (self._now(), self._idle, self._slide))
         commands = [self._get_generation, load]
@@ -169,16 +170,17 @@ class SessionStore:
             return None
         if record.own.get(b"@generation", b"") != self._generation:
             return None
-        if prefetch is not None and (user := record.own.get(b"@user")) is not None:
-            self._remember(tag, user.decode(errors="replace"))
         if owner is not None:
-            record.prefetched = (owner, replies[0])
+            record.prefetched = (prefetch, owner, replies[0])
         return record
 
-    def _remember(self, tag: str, owner: str) -> None:
+    def prefetch(self, session_id: str, user_id: str, command: Callable[[str], Command]) -> None:
+        """Send `command(user_id)` with each later load of this user's sessions."""
+        self._prefetch = command
+        tag = session_id[:_TAG_LENGTH]
         if tag not in self._owners and len(self._owners) >= _OWNERS:
             self._owners.clear()
-        self._owners[tag] = owner
+        self._owners[tag] = user_id
 
     def create(
         self, session_id: str, fields: Fields, *, listed: bool, replaces: str | None = None

@@ -7,6 +7,9 @@ import pytest
 from wtforms import StringField
 from wtforms.validators import InputRequired
 
+from app import create_app
+from app.redis_client import RedisClient
+from app.redis_client.pool import pool_from_url
 from app.security import SecurityManager, User, current_user, login_required
 from app.security.forms import LoginForm, RegistrationForm
 from app.security.hashing import Argon2Hasher, PasswordHasher
@@ -99,6 +102,20 @@ def test_user_model_and_registration_form(redis, base):
     everybody = [security.find(name), *security.users.page(0, 10**6)]
     assert {type(user) for user in everybody} == {Reader}
     assert type(security.users.by_name(name).user) is Reader
+
+
+def test_redis_client(redis):
+    class Counting(RedisClient):
+        commands = 0
+
+        def pipeline(self, commands, *, retry=True):
+            self.commands += len(commands)
+            return super().pipeline(commands, retry=retry)
+
+    client = Counting(pool_from_url(redis.url, redis.password))
+    app = create_app(redis.environ | {"REDIS_URL": "redis://redis.invalid"}, redis=client)
+    assert Browser(app).register(new_name()).status_code == 303
+    assert client.commands > 3
 
 
 def test_password_hasher(redis):

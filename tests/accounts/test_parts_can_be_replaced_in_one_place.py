@@ -61,6 +61,11 @@ def test_only_the_manager_names_a_collaborator(collaborator):
     assert users == ["manager.py"]
 
 
+def test_the_protocol_of_a_user_store_has_no_redis_in_it():
+    path = ROOT / "app/security/users.py"
+    assert not {name for _, name in imports(path)} & {"Client", "Command", "RedisClient", "Any"}
+
+
 def test_every_collaborator_says_how_to_replace_it():
     tree = ast.parse((ROOT / "app/security/manager.py").read_text())
     (manager,) = (

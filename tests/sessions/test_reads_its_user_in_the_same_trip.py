@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask, jsonify, session
 
-from app.redis_client import Client
+from app.redis_client import Client, Command
 from tests.servers.redis import RedisServer
 from tests.sessions.pages import client_of, logged_in, make_app
 
@@ -30,14 +30,17 @@ def client(redis: RedisServer) -> Counting:
     return Counting(client_of(redis))
 
 
+def read_name(user: str) -> Command:
+    return ("GET", f"account:name:{user}")
+
+
 @pytest.fixture
 def app(client: Counting) -> Flask:
     app = make_app(client)
-    app.session_interface.prefetch(lambda user: ("GET", f"account:name:{user}"))
 
     @app.get("/name")
     def name() -> Any:
-        reply = session.prefetched
+        reply = session.prefetched(read_name)
         return jsonify(reply and reply.decode())
 
     return app
@@ -57,7 +60,7 @@ def test_the_second_request_needs_one_trip(app: Flask, client: Counting) -> None
 def test_the_data_of_another_user_is_not_returned(app: Flask, client: Counting) -> None:
     client.execute("SET", "account:name:eve", "Eve")
     browser = logged_in(app)
-    browser.get("/whoami")
+    browser.get("/name")
     owners = app.session_interface._store._owners
     assert list(owners.values()) == ["ann"]
     for tag in owners:
@@ -68,7 +71,7 @@ def test_the_data_of_another_user_is_not_returned(app: Flask, client: Counting) 
 
 def test_a_failed_prefetch_does_not_harm_the_session(app: Flask, client: Counting) -> None:
     browser = logged_in(app)
-    browser.get("/whoami")
+    browser.get("/name")
     client.execute("DEL", "account:name:ann")
     client.execute("LPUSH", "account:name:ann", "not a string")
     assert browser.get("/whoami").json == "ann"
@@ -79,5 +82,5 @@ def test_the_memory_of_owners_is_bounded(app: Flask, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("app.sessions.store._OWNERS", 3)
     for number in range(8):
         browser = logged_in(app, f"user{number}")
-        browser.get("/whoami")
+        browser.get("/name")
     assert len(app.session_interface._store._owners) <= 3
