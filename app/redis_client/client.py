@@ -185,6 +185,8 @@ class RedisClient:
         environ = _environ()
         rest = None if environ is None else environ.get(self._budget_key, self.budget)
         left = self.budget if rest is None else rest
+        if left <= 0:
+            raise StoreUnavailable(f"redis {self.name}: the request has used its {self.budget} s")
         start = time.monotonic()
         try:
             replies = self._ask(process, packed, count, start + left, retry)

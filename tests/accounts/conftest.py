@@ -1,4 +1,4 @@
-"""An app for each file of tests that asks for one: once with users in Redis, once in SQLite."""
+"""The app of a test file: once with users in Redis, once with users in SQLite."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""A change of password, disabling and deleting end sessions, in force on the very next request."""
+"""Changing the password, disabling and deleting end sessions from the next request on."""
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_a_deleted_name_can_be_taken_again_and_opens_nothing_old(app, security):
 
 
 def test_a_login_under_way_does_not_survive_a_change_of_password(app, security):
-    """The password is checked, then changed by somebody else, then the session begins."""
+    """The password is checked, then changed elsewhere, then the session begins."""
     _, name = member(app)
     late = Browser(app)
     log_in = security.log_in

@@ -1,4 +1,4 @@
-"""`flask user …` as a person would type it, with the password asked for or read from a pipe."""
+"""`flask user …` as a real process, with the password from a prompt or from a pipe."""
 
 import os
 import pty
@@ -72,7 +72,7 @@ def test_every_command(app, flask_user):
     assert ada.who() is None and name not in flask_user("list").stdout
 
 
-def test_what_goes_wrong_is_one_line(flask_user):
+def test_an_error_is_one_line(flask_user):
     name = new_name()
     assert create(flask_user, name).returncode == 0
     for answer, says in (
@@ -123,7 +123,7 @@ def test_the_password_is_asked_for_twice_and_not_shown(app, redis):
         while piece := os.read(terminal, 4096):
             shown += piece
     except OSError:
-        pass  # how Linux says that the other end has closed
+        pass  # Linux reports a closed terminal like this
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, shown
     os.close(terminal)
     assert PASSWORD.encode() not in shown

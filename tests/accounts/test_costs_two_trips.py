@@ -1,4 +1,4 @@
-"""Strangers cost Redis nothing, and a protected page costs it two round trips at most."""
+"""Strangers cause no round trip to Redis, and a protected page at most two."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_a_protected_page_costs_two_at_most(app, trips, path):
 
 def test_permissions_cost_no_more(app, trips):
     root, _ = admin(app)
-    root.get("/home")  # makes the token of its forms, once
+    root.get("/home")  # creates the token of its forms
     assert trips(lambda: root.get("/home")) <= 2
 
 

@@ -1,4 +1,4 @@
-"""The demo account: only when asked for, and one, however many workers start at the same time."""
+"""The demo account exists only on request, and once, however many workers start together."""
 
 import multiprocessing
 

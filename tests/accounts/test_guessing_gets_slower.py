@@ -1,4 +1,4 @@
-"""Wrong passwords are delayed longer and longer, and nobody can lock somebody else out by them."""
+"""Wrong passwords cause growing delays, and nobody can lock another user out with them."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The number of hashes at once is limited over all processes, and what is too many is refused."""
+"""The number of parallel hashes is limited over all processes; more are refused."""
 
 import multiprocessing
 import os

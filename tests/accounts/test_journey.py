@@ -1,4 +1,4 @@
-"""Register, be known, log out, be refused, log in again: with either user store."""
+"""Register, be recognised, log out, be refused, log in again: with either user store."""
 
 from tests.people.in_process import PASSWORD, Browser, member, new_name
 

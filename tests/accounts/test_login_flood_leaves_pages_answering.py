@@ -1,4 +1,4 @@
-"""While strangers try more logins than the machine can hash, pages go on answering.
+"""While strangers try more logins than the machine can hash, pages still answer.
 
 Passwords are hashed by one process at a time on two cores, some 20 a second. Of three times as many
 tries, most are refused with 503 and Retry-After. Slices with and without the flood take turns, so
@@ -23,7 +23,7 @@ from tests.stack.checkouts import own_name
 FLOODERS, TRIES_PER_SECOND = 12, 60
 PAGES_PER_SECOND = 50
 SLICES, SLICE_SECONDS = 5, 2
-# Other load comes and goes; what the flood does to pages is there in every round.
+# Other load comes and goes; the effect of the flood is in every round.
 ROUNDS = 3
 # Twice the baseline is the promise. On a machine busy with other things the baseline is a few
 # milliseconds one moment and a hundred the next; below this figure nobody feels a difference.
@@ -32,7 +32,7 @@ NOT_FELT_SECONDS = 0.25
 
 @pytest.fixture(scope="module")
 def address():
-    # All tries come from one address here, which nginx's own limit would stop.
+    # All attempts come from one address, which nginx's limit would stop.
     with LocalRuntime(
         {"STACK_PORT": "0", "STACK_NAME": own_name(), "STACK_LOGIN_RATE": "0"}
     ) as stack:
@@ -70,7 +70,7 @@ class Flooder(threading.Thread):
 
 
 def read_pages(address):
-    """Times of pages asked for at a fixed rate, from when each was due: a stall counts in full."""
+    """Times of pages requested at a fixed rate, from the due time: a stall counts in full."""
     connection = http.client.HTTPConnection(address, timeout=60)
     began, times = time.monotonic(), []
     for number in range(int(PAGES_PER_SECOND * SLICE_SECONDS)):
@@ -85,12 +85,12 @@ def read_pages(address):
 
 
 def p99(slices):
-    """The median of the slices' own: a stall of the machine spoils one slice, not the figure."""
+    """The median over the slices: a stall of the machine affects one slice, not the result."""
     return statistics.median(sorted(times)[int(len(times) * 0.99)] for times in slices)
 
 
 def measure(address):
-    """p99 of pages without and with a flood beside them, and what the flood was answered."""
+    """p99 of pages without and with a flood, and the statuses that the flood received."""
     calm, flooded, answers = [], [], []
     for _ in range(SLICES):
         calm.append(read_pages(address))

@@ -1,4 +1,4 @@
-"""The security log says what happened, and holds no password, cookie, token or typed-in name."""
+"""The security log records the events without passwords, cookies, tokens or typed names."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Names that read alike are one name; what cannot be a name is refused."""
+"""Names that look alike are one name; invalid names are refused."""
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,7 @@ BAD = [
     "a@b",
     "<b>",
     "a" * (MAX_LENGTH + 1),
-    "\ufdfa" * 4,  # one character that becomes eighteen
+    "\ufdfa" * 4,  # normalises to 18 characters each
     "\U0001f600\U0001f600",
 ]
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SET_PASSWORD = ["-m", "flask", "--app", "app.wsgi", "user", "set-password", "--password-stdin"]
 SERVICE = "flask-uwsgi-stack"  # STACK_NAME's default
 
-# kind: the password that somebody of this name would choose
+# the kind of weakness, and such a password for a user of this name
 WEAK = {
     "7 characters": lambda _: "tide-77",
     "among the most common": lambda _: "qwertyuiop",

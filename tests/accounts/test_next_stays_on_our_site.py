@@ -1,4 +1,4 @@
-"""`next=` leads to pages of ours and nowhere else, and whatever is in it is no server error."""
+"""`next=` leads only to pages of this app, and no value of it causes a server error."""
 
 from itertools import product
 from urllib.parse import urlsplit
@@ -105,7 +105,7 @@ def test_the_corpus_is_large():
 
 
 def stays(location):
-    """What a browser would make of it: no scheme, no host, no way out by a second slash."""
+    """As a browser reads it: no scheme, no host, no second slash."""
     assert location.isascii() and location.isprintable(), location
     assert location.startswith("/") and not location.startswith(("//", "/\\")), location
     parts = urlsplit(location)
@@ -116,7 +116,7 @@ def stays(location):
 
 @pytest.fixture(scope="module")
 def known(app):
-    """No hash for each of the many logins: what is tried here is what comes after it."""
+    """Replaces the slow hash: the tests are about what follows the login."""
     _, name = member(app)
     security = app.extensions["security"]
     user = security.find(name)
@@ -135,7 +135,7 @@ def test_no_hostile_value_leads_away(app, known):
                 query_string={"next": value},
                 data={"name": known, "password": PASSWORD, "csrf_token": token},
             )
-            if answer.status_code != 400:  # the login before this one has taken the token along
+            if answer.status_code != 400:  # the previous login has replaced the token
                 break
             token = browser.token("/auth/login")
         assert answer.status_code == 303, (value, answer.status_code)
@@ -143,7 +143,7 @@ def test_no_hostile_value_leads_away(app, known):
 
 
 def test_no_hostile_page_address_leads_away(app):
-    """The address that a stranger is sent to the login from is in anybody's hands as well."""
+    """The page from which a stranger is sent to the login is attacker-controlled too."""
     browser = Browser(app)
     for value in HOSTILE:
         path = "/" + value.lstrip("/")

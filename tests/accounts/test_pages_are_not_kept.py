@@ -1,4 +1,4 @@
-"""Pages behind the login are kept by no cache; strangers get JSON or the login, as they prefer."""
+"""No cache keeps pages behind the login; strangers get JSON or the login, as they accept."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Passwords are typed into masked fields that password managers can fill, and never sent back."""
+"""Password fields are masked, fillable by password managers, and never sent back filled."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from app.security.passwords import MAX_LENGTH
 from tests.people.in_process import PASSWORD, Browser, make_app, member, new_name
 
-# page: what its password fields are, in order
+# page: its password fields, in order
 FIELDS = {
     "/auth/login": ["current-password"],
     "/auth/register": ["new-password", "new-password"],

@@ -11,7 +11,7 @@ PAGES = ["/auth/password", "/auth/sessions"]
 
 @pytest.fixture
 def later(app):
-    """Sets the app's clock to so many seconds from now."""
+    """Sets the app's clock, in seconds from now."""
     security = app.extensions["security"]
 
     def set_clock(seconds):

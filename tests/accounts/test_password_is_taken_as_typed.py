@@ -1,4 +1,4 @@
-"""The login compares a password exactly as it was typed: nothing trimmed, cut, folded or mapped."""
+"""The login compares a password exactly as typed: not trimmed, cut, folded or mapped."""
 
 import pytest
 
@@ -28,7 +28,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("kind", PASSWORDS)
 def test_only_the_very_same_opens(app, kind):
-    # Each wrong one from an address of its own, so that no delay stands in for the comparison.
+    # Each wrong one comes from its own address, so no delay hides the comparison.
     password, name = PASSWORDS[kind], new_name()
     assert Browser(app).register(name, password).status_code == 303
     tried = 0

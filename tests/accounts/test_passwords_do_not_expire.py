@@ -1,4 +1,4 @@
-"""A password stays good until its owner changes it; no date makes anybody choose a new one."""
+"""A password stays valid until its owner changes it; no date forces a new one."""
 
 import time
 

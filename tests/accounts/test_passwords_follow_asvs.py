@@ -34,7 +34,7 @@ def test_refused(password, why):
 @pytest.mark.parametrize(
     "password",
     [
-        "zweiundvierzig",  # letters alone: there are no rules of composition (6.2.5)
+        "zweiundvierzig",  # letters only: no composition rules (6.2.5)
         "8305719462",
         "two  spaces  ",
         "\u65e5\u672c\u8a9e\u306e\u30d1\u30b9\u30ef\u30fc\u30c9",

@@ -1,4 +1,4 @@
-"""GET and HEAD write nothing to Redis but when a session was last seen."""
+"""GET and HEAD write nothing to Redis except the time at which a session was last seen."""
 
 import re
 
@@ -21,7 +21,7 @@ def app(redis):
 
 @pytest.fixture
 def written(redis):
-    """Redis's own count of writing commands since the last time that it was asked."""
+    """Redis's count of write commands since the last call."""
     monitor = redis.connect("monitor")
     before = {}
 
@@ -57,7 +57,7 @@ def test_every_address(app, written):
     assert len(paths) >= 12
     assert not [path for path in paths if "<" in path]
     for path in paths:
-        root.get(path)  # what a message of before shows once is taken out of the session here
+        root.get(path)  # a flash message of before leaves the session here
     assert written(), "creating the accounts was counted"
     for path in paths:
         for method, ask in (("GET", root.client.get), ("HEAD", root.client.head)):

@@ -1,4 +1,4 @@
-"""A session's id changes whenever what it may do changes, and the old one is gone."""
+"""A session's id changes whenever its privileges change, and the old id is invalid."""
 
 from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, member, new_name
 
@@ -12,7 +12,7 @@ def assert_gone(app, session_id):
 def test_at_login(app):
     _, name = member(app)
     ada = Browser(app)
-    ada.get("/auth/login")  # the form's token makes a session of nobody's
+    ada.get("/auth/login")  # the form's token creates an anonymous session
     before = ada.session_id
     ada.log_in(name)
     assert before and ada.session_id != before

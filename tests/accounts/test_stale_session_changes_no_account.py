@@ -1,4 +1,4 @@
-"""15 minutes after the password was given, a session can change no account and end no session."""
+"""15 minutes after the password was entered, a session can change no account and end no session."""
 
 import time
 
@@ -28,7 +28,7 @@ def security(app):
 
 
 def changes(app):
-    """Each view of accounts and sessions that changes something."""
+    """Every view that changes an account or a session."""
     return [
         rule
         for rule in app.url_map.iter_rules()

@@ -1,4 +1,4 @@
-"""A wrong password and a name that nobody has cannot be told apart: status, body, headers, time."""
+"""A wrong password and an unknown name look the same: status, body, headers, time."""
 
 import re
 import statistics
@@ -16,7 +16,7 @@ WRONG = "not the password"
 
 @pytest.fixture
 def no_delays(monkeypatch):
-    """The delays are alike as well (below), but 200 tries would last for days."""
+    """Without delays, which a test below compares: 200 attempts would take days."""
     monkeypatch.setattr(delays, "FREE_TRIES", 10**9)
     monkeypatch.setattr(delays, "FREE_TRIES_EVERYWHERE", 10**9)
 
@@ -26,7 +26,7 @@ def refuse(app, name):
 
 
 def normal(answer, name):
-    """What of an answer may differ: the name in its field, and the token."""
+    """Removes what may differ: the name in its field and the token."""
     text = re.sub(r'value="[^"]*"', 'value=""', answer.text)
     headers = {
         key: value for key, value in answer.headers if key not in {"Set-Cookie", "Content-Length"}
@@ -70,7 +70,7 @@ def test_redis_is_asked_the_same(app, no_delays):
 
 
 def test_time(app, no_delays):
-    """Medians within 5 %, of tries that take turns so that other load falls on both alike.
+    """Medians within 5 % of attempts that alternate, so other load affects both alike.
 
     A machine that is busy with other things can push medians of 200 apart by that much, now and
     then and either way. A difference that is ours is there in every round.
@@ -79,7 +79,7 @@ def test_time(app, no_delays):
 
 
 def ratio(app):
-    """Median time of a known name ÷ that of an unknown one."""
+    """The median time of a known name ÷ that of an unknown one."""
     security = app.extensions["security"]
     _, known = member(app)
     unknown = new_name()

@@ -1,4 +1,4 @@
-"""However a request ends, the next one never reads its answer; and no name server holds anybody."""
+"""However a request ends, the next one never reads its reply. A dead name server delays nobody."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from tests.sessions.pages import client_of
 
 
 class Harakiri(BaseException):
-    """As uWSGI and gevent end a request: from outside, anywhere."""
+    """An exception from outside, at any point, as uWSGI and gevent raise it."""
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_an_exception_in_the_middle_of_an_answer(redis, alarm):
         assert interrupted > 0
 
 
-def test_a_server_that_says_too_much_is_left(redis):
-    """An answer nobody asked for would be the next one's."""
+def test_a_surplus_reply_closes_the_connection(redis):
+    """The next command would read a surplus reply."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
@@ -57,7 +57,7 @@ def test_a_server_that_says_too_much_is_left(redis):
         def serve():
             connection, _ = listening.accept()
             connection.recv(100)
-            connection.sendall(b"+mine\r\n+somebody else's\r\n")
+            connection.sendall(b"+mine\r\n+another's\r\n")
             connection.close()
             listening.close()
 
@@ -125,7 +125,7 @@ def test_a_name_server_that_does_not_answer(monkeypatch):
 
 
 def test_a_recreated_server_is_found_by_its_name(redis, monkeypatch):
-    """Its container comes back with another address."""
+    """A recreated container has another address."""
     with FaultProxy(str(redis.socket)) as first, FaultProxy(str(redis.socket)) as second:
         where = first
         original = socket.getaddrinfo

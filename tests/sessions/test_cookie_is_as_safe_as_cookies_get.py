@@ -1,4 +1,4 @@
-"""The cookie's name, attributes and size, under TLS and without, when set and when deleted."""
+"""The cookie's name, attributes and size, with TLS and without, when set and when deleted."""
 
 import pytest
 from werkzeug.http import parse_cookie

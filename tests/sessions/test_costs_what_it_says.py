@@ -1,4 +1,4 @@
-"""What a request costs in Redis: nothing untouched, one round trip to read, one more to change."""
+"""Round trips a request: none without the session, one to read it, one more to change it."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
 
 class Meter:
-    """Counts by the server's own word: round trips as reads of the client's socket."""
+    """Counts with the server's counters. A round trip is a read from the client's socket."""
 
     def __init__(self, server):
         self._monitor = server.connect("monitor")
@@ -15,7 +15,7 @@ class Meter:
     def cost(self, action):
         trips, commands = self._trips(), self._commands()
         answer = action()
-        # Reading the counters is a trip of its own.
+        # Reading the counters takes a round trip.
         spent = self._trips() - trips
         after = self._commands()
         names = {name for name in after if after[name] != commands.get(name, 0)}
@@ -47,7 +47,7 @@ def meter(any_redis):
 
 @pytest.fixture
 def browser(app):
-    """Logged in, with a key to read, in a Redis that has every script."""
+    """A logged-in client with a key to read. Redis has every script."""
     logged_in(app).post("/logout")
     browser = logged_in(app)
     browser.post("/set/a", json=1)

@@ -1,5 +1,5 @@
-"""Whatever stands in Redis, no exception gets above the interface: the session is absent, and the
-log says where, not what.
+"""Damaged values in Redis raise nothing: the session counts as absent, and the log names its key
+without its content.
 """
 
 import logging
@@ -26,7 +26,7 @@ def app(redis_client):
 
 
 def fuzzed(random_, seeds):
-    """Noise, or a real value with bits flipped, cut short, or something appended."""
+    """Noise, or a real value with flipped bits, cut or extended."""
     kind = random_.randrange(5)
     if kind == 0:
         return random_.randbytes(random_.randrange(40))
@@ -66,7 +66,7 @@ def seeds():
 
 
 class Incidents(logging.Handler):
-    """The log, without keeping 6,000 lines of it."""
+    """Counts log lines instead of keeping 6,000."""
 
     count = 0
     leaks = 0
@@ -78,11 +78,11 @@ class Incidents(logging.Handler):
 
 
 def test_a_hundred_thousand_values():
-    """As the store reads them, without the round trips."""
+    """Decodes as the store does, without the round trips."""
     random_, originals = random.Random(20261121), seeds()
     records = (store._read([b"a", fuzzed(random_, originals)]) for _ in range(DECODED))
     absent = sum(record is None for record in records)
-    # Some of the noise means something, so neither side is empty.
+    # Some of the noise is valid, so neither side is empty.
     assert DECODED / 3 < absent < DECODED
 
 

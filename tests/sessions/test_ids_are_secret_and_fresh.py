@@ -1,4 +1,4 @@
-"""Nothing in Redis opens a session, ids are the server's own, and they change with privilege."""
+"""No value in Redis opens a session, ids come from the server, and they change with privileges."""
 
 import string
 
@@ -14,7 +14,7 @@ def app(any_redis):
 
 
 def everything_in(server, data):
-    """Keys and values as Redis would dump them, and its append-only file."""
+    """A dump of all keys and values, and the append-only file."""
     files = [path.read_bytes() for path in data.rglob("*") if path.is_file()]
     return b"".join(files)
 
@@ -35,7 +35,7 @@ def test_redis_holds_no_cookie_value(any_redis, app):
     assert b"@born" in stored
     for cookie in cookies:
         assert cookie.encode() not in stored
-        # The tag may be known to the world; the secret behind it not.
+        # The tag is public; the secret after it is not.
         assert cookie[12:].encode() not in stored
 
 
@@ -98,7 +98,7 @@ def test_ids_have_256_random_bits(app):
     secrets = {session_id[12:] for session_id in ids}
     assert len(secrets) == 2000
     alphabet = set(string.ascii_letters + string.digits + "-_")
-    assert {len(secret) for secret in secrets} == {43}  # 43 characters of 6 bits hold 256
+    assert {len(secret) for secret in secrets} == {43}  # 43 characters of 6 bits: 256 bits
     for place in range(42):
         assert {secret[place] for secret in secrets} == alphabet
 

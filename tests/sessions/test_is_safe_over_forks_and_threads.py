@@ -1,4 +1,4 @@
-"""Real uWSGI, 4 workers of 8 threads, forked before or after loading: no user is ever another."""
+"""uWSGI with 4 workers of 8 threads, forked before or after loading: nobody sees another user."""
 
 import http.client
 import os
@@ -25,7 +25,7 @@ from app.redis_client import connect
 from tests.sessions.pages import make_app
 
 client = connect(os.environ["URL"], os.environ["PASSWORD"])
-# A connection of the process that forks, in use before it does.
+# The forking process opens a connection before it forks.
 client.execute("GET", "post:before-the-fork")
 application = make_app(client)
 

@@ -16,7 +16,7 @@ def redis_client(any_redis):
 
 
 def overlapping(app):
-    """A page that reads the session, waits while it is ended elsewhere, and then changes it."""
+    """A view that reads the session, waits while it is ended elsewhere, and then changes it."""
     loaded, ended = threading.Event(), threading.Event()
 
     @app.post("/overlap/<change>")
@@ -51,7 +51,7 @@ def revoke_one(app, browser, cookie):
 
 
 def revoke_all(app, browser, cookie):
-    """What a change of password does."""
+    """As a change of password does it."""
     assert app.session_interface.revoke_user("ann") == 1
 
 
@@ -96,7 +96,7 @@ def test_a_request_in_flight_does_not_revive_what_ended(redis_client, end, chang
 
 
 def test_free_running_races_never_revive_a_session(redis_client):
-    """No choreography: writers, a rotation and a logout let loose together."""
+    """Two writes, a rotation and a logout start together and run unsynchronised."""
     app = make_app(redis_client)
     revived = 0
     for number in range(TRIES):

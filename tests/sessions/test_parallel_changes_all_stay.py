@@ -1,4 +1,4 @@
-"""Requests that change different keys of one session at the same time all win."""
+"""Parallel requests that change different keys of one session all succeed."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -41,7 +41,7 @@ def test_so_are_removals(app):
 
 
 def test_changes_survive_a_rotation_in_between(app):
-    """Every change either reaches the session or comes after the old id's end; none breaks it."""
+    """Each change is applied or comes after the old id ended; none damages the session."""
     browser = logged_in(app)
     for number in range(20):
         browser.post(f"/set/before-{number}", json=number)

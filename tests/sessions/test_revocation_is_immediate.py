@@ -1,4 +1,4 @@
-"""A user's sessions can be listed and ended, in force on the next request in every worker."""
+"""A user's sessions can be listed and ended; the next request in every worker is refused."""
 
 import multiprocessing
 import time
@@ -24,7 +24,7 @@ def ask(client, cookie):
 
 
 def worker(app, orders):
-    """A forked worker process: answers who a cookie is."""
+    """A forked worker process that returns the user of a cookie."""
     while True:
         cookie = orders.recv()
         if cookie is None:
@@ -34,7 +34,7 @@ def worker(app, orders):
 
 @pytest.fixture
 def workers(app):
-    """Four forks of this process, each with a connection that has been used before."""
+    """Four forks of this process, each with a connection that it has used."""
     context = multiprocessing.get_context("fork")
     started = []
     for _ in range(4):

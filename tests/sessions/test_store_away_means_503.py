@@ -1,5 +1,5 @@
-"""Redis refused, stalled, slow, cut off, read-only, full: pages without a session answer 200, pages
-with one 503 with Retry-After within a second, never 500 and never as a stranger.
+"""Redis refuses, stalls, is slow, cut off, read-only or full: pages without a session answer 200.
+Pages with one answer 503 with Retry-After within a second, never 500 and never as for a stranger.
 """
 
 import os
@@ -21,7 +21,7 @@ from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 pytestmark = pytest.mark.quiet
 
 WITHIN = 1.0
-# The median, because neighbours on the machine can hold any single request for longer than that.
+# For the median: other load on the machine can delay any single request for longer.
 BEHIND_OPEN_CIRCUIT = 0.02
 
 
@@ -53,7 +53,7 @@ def assert_503(answer, seconds, within=WITHIN):
 
 
 def assert_away(app, browser):
-    """The promise itself, whatever the trouble."""
+    """The same promise for every kind of failure."""
     first = timed(lambda: browser.get("/whoami"))
     assert_503(*first)
     rest = []
@@ -72,7 +72,7 @@ def assert_away(app, browser):
 
 
 def assert_back(browser):
-    """On the first request that comes when it is; a second at most, with the circuit open."""
+    """The first request after Redis is back succeeds; with the circuit open, within a second."""
     deadline = time.monotonic() + 1
     while (answer := browser.get("/whoami")).status_code == 503:
         assert time.monotonic() < deadline
@@ -113,7 +113,7 @@ def test_all_threads_of_a_stalled_worker_are_back_in_a_second(app, proxy):
 
     with ThreadPoolExecutor(16) as threads:
         for answer, seconds in threads.map(one, range(160)):
-            assert_503(answer, seconds, WITHIN + 0.3)  # 16 threads of test and app on one GIL
+            assert_503(answer, seconds, WITHIN + 0.3)  # 16 threads share one GIL
 
 
 def test_slow_but_in_time_is_served(app, proxy):
@@ -125,7 +125,7 @@ def test_slow_but_in_time_is_served(app, proxy):
 
 
 def test_several_slow_answers_share_one_budget(app, proxy):
-    """Each in time, together not."""
+    """Each is in time, all together are not."""
     from flask import session
 
     client = app.session_interface._client
@@ -164,7 +164,7 @@ def test_an_answer_cut_in_half_is_asked_for_again(app, proxy):
 
 
 def test_a_rotation_whose_answer_is_lost_is_not_a_logout(app, proxy, redis):
-    """The move has happened when it is sent again."""
+    """The id has changed already when the command is sent again."""
     browser = logged_in(app)
     interface = app.session_interface
     original = interface._store.move
@@ -179,7 +179,7 @@ def test_a_rotation_whose_answer_is_lost_is_not_a_logout(app, proxy, redis):
 
 
 def test_a_stopped_server(redis):
-    """Not a proxy: the real process, frozen."""
+    """The real process, stopped, instead of a proxy."""
     app = make_app(client_of(redis))
     browser = logged_in(app)
     os.kill(redis.process.pid, signal.SIGSTOP)
@@ -201,7 +201,7 @@ def test_a_lost_password_is_503_too(redis):
 
 @contextmanager
 def bare_redis():
-    """A server of which a test may change the configuration."""
+    """A server whose configuration a test can change."""
     with TemporaryDirectory(prefix="bare-") as directory:
         path = f"{directory}/redis.sock"
         command = ["redis-server", "--port", "0", "--unixsocket", path, "--save", ""]
@@ -220,7 +220,7 @@ def test_read_only_after_a_failover():
         app = make_app(client)
         browser = logged_in(app)
         browser.post("/set/a", json=1)
-        time.sleep(1.1)  # so that the read slides, which is a write
+        time.sleep(1.1)  # so that the read extends the timeout, which is a write
         admin.replicaof("127.0.0.1", 1)
         assert_503(*timed(lambda: browser.get("/whoami")))
         assert_503(*timed(lambda: browser.post("/set/a", json=2)))
@@ -232,7 +232,7 @@ def test_read_only_after_a_failover():
 
 
 def test_full():
-    """Writes are refused; whoever is logged in stays so, and can log out."""
+    """Writes are refused. Logged-in users stay logged in and can log out."""
     with bare_redis() as (admin, client):
         app = make_app(client)
         browser = logged_in(app)
@@ -255,7 +255,7 @@ def test_full():
 def test_an_error_page_of_the_apps_own_is_used(app, proxy):
     @app.errorhandler(StoreUnavailable)
     def away(error):
-        return "our own words", 503, {"Retry-After": "7"}
+        return "our own page", 503, {"Retry-After": "7"}
 
     browser = logged_in(app)
     proxy.become("refuse")
@@ -265,7 +265,7 @@ def test_an_error_page_of_the_apps_own_is_used(app, proxy):
         lambda: app.test_client().post("/login/ben"),
     ):
         answer = action()
-        assert (answer.status_code, answer.text) == (503, "our own words")
+        assert (answer.status_code, answer.text) == (503, "our own page")
         assert answer.headers["Retry-After"] == "7"
 
 

@@ -1,5 +1,5 @@
-"""Redis killed and started again under load: no acknowledged session or change is lost, and the
-app serves again within a second of Redis's return.
+"""Redis is killed and restarted under load: no acknowledged session or change is lost, and the app
+serves again within a second.
 """
 
 import threading
@@ -15,7 +15,7 @@ WRITERS = 4
 
 
 class Writer(threading.Thread):
-    """Logs users in and changes their sessions, and notes what was acknowledged."""
+    """Logs users in, changes their sessions and records what was acknowledged."""
 
     def __init__(self, app, name):
         super().__init__(daemon=True)

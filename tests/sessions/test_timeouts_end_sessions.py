@@ -75,7 +75,7 @@ def test_looking_at_the_list_keeps_nobody_alive(app, clock):
 
 
 def test_redis_forgets_by_itself(any_redis):
-    """By its own clock: without one injected, no worker's clock has a say."""
+    """By Redis's clock: without an injected one, no worker's clock counts."""
     app = make_app(client_of(any_redis), idle=IDLE, absolute=ABSOLUTE)
     browser = logged_in(app, "zoe")
     key = app.session_interface._store._key(cookie_of(browser))

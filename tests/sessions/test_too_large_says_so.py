@@ -1,4 +1,4 @@
-"""A session that outgrows 64 KiB is refused with the key that made it so, and keeps what it had."""
+"""A session over 64 KiB is refused, naming its largest key; the stored one is unchanged."""
 
 import pytest
 

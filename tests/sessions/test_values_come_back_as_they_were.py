@@ -1,4 +1,4 @@
-"""What Flask's own sessions hold comes back with its type; what they cannot is refused clearly."""
+"""The types of Flask's own sessions come back unchanged; others are refused with a clear error."""
 
 import string
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -36,7 +36,7 @@ values = some.recursive(
 
 
 def same(left, right):
-    """Equal, and of the same type all the way down."""
+    """Equal and of the same type at every level."""
     if type(left) is not type(right):
         return False
     if isinstance(left, dict):

@@ -1,4 +1,4 @@
-"""All of it works on a Redis Cluster: no script crosses slots, on three real nodes."""
+"""The sessions work on a Redis Cluster of three nodes: no script crosses slots."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
--- Start a session under an id that was made for it.
+-- Store a new session under a new id.
 -- KEYS: session[, its user's list] · ARGV: now, idle, absolute timeout (ms), handle, names and values
 local idle, absolute = tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('HSET', KEYS[1], '@born', now, '@seen', now, '@end', now + absolute)

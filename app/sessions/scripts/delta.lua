@@ -1,6 +1,6 @@
--- What save and move begin with. ARGV[at] tells how many names follow; those fields go, and the
--- names and values after them are set. Sets first: where memory is full they fail, and then
--- nothing has changed yet.
+-- Prefix of save and move. ARGV[at]: the number of names that follow; those fields are removed, and
+-- the names and values after them are set. The sets come first: they fail when memory is full, and
+-- nothing has changed then.
 local function apply(key, at)
   local gone = tonumber(ARGV[at])
   for i = at + gone + 1, #ARGV, 2 do

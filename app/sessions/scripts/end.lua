@@ -1,7 +1,7 @@
 -- End a session.
 -- KEYS: session, its user's list · ARGV: now, idle timeout (ms), handle
--- Returns 1 when it was in force until now. A caller that goes on with what the session held must
--- know: else a request that overlaps a logout could hand it on to a new one.
+-- Returns 1 if it was live until now. A caller that reuses the session's contents must check this:
+-- otherwise a request that overlaps a logout could copy them into a new session.
 local times = redis.call('HMGET', KEYS[1], '@seen', '@end')
 local seen, last = tonumber(times[1]), tonumber(times[2])
 redis.call('UNLINK', KEYS[1])

@@ -1,5 +1,5 @@
--- A user's sessions that are in force. Their keys share the list's hash tag, hence its slot.
--- KEYS: the user's list · ARGV: now, idle timeout (ms), what a session's key begins with
+-- List a user's live sessions. Their keys share the list's hash tag and so its slot.
+-- KEYS: the user's list · ARGV: now, idle timeout (ms), the prefix of a session's key
 local idle = tonumber(ARGV[2])
 local found = {}
 for _, handle in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do

@@ -1,6 +1,6 @@
--- Read a session and slide its idle timeout.
--- KEYS: session · ARGV: now, idle timeout (ms), how much of it may pass before it is slid (ms)
--- Returns its fields; nil when there is none or its time is over; 0 when it is damaged.
+-- Read a session and extend its idle timeout.
+-- KEYS: session · ARGV: now, idle timeout (ms), how much of it may pass before it is extended (ms)
+-- Returns its fields; nil when there is none or it has timed out; 0 when it is damaged.
 local times = redis.call('HMGET', KEYS[1], '@seen', '@end')
 local seen, last = tonumber(times[1]), tonumber(times[2])
 if not seen or not last then
@@ -13,8 +13,8 @@ if not (now < last and now < seen + idle) then
   return false
 end
 if now - seen >= tonumber(ARGV[3]) then
-  -- PEXPIRE first: a script that has written is let through when memory is full, and reading a
-  -- session must work then.
+  -- PEXPIRE first: it is allowed when memory is full, and so is HSET in a script that has written.
+  -- Reading a session must work then.
   redis.call('PEXPIRE', KEYS[1], math.min(idle, last - now))
   redis.call('HSET', KEYS[1], '@seen', now)
 end

@@ -1,7 +1,7 @@
--- Give a session a new id; at no moment are both valid, and an ended one stays ended.
--- KEYS: session, its new name, its user's list · ARGV: handle, new handle, then as delta.lua says
+-- Give a session a new id. The two are never valid together, and an ended session stays ended.
+-- KEYS: session, its new key, its user's list · ARGV: handle, new handle, then those of delta.lua
 if redis.call('HEXISTS', KEYS[1], '@end') == 0 then
-  -- Sent twice, because the answer to the first time was lost?
+  -- 1 if this is a retry after a lost reply: the session has its new key already.
   return redis.call('HEXISTS', KEYS[2], '@end')
 end
 apply(KEYS[1], 3)
