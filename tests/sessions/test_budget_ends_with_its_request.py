@@ -86,6 +86,13 @@ def test_a_stream_has_a_budget_for_each_call(client, proxy):
     assert app.test_client().get("/stream").text == "PONG" * 4
 
 
+def test_a_request_that_asks_too_often_does_not_make_others_fail_fast(redis, caplog):
+    client = connect(redis.url, redis.password, budget=0.2)
+    with Flask("app").test_request_context(), pytest.raises(StoreUnavailable, match="has used"):
+        ping(client, 100_000)
+    assert "failing fast" not in caplog.text
+
+
 def test_failed_work_outside_of_requests_does_not_make_requests_fail_fast(client, proxy):
     app = make_app(client)
     browser = logged_in(app)
