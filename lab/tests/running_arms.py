@@ -1,13 +1,14 @@
-"""Arms of the lab for tests: started once for a whole module, and gone afterwards."""
+"""Runs arms of the lab for a test module."""
 
 from __future__ import annotations
 
 import http.client
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import pytest
 
 from lab.measure.running_arm import RunningArm, start_all
 from lab.plan.arms import ArmSpec
@@ -19,26 +20,15 @@ PROTECTED = "/workload/protected"
 
 @contextmanager
 def arms(specs: list[ArmSpec]) -> Iterator[dict[str, RunningArm]]:
-    """Start *specs* side by side; by name. Their apps may be in foreign_app/."""
-    with foreign_apps():
+    """Start *specs* side by side and yield them by name. Their apps may be in foreign_app/."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "foreign_app"))
         running = start_all(specs, path=PROTECTED)
     try:
         yield {arm.spec.name: arm for arm in running}
     finally:
         for arm in running:
             arm.stop()
-
-
-@contextmanager
-def foreign_apps() -> Iterator[None]:
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent / "foreign_app")
-    try:
-        yield
-    finally:
-        os.environ.pop("PYTHONPATH")
-        if before is not None:
-            os.environ["PYTHONPATH"] = before
 
 
 def ask(
@@ -49,7 +39,7 @@ def ask(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[http.client.HTTPResponse, bytes]:
-    """One request on a connection of its own."""
+    """Send one request on a connection of its own."""
     where = urlsplit(arm.address)
     connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=20)
     try:

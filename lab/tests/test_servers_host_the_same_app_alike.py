@@ -12,6 +12,8 @@ from lab.measure.running_arm import SERVERS, RunningArm
 from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import MIRROR, PROTECTED, arms, ask
 
+pytestmark = pytest.mark.long
+
 OTHERS = [name for name in SERVERS if name != "uwsgi"]
 
 FORGED = {

@@ -16,6 +16,8 @@ from scipy.stats import ttest_ind
 from lab.judge import estimate, verdict
 from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures, rounds
 
+pytestmark = pytest.mark.long
+
 BLOCKS, BLOCK_NOISE, START = 10, 0.10, 0.02
 WORLDS = {"even": 1.0, "heavy tails": 3.0}
 FIVE = [f"arm {number}" for number in range(1, 6)]
