@@ -1,4 +1,4 @@
-"""Load for the running stack: who the users are, how many come when, and what counts as broken.
+"""Load tests of the running stack with Locust.
 
 ``python -m loadtest`` opens Locust's web page; ``--profile spike`` runs headless.
 """

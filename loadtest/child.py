@@ -1,7 +1,4 @@
-"""Locust in a process of its own: how it is started so that it can be stopped.
-
-Locust patches the interpreter that it runs in, so nothing else may live there.
-"""
+"""Starts Locust in a process of its own, because it patches the interpreter that it runs in."""
 
 from __future__ import annotations
 
@@ -27,25 +24,27 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start ``locust -f`` *locustfile* with *arguments* and our environment and *environment*.
 
-    It gets a session of its own: a terminal's Ctrl-C would reach it a second time, in the middle of
-    its report. Whoever starts it passes the signal on.
+    LOCUST_… variables of ours are dropped: Locust reads them as options. The process gets a
+    session of its own, because a Ctrl-C of the terminal would reach it a second time, in the middle
+    of its report. The caller passes signals on.
     """
-    heed_interrupts()
-    paths = [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]
+    accept_interrupts()
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    paths = [str(CHECKOUT), ours.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-m", "locust", f"--locustfile={locustfile}", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment},
+        env={**ours, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment},
     )
 
 
-def heed_interrupts() -> None:
-    """Hear SIGINT even if we were started to ignore it.
+def accept_interrupts() -> None:
+    """Handle SIGINT even if we were started with it ignored.
 
-    A shell starts `… &` so, and what is ignored is inherited: Locust would not hear us either.
+    A shell starts background jobs so, and Locust would inherit it.
     """
     ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     if ignored and threading.current_thread() is threading.main_thread():

@@ -1,8 +1,8 @@
-"""Does what came back belong to the one who asked?
+"""Checks that a response belongs to the account that asked for it.
 
-One answer with another user's identity is worse than any number of errors. It is counted as a
-failure named ``identity leak``; the details, with the request id that finds it in the server's
-logs, go to ``identity-leaks.jsonl``.
+One response with another user's identity is worse than any number of errors. It is a failure named
+``identity leak``; the details, with the request id that finds it in the server's logs, go to
+``identity-leaks.jsonl``.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 LEAK = "identity leak"
 
-# Recognised wherever it turns up on a page, so that a leak needs no markup to be seen.
+# The names can be recognised anywhere on a page, whatever its markup.
 _NAME = re.compile(r"\blt-[0-9a-f]{8}-[0-9]{4,}\b")
 _WROTE = re.compile(rf"({_NAME.pattern}) wrote")
 _RUN = secrets.token_hex(4)
 
 
 class IdentityLeak(Exception):
-    """Somebody else's data. Its text is constant: Locust groups failures by it."""
+    """Another account's data. The text is constant, because Locust groups failures by it."""
 
     def __init__(self, expected: str | None, found: str) -> None:
         super().__init__(LEAK)
@@ -32,7 +32,7 @@ class IdentityLeak(Exception):
 
 @dataclass
 class Ledger:
-    """What this run has checked and what it has found."""
+    """The number of identity checks in this run, and the leaks that they found."""
 
     checks: int = 0
     leaks: list[dict[str, Any]] = field(default_factory=list)
@@ -47,7 +47,7 @@ ledger = Ledger()
 
 @dataclass
 class Account:
-    """One registered user of this run. *id* is None until the app has said it."""
+    """An account of this run. *id* is None until the app has reported it."""
 
     name: str
     password: str
@@ -57,9 +57,10 @@ class Account:
 
 
 class Accounts:
-    """Accounts of this run: names that are unique by user and run, given back when a user stops.
+    """The accounts of this run, each used by one user at a time.
 
-    Giving back saves a registration, which costs a hash and a turn at the login limit.
+    A user gives its account back when it stops, and the next one takes it: a registration costs a
+    password hash and counts towards the login limit.
     """
 
     def __init__(self, run: str = _RUN) -> None:
@@ -78,13 +79,13 @@ class Accounts:
 
 
 def check_whoami(account: Account, answer: Mapping[str, Any]) -> str | None:
-    """Hold the app's own word on who asked to *account*; learn the id from the first answer.
+    """Compare the app's *answer* to whoami with *account*; take the id from the first answer.
 
-    Returns a complaint about an answer that names nobody. Raises IdentityLeak.
+    Returns the failure if the answer names no account. Raises IdentityLeak.
     """
     name, user_id = answer.get("name"), answer.get("id")
     if not name or user_id is None:
-        return f"names nobody: {sorted(answer)}"
+        return f"no name or id in {sorted(answer)}"
     if name != account.name or account.id not in {None, str(user_id)}:
         raise IdentityLeak(account.name, f"{name} (id {user_id})")
     account.id = str(user_id)
@@ -92,24 +93,24 @@ def check_whoami(account: Account, answer: Mapping[str, Any]) -> str | None:
 
 
 def check_head(account: Account | None, head: str) -> str | None:
-    """Hold the account shown in a page's *head* to *account* (None: nobody is logged in).
+    """Compare the account in a page's *head* with *account* (None: a visitor).
 
-    Returns a complaint about a page that does not show its own user. Raises IdentityLeak.
+    Returns the failure if the page does not show its own user. Raises IdentityLeak.
     """
     shown = set(_NAME.findall(head))
     own = {account.name} if account else set()
     if others := shown - own:
         raise IdentityLeak(account.name if account else None, ", ".join(sorted(others)))
-    return "the page does not say who is logged in" if own - shown else None
+    return "the page does not show who is logged in" if own - shown else None
 
 
 def check_post(account: Account, text: str, page: str) -> str | None:
-    """Hold the page of one of *account*'s posts to the *text* written last.
+    """Look for the *text* of one of *account*'s posts on its page.
 
-    Returns a complaint about a page without it. Raises IdentityLeak when another's post is there.
+    Returns the failure if it is missing. Raises IdentityLeak if another account's post is there.
     """
     if text in page:
         return None
     if others := {match[1] for match in _WROTE.finditer(page)} - {account.name}:
         raise IdentityLeak(account.name, f"a post of {', '.join(sorted(others))}")
-    return "one's own post is not as it was written"
+    return "the post does not have the text that was written"

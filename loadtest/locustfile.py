@@ -1,28 +1,15 @@
-"""What ``locust -f loadtest/locustfile.py`` loads: the users, the shapes, the bookkeeping.
+"""The locustfile: every user class that is imported here takes part.
 
-Put users of your own into users.py (or a file beside it) and import them here; Locust's page lists
-whatever it finds in this module.
+`python -m loadtest` starts it; `locust -f loadtest/locustfile.py` works too, from the checkout.
 """
 
+# ruff: noqa: F401 - Locust finds the users among this module's names
 # mypy: allow-untyped-calls
 from locust import events
 
+from loadtest.posts import Author, AuthorWalkthrough, SoakAuthor
 from loadtest.recording import begin, refuse_foreign_host
-from loadtest.shapes import Ramp, Smoke, Soak, Spike, Steady
-from loadtest.users import Member, Mixed, Soaker, Visitor, Walker
-
-__all__ = [
-    "Member",
-    "Mixed",
-    "Ramp",
-    "Smoke",
-    "Soak",
-    "Soaker",
-    "Spike",
-    "Steady",
-    "Visitor",
-    "Walker",
-]
+from loadtest.users import Member, SoakMember, Visitor, Walkthrough
 
 events.init.add_listener(begin)
 events.test_start.add_listener(refuse_foreign_host)

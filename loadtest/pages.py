@@ -1,4 +1,4 @@
-"""What a user reads in an answer: forms, style sheets, whose page it is, how long to wait."""
+"""Parses what users read: forms, links to static files, the page's header, Retry-After."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _VALUE = re.compile(r"""\bvalue=["']([^"']*)["']""", re.IGNORECASE)
 
 
 class FormError(ValueError):
-    """A page without the form that was looked for, or a form that asks for something unknown."""
+    """The page lacks the form, or the form has a field that the user cannot fill in."""
 
 
 def assets(html: str) -> list[str]:
-    """The paths of our own static files that the page refers to, each once, in order."""
+    """The paths of the page's static files on this host, each once, in order."""
     return list(dict.fromkeys(_ASSET.findall(html)))
 
 
@@ -30,12 +30,12 @@ def csrf_token(html: str) -> str | None:
 
 
 def head(html: str) -> str:
-    """The part of a page that says who is logged in: its headers and navigation."""
+    """The headers and navigation of a page, which show who is logged in."""
     return "\n".join(match[0] for match in _HEAD.finditer(html))
 
 
 def retry_after(value: str | None) -> float | None:
-    """Seconds that a ``Retry-After`` asks for (both its forms), None without a usable one."""
+    """The seconds that a ``Retry-After`` (a number or a date) asks for; None if unusable."""
     if value is None:
         return None
     value = value.strip()
@@ -48,7 +48,7 @@ def retry_after(value: str | None) -> float | None:
 
 
 class _Forms(HTMLParser):
-    """Collects the fields of every form, as a browser would send them untouched."""
+    """Collects the fields of every form with the values that the page gives them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,10 +70,10 @@ class _Forms(HTMLParser):
 
 
 def fill(html: str, answers: dict[str, str], *, password: str = "") -> dict[str, str]:
-    """Fill in the form that has all of *answers*' fields, and return what a browser would send.
+    """Fill in the form that has all of *answers*' fields; return what a browser would send.
 
-    Hidden fields are kept, every password field gets *password*. Raises FormError when no form has
-    those fields, or when the form has another visible field that somebody would have to fill in.
+    Hidden fields keep their values, every password field gets *password*. Raises FormError if no
+    form has those fields, or if the form has another field to fill in.
     """
     parser = _Forms()
     parser.feed(html)
@@ -91,5 +91,5 @@ def fill(html: str, answers: dict[str, str], *, password: str = "") -> dict[str,
         elif kind == "hidden":
             sent[name] = value
         elif kind not in {"submit", "button", "reset", "checkbox", "radio", "image"}:
-            raise FormError(f"the form asks for {name!r} too, which the test user does not know")
+            raise FormError(f"the form also asks for {name!r}, which the user does not know")
     return sent

@@ -1,8 +1,8 @@
-"""How much load each profile is, sized for a machine with two cores that also runs the stack.
+"""The size of each profile, for a machine with two cores that also runs the stack.
 
-Every figure can be set from the environment as ``<PROFILE>_<FIGURE>``: ``SPIKE_USERS=200``,
-``SOAK_REQUESTS=50000``. Kept apart from shapes.py, which needs Locust: importing Locust patches the
-interpreter's sockets and threads, and the command line has no use for that.
+Every figure can be set in the environment as ``<PROFILE>_<FIGURE>``: ``SPIKE_USERS=200``,
+``SOAK_REQUESTS=50000``. This module does not import Locust, which patches the interpreter's sockets
+and threads, so the command line can check a profile before Locust is installed.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from loadtest.thresholds import LIMITS, Limits
 
 
 class ProfileError(ValueError):
-    """A profile or a figure that does not exist or cannot be used; the text says what can."""
+    """An unknown profile or figure, or an invalid value. The text lists what is allowed."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """*users* at the peak, started *rate* a second, for *seconds* or until *requests* (0: no such
-    bound), whichever is first.
+    """*users* at the peak, *rate* of them started a second. Ends after *seconds*, or earlier after
+    *requests* (0: no limit).
     """
 
     name: str
@@ -37,12 +37,20 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("smoke", "does everything work at all?", 4, 2, 20, LIMITS["smoke"]),
+        Profile("smoke", "does everything work?", 4, 2, 20, LIMITS["smoke"]),
         Profile("steady", "an ordinary minute", 20, 2, 60, LIMITS["steady"]),
         Profile("ramp", "five steps up to the peak", 50, 5, 100, LIMITS["ramp"]),
-        Profile("spike", "calm, eight times as many, calm again", 80, 40, 60, LIMITS["spike"]),
-        # Without think time: 32 users keep 4 workers x 8 threads busy, and every answer is checked.
-        Profile("soak", "identity under pressure", 32, 2, 900, LIMITS["soak"], requests=200_000),
+        Profile("spike", "few users, eight times as many, few again", 80, 40, 60, LIMITS["spike"]),
+        # 32 users without think time keep 4 workers x 8 threads busy.
+        Profile(
+            "soak",
+            "no think time, every response checked",
+            32,
+            2,
+            900,
+            LIMITS["soak"],
+            requests=200_000,
+        ),
     )
 }
 
@@ -50,12 +58,12 @@ FIGURES = ("USERS", "RATE", "SECONDS", "REQUESTS", "P95_MS", "ERRORS_PERCENT", "
 
 
 def read(name: str, environ: Mapping[str, str]) -> Profile:
-    """Return the profile *name* with what *environ* changes. Raises ProfileError."""
+    """Return the profile *name* with the figures that *environ* sets. Raises ProfileError."""
     if name not in PROFILES:
         known = "\n".join(f"  {p.name:<8}{p.meaning}" for p in PROFILES.values())
         near = difflib.get_close_matches(name, PROFILES, n=1)
-        hint = f", did you mean {near[0]}?" if near else ""
-        raise ProfileError(f"there is no profile {name!r}{hint} The profiles are\n{known}")
+        hint = f", did you mean {near[0]}?" if near else "."
+        raise ProfileError(f"there is no profile {name!r}{hint} Profiles:\n{known}")
     prefix = f"{name.upper()}_"
     figures = {
         key.removeprefix(prefix): _figure(key, key.removeprefix(prefix), text)
@@ -83,7 +91,7 @@ def _figure(key: str, figure: str, text: str) -> float:
     if figure not in FIGURES:
         prefix = key.removesuffix(figure)
         near = difflib.get_close_matches(figure, FIGURES, n=1)
-        hint = f"did you mean {prefix}{near[0]}?" if near else f"known are {', '.join(FIGURES)}"
+        hint = f"did you mean {prefix}{near[0]}?" if near else f"figures: {', '.join(FIGURES)}"
         raise ProfileError(f"{key}: no such figure; {hint}")
     whole = figure in {"USERS", "REQUESTS"}
     pattern = r"[0-9]{1,9}" if whole else r"[0-9]{1,9}(\.[0-9]{1,6})?"

@@ -1,11 +1,10 @@
-"""What Locust is made to write down: a progress line, finer latencies, and summary.json.
+"""Listeners to Locust's events: a progress line, finer latencies, and summary.json.
 
-Runs inside Locust's process, as listeners to its events. The judgement is thresholds.py's and the
-table run.py's; both read the summary and nothing else.
+Runs inside Locust's process. thresholds.py judges the summary, and run.py prints it.
 """
 
 # mypy: allow-untyped-calls
-# (Locust says that it is typed and leaves many functions without types.)
+# (Locust is marked as typed but leaves many functions without annotations.)
 from __future__ import annotations
 
 import json
@@ -34,14 +33,15 @@ from loadtest.thresholds import judge
 log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 130
-# Where the progress cannot rewrite its line (a log, a pipe), it writes one this often.
-SECONDS_BETWEEN_LINES = 5
+SECONDS_BETWEEN_LINES = 5  # of progress, when the output is not a terminal
+# The users of Locust's page, where no profile is chosen, are those of this profile.
+PAGE_PROFILE = "steady"
 
 
 def bucket(milliseconds: float) -> float:
-    """Three significant digits, 0.1 ms at the finest.
+    """Round to three significant digits, but not finer than 0.1 ms.
 
-    Locust's own buckets have a floor of 1 ms, in which a 3 ms answer could get 15 % slower unseen.
+    Locust rounds to 1 ms, which hides that a response of 3 ms became 15 % slower.
     """
     if milliseconds < 100:
         return round(milliseconds, 1)
@@ -49,13 +49,13 @@ def bucket(milliseconds: float) -> float:
     return round(milliseconds, -digits)
 
 
-locust.stats.bucket_response_time = bucket  # type: ignore[assignment]  # whole ms, it says
-# Locust looks at its own CPU time every 10 s, too seldom to see that a short spike was its own.
+locust.stats.bucket_response_time = bucket  # type: ignore[assignment]  # annotated as int
+# Locust reads its own CPU usage every 10 s, which misses that it caused a short spike itself.
 locust.runners.CPU_MONITOR_INTERVAL = 1.0
 
 
 class Recorder:
-    """Counts what Locust's statistics do not keep apart."""
+    """Counts what Locust's statistics do not tell apart."""
 
     def __init__(self) -> None:
         self.reset()
@@ -63,7 +63,7 @@ class Recorder:
     def reset(self, **_: Any) -> None:
         self.started = datetime.now(UTC)
         self.clock = time.monotonic()
-        self.answered: Counter[float] = Counter()  # latency in ms of requests without a fault
+        self.answered: Counter[float] = Counter()  # latency in ms of successful requests
         self.requests = self.failures = self.refused = 0
         self.peak_users = 0
         self.generator_cpu: list[float] = []
@@ -90,15 +90,23 @@ class Recorder:
 
 
 def begin(environment: Any, **_: Any) -> None:
-    """Listener of ``init``: take notes in every mode; in a headless run, run the chosen profile."""
+    """Listener of ``init``: record every run; in a headless run, apply LOADTEST_PROFILE."""
     recorder = Recorder()
     events.test_start.add_listener(recorder.reset)
     events.request.add_listener(recorder.on_request)
     events.usage_monitor.add_listener(recorder.on_usage)
-    if not environment.parsed_options.headless:
+    headless = environment.parsed_options.headless
+    name = os.environ.get("LOADTEST_PROFILE", "smoke") if headless else PAGE_PROFILE
+    # A class without `profiles` is not one of ours and takes part in all.
+    environment.user_classes[:] = [
+        user for user in environment.user_classes if name in getattr(user, "profiles", (name,))
+    ]
+    if not headless:
         return
-    shape = shapes.choose(environment, os.environ.get("LOADTEST_PROFILE", "smoke"))
-    # Python's own KeyboardInterrupt would come up in whichever user is running, and end it there.
+    shape = shapes.SHAPES[name](name)
+    shape.runner = environment.runner
+    environment.shape_class = shape
+    # Python's KeyboardInterrupt would be raised in whichever user is running.
     gevent.signal_handler(signal.SIGINT, shape.stop)
     progress = gevent.spawn(_show_progress, recorder, environment.runner, shape)
 
@@ -118,7 +126,7 @@ def refuse_foreign_host(environment: Any, **_: Any) -> None:
 
 
 def percentile(latencies: Mapping[float, int], share: float) -> float | None:
-    """The latency within which *share* of the requests were answered; None without any."""
+    """The latency in ms that *share* of the requests did not exceed; None without requests."""
     total = sum(latencies.values())
     seen = 0
     for latency in sorted(latencies):
@@ -135,7 +143,7 @@ def progress_line(
     recent: Mapping[float, int],
     user_count: int,
 ) -> str:
-    """One line: how far the run is, and how it goes."""
+    """The state of the run in one line."""
     p95 = percentile(recent, 0.95)
     parts = [f"{profile.name}  {_minutes(recorder.seconds)}/{_minutes(profile.seconds)}"]
     if profile.requests:
@@ -154,11 +162,11 @@ def progress_line(
 def summary(
     recorder: Recorder, environment: Any, profile: profiles.Profile, *, interrupted: bool
 ) -> dict[str, Any]:
-    """Everything that is judged and shown, as JSON has it. Latencies in ms, shares from 0 to 1."""
+    """The result of the run as JSON. Latencies are in ms, shares from 0 to 1."""
     stats = environment.runner.stats
     seconds = recorder.seconds
     exceptions = [
-        {"request": "a user's own code", "failure": entry["msg"], "count": entry["count"]}
+        {"request": "exception in a user's code", "failure": entry["msg"], "count": entry["count"]}
         for entry in environment.runner.exceptions.values()
     ]
     return {
@@ -194,7 +202,7 @@ def summary(
 
 
 def _finish(recorder: Recorder, environment: Any, shape: shapes.ProfileShape) -> None:
-    """Listener of ``quitting``: write the summary and set Locust's exit code by it."""
+    """Listener of ``quitting``: write the summary and set Locust's exit code."""
     profile = shape.profile
     found = summary(recorder, environment, profile, interrupted=not shape.completed)
     rules = judge(found, profile.limits, profile.requests)
@@ -205,7 +213,7 @@ def _finish(recorder: Recorder, environment: Any, shape: shapes.ProfileShape) ->
         kept = all(rule.kept for rule in rules)
         environment.process_exit_code = EXIT_OK if kept else EXIT_BROKEN
     folder = os.environ.get("LOADTEST_OUT")
-    if folder is None:  # locust was started by hand: its own table has to do
+    if folder is None:  # locust was started directly, not by run.py
         return
     if ledger.leaks:
         lines = "".join(f"{json.dumps(leak)}\n" for leak in ledger.leaks)
@@ -220,7 +228,7 @@ def _show_progress(recorder: Recorder, runner: Any, shape: shapes.ProfileShape) 
     while True:
         gevent.sleep(1)
         if os.getppid() != parent:
-            log.error("the process that started this run is gone: stopping")
+            log.error("the process that started this run has ended: stopping")
             shape.stop()
             return
         recorder.peak_users = max(recorder.peak_users, runner.user_count)
@@ -257,7 +265,7 @@ def _row(entry: Any) -> dict[str, Any]:
         "failures": entry.num_failures,
         "rps": round(entry.total_rps, 1),
         **_percentiles(entry.response_times),
-        "max_ms": bucket(entry.max_response_time),  # as rounded as the rest: never below p99
+        "max_ms": bucket(entry.max_response_time),  # rounded like the others, so never below p99
     }
 
 
@@ -266,7 +274,7 @@ def _sorted(entries: Iterable[Any]) -> list[Any]:
 
 
 def _failure_name(error: Any) -> str:
-    # Locust hands over what was raised; most of ours are sentences in a CatchResponseError.
+    # Most are CatchResponseErrors, whose argument is the text given to response.failure().
     return str(error.args[0]) if getattr(error, "args", None) else str(error)
 
 
@@ -288,6 +296,6 @@ def _cpu_times() -> list[int]:
 
 
 def _stolen_share(before: list[int], after: list[int]) -> float | None:
-    """The share of this machine's CPU time that its host gave to others (the 8th figure)."""
+    """The share of this machine's CPU time that its host gave to others (steal, the 8th field)."""
     spent = [late - early for early, late in zip(before, after, strict=True)]
     return round(spent[7] / sum(spent), 3) if spent and sum(spent) else None

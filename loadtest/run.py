@@ -1,9 +1,9 @@
 """The command line: ``python -m loadtest [--profile P] [--host URL]``.
 
-With a profile it runs Locust headless in a process of its own (Locust patches the interpreter it
-runs in), writes a folder under ``results/loadtest/<profile>/``, prints a short table and exits with
-0 (every threshold kept), 1 (one broken), 2 (usage) or 3 (could not run); 130 when stopped by hand.
-Without one it starts Locust's web page.
+With a profile it runs Locust headless, prints a table and writes a folder under
+``results/loadtest/<profile>/``. Without one it starts Locust's web page. Exit codes: 0 every
+threshold kept, 1 one broken, 2 usage, 3 could not run, 130 interrupted. Locust runs in a process of
+its own, because it patches the interpreter that it runs in.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ from loadtest import child, latest, profiles, target
 LOCUSTFILE = Path(__file__).with_name("locustfile.py").resolve()
 
 EXIT_BROKEN, EXIT_USAGE, EXIT_COULD_NOT_RUN, EXIT_INTERRUPTED = 1, 2, 3, 130
-# A user finishes the task it is in and logs out; what takes longer than this is cut off.
+# Users finish their current task and log out; after this time Locust kills them.
 STOP_TIMEOUT_SECONDS = 10
 BUSY_GENERATOR_PERCENT = 85
 MUCH_STOLEN = 0.05
 
 
 class CouldNotRun(Exception):
-    """Locust did not do its work; the text says why and what to do."""
+    """The run failed before it had a result. The text says why and what to do."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what *argv* asks for and return the exit code."""
+    """Run the command line *argv* and return the exit code."""
     arguments = _parser().parse_args(argv)
     try:
         profile = profiles.read(arguments.profile, os.environ) if arguments.profile else None
         host = target.resolve(arguments.host, os.environ)
+        if arguments.check:
+            return 0
         target.check_answers(host)
         if profile is None:
             return serve_page(host, arguments.web_host, arguments.web_port)
@@ -86,7 +88,7 @@ def run_profile(profile: profiles.Profile, host: str, results: Path) -> int:
             return EXIT_INTERRUPTED
         raise CouldNotRun(
             f"Locust ended with {code} and left no summary: "
-            f"see what it says above and in {folder / 'locust.log'}"
+            f"see the output above and {folder / 'locust.log'}"
         ) from None
     print(table(summary))
     print(f"report  {folder / 'report.html'}")
@@ -105,10 +107,9 @@ def serve_page(host: str, web_host: str, port: int) -> int:
                 f"cannot listen on {web_host}:{port} ({error.strerror}): "
                 "give another port with --web-port"
             ) from error
-    print(f"Locust's page: {address}  (aimed at {host}; Ctrl-C ends it)", flush=True)
+    print(f"Locust's page: {address}  (loads {host}; Ctrl-C stops it)", flush=True)
     arguments = [
         f"--host={host}",
-        "--class-picker",
         f"--stop-timeout={STOP_TIMEOUT_SECONDS}",
         f"--web-host={web_host}",
         f"--web-port={port}",
@@ -119,7 +120,7 @@ def serve_page(host: str, web_host: str, port: int) -> int:
 
 
 def table(summary: dict[str, Any]) -> str:
-    """The run in a few lines: requests, failures, thresholds, and what to bear in mind."""
+    """The run as text: requests, failures, thresholds, notes and the verdict."""
     total = {
         "request": "all",
         "failures": summary["errors"] + summary["refused"],
@@ -144,8 +145,8 @@ def table(summary: dict[str, Any]) -> str:
             lines.append(f"{failure['count']:>9,} x {failure['request']}: {failure['failure']}")
     lines.append("")
     for rule in summary["thresholds"]:
-        word = "kept" if rule["kept"] else "BROKEN"
-        lines.append(f"{word:<8}{rule['name']:<18}{rule['found']:>12}   {rule['limit']}")
+        state = "kept" if rule["kept"] else "BROKEN"
+        lines.append(f"{state:<8}{rule['name']:<18}{rule['found']:>12}   {rule['limit']}")
     lines += ["", *_notes(summary), _verdict(summary)]
     return "\n".join(lines)
 
@@ -155,7 +156,7 @@ def _notes(summary: dict[str, Any]) -> list[str]:
     cpu = summary["generator"]["cpu_percent_of_a_core"]
     if cpu is not None and cpu > BUSY_GENERATOR_PERCENT:
         notes.append(
-            f"note    the load generator used {cpu:.0f} % of its core: the latencies are partly its"
+            f"note    Locust used {cpu:.0f} % of its core, so part of the latency is its own"
         )
     stolen = summary["generator"]["stolen_share"]
     if stolen is not None and stolen > MUCH_STOLEN:
@@ -166,7 +167,7 @@ def _notes(summary: dict[str, Any]) -> list[str]:
 def _verdict(summary: dict[str, Any]) -> str:
     broken = [rule["name"] for rule in summary["thresholds"] if not rule["kept"]]
     if summary["interrupted"]:
-        state = f"stopped by hand after {summary['seconds']:.0f} s"
+        state = f"interrupted after {summary['seconds']:.0f} s"
         return f"{summary['profile']}: {state}" + f"; broken: {', '.join(broken)}" * bool(broken)
     if broken:
         return f"{summary['profile']}: BROKEN: {', '.join(broken)}"
@@ -174,9 +175,9 @@ def _verdict(summary: dict[str, Any]) -> str:
 
 
 def _supervise(arguments: list[str], **environment: str) -> tuple[int, bool]:
-    """Run Locust with *arguments*; return its exit code and whether a signal to us stopped it.
+    """Run Locust with *arguments*; return its exit code and whether we received a signal.
 
-    The first signal becomes one SIGINT, the second ends it at once.
+    The first SIGINT or SIGTERM is passed on as SIGINT, the second kills Locust.
     """
     locust = child.start(LOCUSTFILE, arguments, environment)
     stopped = False
@@ -187,7 +188,7 @@ def _supervise(arguments: list[str], **environment: str) -> tuple[int, bool]:
             locust.kill()
         else:
             locust.send_signal(signal.SIGINT)
-            print("\nstopping; once more to end it at once", file=sys.stderr, flush=True)
+            print("\nstopping; interrupt again to kill it", file=sys.stderr, flush=True)
         stopped = True
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -207,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", help=f"one of {names}")
     parser.add_argument("--host", help="address to load (default: HOST=, else the running stack)")
     parser.add_argument("--results", default="results/loadtest", help="default: %(default)s")
+    parser.add_argument("--check", action="store_true", help="check the options and exit")
     parser.add_argument("--web-host", default="127.0.0.1", help="Locust's page; %(default)s")
     parser.add_argument("--web-port", default=8089, type=int, help="Locust's page; %(default)s")
     return parser

@@ -1,7 +1,7 @@
-"""Which address gets the load, and whether it may.
+"""Finds the address to load, and refuses addresses of others.
 
-A load test at an address of somebody else's is an attack. Only this machine and our own stack are
-loaded; anything else needs ``ALLOW_REMOTE=yes``, said by whoever answers for that server.
+A load test of somebody else's server is an attack. Without ``ALLOW_REMOTE=yes`` only this machine
+and the stack's own container are loaded.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import urllib.request
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-# The one service of docker-compose.yml that speaks HTTP. Other names without a dot are not taken
-# for containers: an office's DNS resolves them too.
+# The service of docker-compose.yml that speaks HTTP. Other names without a dot are refused, because
+# an office's DNS resolves them too.
 COMPOSE_SERVICE = "nginx"
 
 
 class TargetError(Exception):
-    """The address cannot be loaded. *remedy* says what to do; *usage*: the request was wrong."""
+    """The address cannot be loaded. *remedy* says what to do; *usage*: the option is wrong."""
 
     def __init__(self, message: str, remedy: str, *, usage: bool = False) -> None:
         super().__init__(f"{message}: {remedy}")
@@ -29,7 +29,7 @@ class TargetError(Exception):
 
 
 def resolve(host: str | None, environ: Mapping[str, str]) -> str:
-    """Return the base URL to load: *host*, ``HOST``, or the running stack. Raises TargetError."""
+    """Return the base URL to load: *host*, ``HOST``, or the running stack's. Raises TargetError."""
     given = host or environ.get("HOST")
     url = (given or _stack_url()).rstrip("/")
     refuse_foreign(url, environ)
@@ -37,12 +37,12 @@ def resolve(host: str | None, environ: Mapping[str, str]) -> str:
 
 
 def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
-    """Raise TargetError unless *url* is this machine, our compose service, or allowed by hand."""
+    """Raise TargetError unless *url* is this machine, our container, or ALLOW_REMOTE is set."""
     name = _host_of(url)
     if name is None:
         raise TargetError(
             f"HOST={url!r} is not an address",
-            "give scheme, host and port alone, such as http://127.0.0.1:8080",
+            "give scheme, host and port only, such as http://127.0.0.1:8080",
             usage=True,
         )
     if environ.get("ALLOW_REMOTE") == "yes":
@@ -53,20 +53,19 @@ def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
     if not this_machine and not container:
         raise TargetError(
             f"{name} is not this machine and not the stack's own container",
-            "load tests only what is yours; if that server is, and its owners know, "
-            "say so with ALLOW_REMOTE=yes",
+            "load only your own servers; if this one is yours, set ALLOW_REMOTE=yes",
             usage=True,
         )
 
 
 def check_answers(url: str) -> None:
-    """Raise TargetError unless the stack at *url* answers and says that it is ready."""
+    """Raise TargetError unless the stack at *url* answers and is ready."""
     try:
-        # The scheme is http or https: refuse_foreign() saw to it.
+        # refuse_foreign() has checked that the scheme is http or https.
         with urllib.request.urlopen(f"{url}/readyz", timeout=10):  # noqa: S310
             return
     except urllib.error.HTTPError as error:
-        if error.code == 404:  # somebody else's app, without our /readyz: it does answer
+        if error.code == 404:  # an app without our /readyz does answer
             return
         message = f"{url} answers but is not ready (GET /readyz: {error.code})"
         raise TargetError(message, "look at `make status` and `make logs`") from error
@@ -93,10 +92,10 @@ def _stack_url() -> str:
 
 
 def _host_of(url: str) -> str | None:
-    """The host in a base URL; None when *url* is something else."""
+    """The host of a base URL; None if *url* is not one."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises for a port that cannot be
+        _ = parts.port  # raises if it is out of range
     except ValueError:
         return None
     extra = parts.path or parts.query or parts.fragment or parts.username
@@ -104,13 +103,13 @@ def _host_of(url: str) -> str | None:
 
 
 def _is_ours(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Is this an address of this machine (STACK_BIND may name any of them)?"""
+    """Whether *address* is one of this machine's (STACK_BIND may name any of them)."""
     if address.is_loopback:
         return True
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((str(address), 9))  # for UDP this looks up the route and sends nothing
+            probe.connect((str(address), 9))  # for UDP: looks up the route, sends nothing
         except OSError:
             return False
         return str(probe.getsockname()[0]) == str(address)

@@ -1,4 +1,4 @@
-"""What a run must keep to, and the judgement on one that is over.
+"""The thresholds of each profile, and the judgement of a finished run.
 
 | profile | errors | refused | p95 | requests |
 |---|---|---|---|---|
@@ -8,10 +8,9 @@
 | spike | 1 % | 5 % | 2000 ms | at least one |
 | soak | 0.01 % | 1 % | 1000 ms | 200,000 |
 
-An *error* is a wrong status, a wrong body, no answer, or a 503. *Refused* is a 429: the server kept
-a limit of its own and the client obeyed, which is neither a fault nor a success. The p95 leaves out
-refused and failed-to-connect requests, which are fast for the wrong reason. In every profile one
-identity leak breaks the run, and so does a run in which nobody's identity was ever checked.
+An *error* is a wrong status, a wrong body, no answer, or a 503. *Refused* is a 429: the server
+applied a limit and the client obeyed. The p95 is that of successful requests only, because refused
+ones are fast. In every profile the run fails with one identity leak, and without an identity check.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """One threshold after the run: *found* and *limit* as they are shown."""
+    """One threshold after the run; *found* and *limit* are formatted for people."""
 
     name: str
     found: str
@@ -49,9 +48,9 @@ class Rule:
 
 
 def judge(summary: dict[str, Any], limits: Limits, requests: int = 0) -> list[Rule]:
-    """Hold *summary* (recording.summary) to *limits*; *requests* is the least number to be made.
+    """Compare *summary* (recording.summary) with *limits* and the minimum of *requests*.
 
-    A run that was stopped by hand is not held to the number of requests.
+    The minimum does not apply to an interrupted run.
     """
     made = summary["requests"]
     least = 1 if summary["interrupted"] else max(requests, 1)

@@ -53,6 +53,7 @@ def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
         ("shellcheck", scripts),
         ("hadolint", dockerfiles),
         ("yamllint", ["--strict", *yaml]),
+        ("codespell", _tracked()),
     ):
         path = venv.bin / tool
         command = [os.fspath(path) if path.exists() else tool, *arguments]
@@ -94,7 +95,9 @@ def loadtest(environ: Mapping[str, str]) -> int:
     host = environ.get("HOST") or _address_of_running_stack(environ)
     profile = environ.get("PROFILE")
     arguments = ["-m", "loadtest", "--host", host, *(["--profile", profile] if profile else [])]
-    return run_python(arguments, LOADTEST)
+    # A wrong option is reported before anything is installed: the check needs no package.
+    checked = subprocess.run([sys.executable, *arguments, "--check"], cwd=CHECKOUT, check=False)
+    return checked.returncode or run_python(arguments, LOADTEST)
 
 
 def _address_of_running_stack(environ: Mapping[str, str]) -> str:

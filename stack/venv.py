@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -181,19 +182,24 @@ class VirtualEnvironment:
 def run_python(arguments: Sequence[str], files: Sequence[Path], checkout: Path = CHECKOUT) -> int:
     """Run the .venv's Python with the pins of *files* installed; return its exit code.
 
-    Raises StackError when they cannot be installed. The program handles Ctrl-C itself.
+    Raises StackError when they cannot be installed. The program handles Ctrl-C and SIGTERM itself.
     """
     venv = VirtualEnvironment(checkout, Progress.to_terminal())
     venv.ensure(files)
     environ = {**os.environ, "PATH": os.pathsep.join([os.fspath(venv.bin), programs.SEARCH_PATH])}
     command = [os.fspath(venv.python), *arguments]
     with subprocess.Popen(command, cwd=checkout, env=environ) as process:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                # The terminal sent it to the program as well, which stops its servers first.
-                continue
+        # make sends SIGTERM to us alone.
+        before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        try:
+            while True:
+                try:
+                    return process.wait()
+                except KeyboardInterrupt:
+                    # The terminal sent it to the program as well, which stops its servers first.
+                    continue
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _pip_activity(line: str) -> str | None:

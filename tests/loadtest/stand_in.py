@@ -74,6 +74,8 @@ class StandIn:
         if path == "/auth/logout":
             del self.sessions[sid]
             return 302, "", {"Location": "/"}
+        if path == "/home":
+            return 200, self.page(user, "Home", session["token"]), {}
         return self.post_pages(method, path, form, session)
 
     def enter(self, method: str, path: str, form: dict[str, str], sid: str) -> Answer:
@@ -96,7 +98,7 @@ class StandIn:
         del self.sessions[sid]
         sid = secrets.token_hex(8)
         self.sessions[sid] = {"name": name, "token": secrets.token_hex(8)}
-        return 302, "", {"Location": "/posts/", "Set-Cookie": f"session={sid}; HttpOnly; Path=/"}
+        return 302, "", {"Location": "/home", "Set-Cookie": f"session={sid}; HttpOnly; Path=/"}
 
     def post_pages(
         self, method: str, path: str, form: dict[str, str], session: dict[str, Any]

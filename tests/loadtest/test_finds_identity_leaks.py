@@ -1,4 +1,4 @@
-"""An answer with somebody else's identity breaks the run, wherever it shows."""
+"""A response with another account's identity fails the run, wherever the identity shows."""
 
 import json
 from pathlib import Path
@@ -18,9 +18,9 @@ BRISK = {
 
 @pytest.mark.parametrize(
     ("leak", "request_name"),
-    [("whoami", "/auth/whoami"), ("page", "/posts/"), ("post", "/posts/<id>")],
+    [("whoami", "/auth/whoami"), ("page", "/home")],
 )
-def test_a_leak_is_counted_and_breaks_the_run(tmp_path: Path, leak: str, request_name: str) -> None:
+def test_a_leak_is_counted_and_fails_the_run(tmp_path: Path, leak: str, request_name: str) -> None:
     with serving(StandIn(leak=leak)) as url:
         done = run("--profile", "soak", "--host", url, "--results", str(tmp_path), **BRISK)
 
@@ -37,7 +37,7 @@ def test_a_leak_is_counted_and_breaks_the_run(tmp_path: Path, leak: str, request
     assert "identity leak" in (latest / "report.html").read_text()
 
 
-def test_a_server_without_leaks_passes_and_was_looked_at(tmp_path: Path) -> None:
+def test_a_server_without_leaks_passes_and_was_checked(tmp_path: Path) -> None:
     app = StandIn(registration_logs_in=False)
     with serving(app) as url:
         done = run("--profile", "soak", "--host", url, "--results", str(tmp_path), **BRISK)
@@ -47,8 +47,6 @@ def test_a_server_without_leaks_passes_and_was_looked_at(tmp_path: Path) -> None
     assert summary["leaks"] == 0
     assert summary["identity_checks"] > 500
     assert len(app.accounts) == 6
-    # Every way in and out was walked, and nothing is left behind.
-    for walked in (r"POST /auth/login", r"POST /auth/logout", r"POST /posts/\d+/edit"):
-        assert set(app.statuses(walked)) == {302}
-    assert not app.posts
+    for request in (r"POST /auth/login", r"POST /auth/logout"):
+        assert set(app.statuses(request)) == {302}
     assert not any("name" in session for session in app.sessions.values())

@@ -1,4 +1,4 @@
-"""No load goes to an address that is not this machine, our compose service, or allowed by hand."""
+"""No load goes to an address that is not this machine, our compose service, or allowed."""
 
 import socket
 from typing import Any
@@ -63,7 +63,7 @@ def test_every_address_of_this_machine_is_ours() -> None:
         "http://0.0.0.0:8080",
     ],
 )
-def test_others_need_a_word(url: str) -> None:
+def test_others_need_allow_remote(url: str) -> None:
     with pytest.raises(TargetError, match="ALLOW_REMOTE=yes") as error:
         refuse_foreign(url, {"ALLOW_REMOTE": "1"})
     assert error.value.usage
@@ -90,7 +90,7 @@ def test_a_service_name_that_resolves_to_the_internet_is_refused() -> None:
         "http://a:b@127.0.0.1",
     ],
 )
-def test_no_address_is_refused(url: str) -> None:
+def test_what_is_not_an_address_is_refused(url: str) -> None:
     with pytest.raises(TargetError, match="HOST="):
         refuse_foreign(url, {"ALLOW_REMOTE": "yes"})
 

@@ -1,4 +1,4 @@
-"""Sizes come from the environment, and a wrong one is named with what is allowed."""
+"""Sizes come from the environment. A wrong one is reported with what is allowed."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_soak_makes_at_least_200_000_requests_with_32_users() -> None:
         ("SMOKE_RATE", "nan", "must be a number above 0"),
         ("SMOKE_REQUESTS", "1e5", "must be a whole number above 0 or 0"),
         ("SMOKE_REQUEST", "5", "SMOKE_REQUEST: no such figure; did you mean SMOKE_REQUESTS?"),
-        ("SMOKE_COLOUR", "5", "known are USERS, RATE"),
+        ("SMOKE_COLOUR", "5", "figures: USERS, RATE"),
     ],
 )
 def test_a_wrong_size_is_named(name: str, value: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""What a test user reads in an answer: forms, tokens, static files, Retry-After."""
+"""What a user reads in a response: forms, tokens, static files, Retry-After."""
 
 from email.utils import formatdate
 from time import time
@@ -26,8 +26,8 @@ def test_a_form_is_filled_as_a_browser_would() -> None:
     }
 
 
-def test_a_form_that_asks_for_more_is_said_to() -> None:
-    with pytest.raises(pages.FormError, match="asks for 'text' too"):
+def test_a_form_that_asks_for_more_is_an_error() -> None:
+    with pytest.raises(pages.FormError, match="also asks for 'text'"):
         pages.fill(FORM, {"name": "ada"})
     with pytest.raises(pages.FormError, match="no form with the field e-mail"):
         pages.fill(FORM, {"e-mail": "x"})

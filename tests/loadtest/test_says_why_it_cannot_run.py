@@ -1,9 +1,11 @@
-"""What cannot run says so in a line with the remedy, and its exit code tells whose fault it is."""
+"""A run that cannot start prints one line with the remedy and exits with 2 (usage) or 3."""
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
-from tests.loadtest.stand_in import Answer, StandIn, run, serving
+from tests.loadtest.stand_in import CHECKOUT, Answer, StandIn, run, serving
 
 
 def test_an_unknown_profile_is_usage_and_lists_the_profiles() -> None:
@@ -12,6 +14,13 @@ def test_an_unknown_profile_is_usage_and_lists_the_profiles() -> None:
     assert "there is no profile 'spkie', did you mean spike?" in done.stderr
     for name in ("smoke", "steady", "ramp", "spike", "soak"):
         assert f"  {name} " in done.stderr
+
+
+def test_a_check_needs_no_server_and_no_package() -> None:
+    command = [sys.executable, "-S", "-m", "loadtest", "--check", "--host", "http://127.0.0.1:1"]
+    good = subprocess.run([*command, "--profile", "smoke"], cwd=CHECKOUT, check=False)
+    wrong = subprocess.run([*command, "--profile", "smok"], cwd=CHECKOUT, check=False)
+    assert (good.returncode, wrong.returncode) == (0, 2)
 
 
 def test_a_wrong_size_is_usage() -> None:

@@ -1,4 +1,4 @@
-"""However many users start at once, the app has one password of ours to hash at a time."""
+"""However many users start at once, only one of them sends a password at a time."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run at once, with its report, and leave nothing running."""
+"""Ctrl-C and SIGTERM end a run at once, with its report, and no process remains."""
 
 import json
 import os
@@ -25,8 +25,8 @@ def test_a_signal_ends_the_run_with_its_report(tmp_path: Path, number: signal.Si
         out, err = process.communicate(timeout=30)
 
     assert process.returncode == 130, err
-    assert "stopping; once more to end it at once" in err
-    assert "steady: stopped by hand after" in out
+    assert "stopping; interrupt again to kill it" in err
+    assert "steady: interrupted after" in out
     assert "KeyboardInterrupt" not in err
     assert "Traceback" not in err
     folder = tmp_path / "steady" / "latest"
@@ -35,11 +35,11 @@ def test_a_signal_ends_the_run_with_its_report(tmp_path: Path, number: signal.Si
     assert json.loads((folder / "summary.json").read_text())["interrupted"] is True
     assert locust
     assert not any(child.is_running() for child in locust)
-    # The users went through the door: nobody is left logged in.
+    # The users logged out.
     assert not any("name" in session for session in app.sessions.values())
 
 
-def test_a_run_whose_parent_is_killed_does_not_go_on(tmp_path: Path) -> None:
+def test_a_run_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     with serving(StandIn()) as url:
         process = start("--profile", "steady", "--host", url, "--results", str(tmp_path))
         _wait_for_progress(process)

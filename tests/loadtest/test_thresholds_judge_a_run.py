@@ -1,4 +1,4 @@
-"""Each threshold breaks a run by itself, and nothing passes for want of data."""
+"""Each threshold alone fails a run, and a run without data fails."""
 
 from typing import Any
 
@@ -38,16 +38,16 @@ def test_a_run_at_its_limits_is_kept() -> None:
         ({"identity_checks": 0}, "identity checks"),
     ],
 )
-def test_one_step_beyond_breaks_it(change: dict[str, Any], rule: str) -> None:
+def test_one_step_beyond_a_limit_fails(change: dict[str, Any], rule: str) -> None:
     assert broken(**change) == [rule]
 
 
-def test_nothing_measured_is_not_good() -> None:
+def test_a_run_without_data_fails() -> None:
     nothing = {"requests": 0, "errors": 0, "refused": 0, "p95_ms": None, "identity_checks": 0}
     assert broken(**nothing) == ["requests", "p95", "identity checks"]
 
 
-def test_too_few_requests_break_it_unless_it_was_stopped_by_hand() -> None:
+def test_too_few_requests_fail_unless_the_run_was_interrupted() -> None:
     assert broken(least=1001) == ["requests"]
     assert broken(least=1001, interrupted=True) == []
 

@@ -45,11 +45,6 @@ def test_the_app_gives_up_on_redis_long_before_harakiri() -> None:
     assert BUDGET < 1, "a request without Redis has its 503 within a second"
 
 
-def test_a_client_of_the_load_test_outwaits_nginx() -> None:
-    seconds = number("loadtest/behaviours.py", r"^CLIENT_TIMEOUT_SECONDS = (\d+)")
-    assert seconds > highest("STACK_HARAKIRI") + 5
-
-
 def test_reload_waits_longer_for_a_worker_than_uwsgi_does() -> None:
     assert number("uwsgi/reload", r"^PATIENCE_SECONDS = (\d+)") > MERCY
 
