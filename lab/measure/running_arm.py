@@ -17,11 +17,10 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lab.measure import server_options, uwsgi_http
+from lab.measure import login_cookie, server_options, uwsgi_http
 from lab.measure.instances import ComposeInstance, Instance, LocalInstance, ReloadMode, members
 from lab.plan.arms import ArmSpec
 from lab.plan.servers import SERVERS, Server
-from loadtest import cookies
 from stack.errors import StackError
 from stack.progress import Progress
 
@@ -198,9 +197,9 @@ def _start(
 def _cookie(login: str | None, address: str) -> str:
     try:
         if login is None:
-            return cookies.of_demo_account(address)
-        return "" if login == "none" else cookies.of_page(address, login)
-    except cookies.NoCookie as error:
+            return login_cookie.of_demo_account(address)
+        return "" if login == "none" else login_cookie.of_page(address, login)
+    except login_cookie.NoCookie as error:
         raise StackError(str(error)) from error
     except (OSError, http.client.HTTPException) as error:
         raise StackError(f"the login failed ({error})") from error

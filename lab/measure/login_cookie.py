@@ -1,4 +1,4 @@
-"""How a load generator becomes somebody: the cookie of a login, to be sent with every request."""
+"""Gets the session cookie that a load generator sends with every request."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from urllib.parse import urlencode, urlsplit
 from loadtest.pages import csrf_token
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 class NoCookie(Exception):
-    """Nobody let us in, so that nothing behind a login can be measured."""
+    """The server did not set the cookie. The text says what it answered."""
 
 
 def of_demo_account(address: str) -> str:
@@ -39,7 +39,7 @@ def of_demo_account(address: str) -> str:
 
 
 def of_page(address: str, path: str) -> str:
-    """Get *path*, which lets anybody in; return the cookie that it sets. Raises like the other."""
+    """GET *path*, which needs no login; return the cookie that it sets. Raises as above."""
     connection = _connection(address)
     try:
         connection.request("GET", path)
@@ -52,8 +52,8 @@ def of_page(address: str, path: str) -> str:
 
 
 def _connection(address: str) -> http.client.HTTPConnection:
-    where = urlsplit(address)
-    return http.client.HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE_S)
+    parts = urlsplit(address)
+    return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
 
 
 def _cookie(answer: http.client.HTTPResponse) -> str:
