@@ -16,7 +16,7 @@ from werkzeug.utils import import_string
 
 from app import errors, logs, static_files, visitor, workload
 from app.json_provider import BoundedJSONProvider
-from app.redis_client import Client, connect
+from app.redis_client import Client, RedisClient, connect
 from app.security import SecurityManager
 from app.settings import Settings, SettingsError
 
@@ -60,6 +60,9 @@ def create_app(
             raise SettingsError(f"REDIS_URL: {error}") from None
     app.extensions["redis"] = redis
     security_manager_class(app, settings, redis)
+    if isinstance(redis, RedisClient):
+        # Creating the demo account opened a connection, which forked workers must not share.
+        redis.close()
 
     for package in BLUEPRINTS:
         app.register_blueprint(import_string(f"{package}:blueprint"))
