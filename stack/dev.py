@@ -19,7 +19,7 @@ _ADDRESS = "127.0.0.1"  # the debugger runs whatever it is sent: never for anybo
 
 
 def run(environ: Mapping[str, str]) -> int:
-    """Serve until Ctrl-C. Redis is the running copy's; without one, it is started for the while.
+    """Serve until Ctrl-C. Uses the running copy's Redis, or starts one until Ctrl-C.
 
     Neither nginx nor uWSGI takes part, so what they do (TLS, host names, limits) is left aside.
     """

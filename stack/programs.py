@@ -148,7 +148,7 @@ def run_with_progress(
     environ: dict[str, str] | None = None,
     read: Callable[[str], str | None] = str,
 ) -> tuple[int, list[str]]:
-    """Run *command*, show what it is at, and return its exit code and lines.
+    """Run *command*, show its progress, and return its exit code and lines.
 
     *read* turns a line of output into what is worth showing, or None.
     """

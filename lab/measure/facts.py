@@ -420,7 +420,7 @@ PROBES: Mapping[str, Probe] = {
         harakiri_kills_with_threads,
     ),
     "chain-reload-needs-lazy-apps": Probe(
-        "a chain reload takes new code over with lazy-apps and not without", chain_needs_lazy_apps
+        "a chain reload loads new code with lazy-apps and not without", chain_needs_lazy_apps
     ),
     "strict-refuses-unknown-options": Probe(
         "a misspelt option is skipped without strict and refused with it", strict_refuses

@@ -1,4 +1,4 @@
-"""A service whose process is killed comes back by itself, whichever of its processes it was."""
+"""A service restarts when one of its processes is killed, whichever it is."""
 
 import os
 import signal
