@@ -11,7 +11,7 @@ from tests.servers.uwsgi import ENTRYPOINT, ask, serving
 
 # Names of the stack's own packages and modules, and names that most apps use.
 NAMES = ("app", "toggles", "stack", "tests", "lab", "loadtest", "config")
-MODULES = ("serve", "exporter", "master", "protocol", "connections", "secret_key")
+MODULES = tuple(file.stem for file in CHECKOUT.glob("uwsgi/[a-z]*.py"))
 
 APP = f"""
 import importlib
