@@ -38,7 +38,7 @@ new: ## Write a copy of this template (DIR=../shop NAME=shop LAB=no DEMO=no)
 	$(stack) new
 template-diff: ## Print the template's changes since this copy as a patch (TEMPLATE=../template)
 	$(stack) template-diff
-clean: ## Stop everything and delete containers, data, secrets, .venv and results
+clean: ## Stop everything; delete containers, images, data, secrets, .venv and results
 	$(stack) clean
 
 # Units bring targets of their own. A unit that was deleted is not missed.

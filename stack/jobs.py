@@ -157,8 +157,10 @@ def clean(environ: Mapping[str, str]) -> int:
         progress.step(f"taking {name} down")
         LocalRuntime({"STACK_NAME": name}, progress=progress).down()
     if engine_fault() is None:
-        progress.step("removing containers, networks and volumes")
-        ComposeRuntime(environ, progress=progress).down(volumes=True)
+        progress.step("removing containers, networks, volumes and images")
+        containers = ComposeRuntime(environ, progress=progress)
+        containers.down(volumes=True)
+        containers.remove_images()
     for name in ("run", "results", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"):
         if (CHECKOUT / name).exists():
             progress.step(f"removing {name}/")

@@ -55,7 +55,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             ),
             "name of this copy; copies with different names and ports are independent",
             (APP,),
-            "Prefix of the containers and volumes, or the directory run/<name>/. Copies with "
+            "Prefix of the containers, images and volumes, or the directory run/<name>/. Copies with "
             "different names and ports run side by side.",
         ),
         Toggle(

@@ -20,6 +20,7 @@ from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import AppServer, LocalRuntime
 from stack.progress import Progress
+from toggles import TOGGLES
 
 ReloadMode = Literal["chain", "full"]
 
@@ -105,7 +106,10 @@ class ComposeInstance:
     def __init__(self, environ: Mapping[str, str], progress: Progress | None) -> None:
         name = f"lab-{secrets.token_hex(4)}"
         self.runtime = ComposeRuntime(
-            {**environ, "STACK_NAME": name}, progress=progress, files=[_COMPOSE_FILE]
+            # All instances run the same images.
+            {"IMAGE_NAME": TOGGLES["STACK_NAME"].default, **environ, "STACK_NAME": name},
+            progress=progress,
+            files=[_COMPOSE_FILE],
         )
 
     def main_pids(self) -> dict[str, int]:

@@ -169,6 +169,10 @@ class ComposeRuntime:
         arguments = ["--profile", "*", "down", "--remove-orphans"]
         self._compose(*arguments, *(["--volumes"] if volumes else []), timeout_s=300)
 
+    def remove_images(self) -> None:
+        """Delete the images of every service; the copy must be down."""
+        self._compose("--profile", "*", "down", "--rmi", "all", timeout_s=300)
+
     def address(self) -> str:
         return public_address(self.running_toggles())
 

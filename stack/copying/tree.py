@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ def transform(tree: Path, name: str, left_out: Iterable[str]) -> None:
     for file in _text_files(tree):
         if file.relative_to(tree).as_posix() not in _NOT_RENAMED:
             _edit(file, lambda text: text.replace(TEMPLATE_NAME, name))
+    # The documents that are generated from the table show the new default.
+    subprocess.run([sys.executable, "-B", "-m", "toggles", "--write"], cwd=tree, check=True)
 
 
 def _leave_out(tree: Path, unit: str) -> None:

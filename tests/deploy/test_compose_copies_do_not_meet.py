@@ -18,8 +18,9 @@ pytestmark = pytest.mark.containers
 
 @pytest.fixture(scope="module")
 def by_hand(stack: ComposeRuntime) -> Iterator[ComposeRuntime]:
-    """A copy started with `docker compose up`, as without make and Python."""
-    settings = {"STACK_NAME": f"{NAME}-by-hand", "STACK_PORT": str(ports.free())}
+    """Started with `docker compose up` alone, as where there is neither make nor Python."""
+    name = f"{NAME}-by-hand"
+    settings = {"STACK_NAME": name, "STACK_PORT": str(ports.free()), "IMAGE_NAME": NAME}
     environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings}
     compose = ["docker", "compose"]
     try:

@@ -23,6 +23,7 @@ def stack() -> Iterator[ComposeRuntime]:
     runtime = ComposeRuntime(
         {
             "STACK_NAME": NAME,
+            "IMAGE_NAME": NAME,
             "STACK_PORT": "0",
             "STACK_DEMO": "on",
             "STACK_WORKLOAD": "on",
@@ -35,6 +36,7 @@ def stack() -> Iterator[ComposeRuntime]:
         yield runtime
     finally:
         runtime.down(volumes=True)
+        runtime.remove_images()
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def another(stack: ComposeRuntime) -> Iterator[Callable[..., ComposeRuntime]]:
     made: list[ComposeRuntime] = []
 
     def make(*, files: Sequence[Path] = (), **settings: str) -> ComposeRuntime:
-        own = {"STACK_NAME": f"{NAME}-{len(made)}", "STACK_PORT": "0"}
+        own = {"STACK_NAME": f"{NAME}-{len(made)}", "STACK_PORT": "0", "IMAGE_NAME": NAME}
         runtime = ComposeRuntime({**own, **settings}, files=files)
         made.append(runtime)
         return runtime
