@@ -55,8 +55,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             ),
             "name of this copy; copies with different names and ports are independent",
             (APP,),
-            "Prefix of the containers, images and volumes, or the directory run/<name>/. Copies with "
-            "different names and ports run side by side.",
+            "Prefix of the containers, images and volumes, or the directory run/<name>/. Copies "
+            "with different names and ports run side by side.",
         ),
         Toggle(
             "STACK_APP",

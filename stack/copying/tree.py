@@ -68,7 +68,8 @@ def transform(tree: Path, name: str, left_out: Iterable[str]) -> None:
         if file.relative_to(tree).as_posix() not in _NOT_RENAMED:
             _edit(file, lambda text: text.replace(TEMPLATE_NAME, name))
     # The documents that are generated from the table show the new default.
-    subprocess.run([sys.executable, "-B", "-m", "toggles", "--write"], cwd=tree, check=True)
+    write = [sys.executable, "-B", "-m", "toggles", "--write"]
+    subprocess.run(write, cwd=tree, check=True, capture_output=True)
 
 
 def _leave_out(tree: Path, unit: str) -> None:

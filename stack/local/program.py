@@ -15,20 +15,29 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from stack import processes
+from toggles import PREFIX, of_service
 
 
 def main(arguments: list[str]) -> None:
-    """``PIDFILE LOGFILE ENTRYPOINT``"""
-    pid_file, log, entrypoint = Path(arguments[0]), arguments[1], arguments[2]
+    """``SERVICE PIDFILE LOGFILE ENTRYPOINT``"""
+    service, pid_file, log, entrypoint = arguments[0], Path(arguments[1]), *arguments[2:]
     _write_to(log)
     with suppress(OSError, ValueError):
         end_group(int(pid_file.read_text(encoding="ascii")))
     pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
-    os.execv(entrypoint, [entrypoint])  # noqa: S606 - the purpose of this program
+    environ = environment_of(service, os.environ)
+    os.execve(entrypoint, [entrypoint], environ)  # noqa: S606 - the purpose of this program
+
+
+def environment_of(service: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with no other toggles than those that *service* reads."""
+    others = {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
+    return others | of_service(service, environ)
 
 
 def _write_to(log: str) -> None:

@@ -27,6 +27,7 @@ from stack.address import known_host, public_address
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.local import wiring
+from stack.local.program import environment_of
 from stack.local.state import State
 from stack.local.supervisor import Program, Supervisor
 from stack.progress import Progress
@@ -479,8 +480,12 @@ class LocalRuntime:
         self._progress.step("reloading nginx")
         checked = subprocess.run(
             [self._checkout / "nginx" / "entrypoint", "--check"],
-            cwd=self._checkout, env=environ, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=self._checkout,
+            env=environment_of("nginx", environ),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if checked.returncode != 0:
             raise StackError(
                 "nginx's new configuration is not valid; the old one stays in use",
@@ -490,7 +495,10 @@ class LocalRuntime:
         self._progress.step("replacing the app's workers")
         self._progress.clear()
         replaced = subprocess.run(
-            [self._checkout / "uwsgi" / "reload"], cwd=self._checkout, env=environ, check=False
+            [self._checkout / "uwsgi" / "reload"],
+            cwd=self._checkout,
+            env=environment_of("app", environ),
+            check=False,
         )
         if replaced.returncode != 0:
             raise StackError("the app did not start with its new code", "see `make logs`")

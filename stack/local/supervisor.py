@@ -163,13 +163,13 @@ class Supervisor:
         logs = self._run / "logs"
         parts = [_HEAD.format(**values)]
         for program in programs:
-            log, pid_file = f"{program.service}.log", f"{program.service}.pid"
-            arguments = [self._run / pid_file, logs / log, program.entrypoint]
+            service = program.service
+            files = [self._run / f"{service}.pid", logs / f"{service}.log", program.entrypoint]
             parts.append(
                 _PROGRAM.format(
                     **values,
-                    service=program.service,
-                    command=self._python("stack.local.program", *arguments),
+                    service=service,
+                    command=self._python("stack.local.program", service, *files),
                     signal=program.stop_signal,
                     wait=program.stop_wait_s,
                 )
@@ -177,7 +177,7 @@ class Supervisor:
         rotate = self._python("stack.local.rotate", logs)
         return "".join([*parts, _ROTATION.format(**values, command=rotate)])
 
-    def _python(self, module: str, *arguments: Path) -> str:
+    def _python(self, module: str, *arguments: str | Path) -> str:
         """-S halves the start: neither module needs a package."""
         command = [self._binaries / "python", "-S", "-m", module, *arguments]
         return _literal(shlex.join(str(part) for part in command))
