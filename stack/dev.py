@@ -1,4 +1,4 @@
-"""Flask's own development server, with debugger and auto-reload, against the stack's Redis."""
+"""`make dev`: Flask's development server with debugger and reloader, on the stack's Redis."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stack.progress import Progress
 from stack.venv import DEVELOP, VirtualEnvironment
 
 DEFAULT_PORT = 5000
-_ADDRESS = "127.0.0.1"  # the debugger runs whatever it is sent: never for anybody else
+_ADDRESS = "127.0.0.1"  # never public: the debugger executes what it is sent
 
 
 def run(environ: Mapping[str, str]) -> int:
-    """Serve until Ctrl-C. Uses the running copy's Redis, or starts one until Ctrl-C.
+    """Serve until Ctrl-C, with the running copy's Redis or one that ends with the server.
 
-    Neither nginx nor uWSGI takes part, so what they do (TLS, host names, limits) is left aside.
+    nginx and uWSGI do not take part, so there is no TLS, no check of host names and no limit.
     """
     progress = Progress.to_terminal()
     port = _port(environ)
@@ -36,8 +36,8 @@ def run(environ: Mapping[str, str]) -> int:
         services = stack.service_environment() | wanted
         _provide_secret_key(services)
         application = wanted["STACK_APP"]
-        print(f"\nhttp://{_ADDRESS}:{port} shows {application} and changes with its files.")
-        print("Ctrl-C ends it" + ("; the stack stays up." if borrowed else ", and its Redis."))
+        print(f"\nhttp://{_ADDRESS}:{port} serves {application} and reloads changed files.")
+        print("Ctrl-C stops it" + ("; the stack stays up." if borrowed else " and its Redis."))
         flask = [os.fspath(CHECKOUT / ".venv" / "bin" / "flask"), "--app", application, "run"]
         with subprocess.Popen(
             [*flask, "--debug", "--host", _ADDRESS, "--port", str(port)], cwd=CHECKOUT, env=services

@@ -1,8 +1,8 @@
 """Reads ``.env`` as Docker Compose reads it, so that one file serves both runtimes.
 
-Taken over: comments, ``export``, single quotes (literal), double quotes (escapes), and ``$NAME``,
-``${NAME}``, ``${NAME:-default}``, ``${NAME-default}`` outside single quotes. A value that runs over
-several lines, which Compose allows, is refused: no setting of the stack needs one.
+Supported: comments, ``export``, single quotes (literal), double quotes (escapes), and ``$NAME``,
+``${NAME}``, ``${NAME:-default}``, ``${NAME-default}`` outside single quotes. Values of several
+lines, which Compose allows, are refused: no setting of the stack needs one.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the file's variables; none when there is no file.
 
-    References look in *environ* first, then at the lines above. Raises StackError that names the
-    line that cannot be read.
+    References are looked up in *environ*, then in the lines above. Raises StackError, which names
+    the line that cannot be parsed.
     """
     if not path.is_file():
         return {}
@@ -43,7 +43,7 @@ def read(path: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _value(rest: str, known: Mapping[str, str]) -> str | None:
-    """Return what *rest* of a line means; None when a quote is not closed or text follows it."""
+    """Return the value after the name; None for an open quote or text behind a closed one."""
     rest = rest.lstrip()
     if not rest.startswith(("'", '"')):
         return _expand(re.split(r"\s#", rest, maxsplit=1)[0].rstrip(), known)

@@ -1,4 +1,4 @@
-"""Shows several log files as one, each line with the name of its service."""
+"""Prints several log files as one, each line with the name of its service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LAST_LINES = 10
 
 
 def whole(file: Path) -> str:
-    """Return a log with what was rotated away from it (``.1`` is the youngest of those)."""
+    """Return a log including its rotated parts; ``.1`` is the newest of them."""
     rotated = sorted(
         (path for path in file.parent.glob(f"{file.name}.*") if path.suffix[1:].isdigit()),
         key=lambda path: -int(path.suffix[1:]),
@@ -24,18 +24,18 @@ def whole(file: Path) -> str:
 
 
 def show(directory: Path, services: Sequence[str], *, follow: bool) -> int:
-    """Print the last lines of each service's log and, with *follow*, what comes until Ctrl-C."""
+    """Print each service's log; with *follow*, its last lines and then new ones until Ctrl-C."""
     tails = [_Tail(directory / f"{service}.log", service) for service in services]
     try:
         for tail in tails:
             tail.print_last(_LAST_LINES if follow else None)
         while follow:
-            if not sum(tail.print_new() for tail in tails):  # any() would stop at the first
+            if not sum(tail.print_new() for tail in tails):  # any() would skip the others
                 time.sleep(0.2)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
-        # `make logs | head`: the reader has seen enough.
+        # `make logs | head`. Without this, Python reports the pipe again at exit.
         sys.stderr.close()
     return 0
 
@@ -71,7 +71,7 @@ class _Tail:
         return lines
 
     def _was_rotated(self) -> bool:
-        """Whether it was cut (stack.local.rotate), or is another file after a new start."""
+        """Whether the file was truncated (stack.local.rotate) or replaced by a new start."""
         if self._stream is None:
             return False
         try:

@@ -1,4 +1,4 @@
-"""Ports of this machine: which are free, and who has the one that is not."""
+"""TCP ports of this machine: which are free, and which process has one that is not."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from pathlib import Path
 
 from stack.errors import StackError
 
-# Below the range from which Linux gives ports to outgoing connections (32768 and up): a service
-# that is restarted an hour later must not find its port in use by somebody's client.
+# Below 32768, where Linux's range for outgoing connections begins: otherwise a client could have
+# the port of a service that restarts.
 _INTERNAL = range(20000, 32000)
 
 # Reservations of ports that were returned and that nothing listens on yet.
 _reserved: deque[socket.socket] = deque(maxlen=200)
 
-# A program that another thread starts has a copy of our probe for the moment between its fork and
-# its exec, and the port looks taken for as long.
-_SECOND_LOOKS = 5
+# A process that another thread starts holds a copy of the probing socket between its fork and its
+# exec. The port seems taken for that moment.
+_RETRIES = 5
 _PAUSE_S = 0.05
 
 
 def try_bind(address: str, port: int) -> OSError | None:
-    """Return why nobody can listen there, or None when one can."""
+    """Return the error of listening there; None when it works."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # nginx sets it as well: connections in TIME_WAIT are no obstacle.
+        # As nginx does, so that connections in TIME_WAIT do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -49,7 +49,7 @@ def free(address: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> 
                 _reserved.append(reservation)
                 return port
             reservation.close()
-    raise StackError(f"no free port found on {address}", "end something that listens")
+    raise StackError(f"there is no free port on {address}", "stop some of the copies")
 
 
 def _reserve(port: int) -> socket.socket | None:
@@ -68,9 +68,9 @@ def _reserve(port: int) -> socket.socket | None:
 
 
 def require(address: str, port: int, variable: str) -> None:
-    """Raise StackError, with what to type, unless *port* can be listened on."""
+    """Raise StackError, with the command to type, unless *port* can be used."""
     error = try_bind(address, port)
-    for _ in range(_SECOND_LOOKS):
+    for _ in range(_RETRIES):
         if error is None or error.errno != errno.EADDRINUSE:
             break
         time.sleep(_PAUSE_S)
@@ -87,14 +87,14 @@ def require(address: str, port: int, variable: str) -> None:
             f"make up {variable}={other or 'another'}",
         )
     if error.errno == errno.EACCES:
-        raise StackError(f"port {port} needs root: ports below 1024 do", f"make up {variable}=8080")
+        raise StackError(f"only root may use port {port}", f"make up {variable}=8080")
     if error.errno == errno.EADDRNOTAVAIL:
-        raise StackError(f"{address} is no address of this machine", "make up STACK_BIND=127.0.0.1")
+        raise StackError(f"{address} is not an address here", "make up STACK_BIND=127.0.0.1")
     raise StackError(f"cannot listen on {address} port {port} ({error.strerror})")
 
 
 def _owner(port: int) -> str:
-    """Return ``name, pid N`` of who listens on *port*, as far as this user may see it."""
+    """Return ``name, pid N`` of the process on *port*; empty where this user may not see it."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What /proc and the kernel's clocks say about processes: who belongs together, what they use."""
+"""Processes from /proc and the kernel's clocks: which belong together, and what they use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Process:
-    """A line of /proc/PID/stat, as far as it is needed here. Times are in clock ticks."""
+    """The fields of /proc/PID/stat that are used here. Times are in clock ticks."""
 
     pid: int
     state: str
@@ -27,22 +27,22 @@ class Process:
 
     @property
     def uptime_s(self) -> float:
-        """Seconds since it was started."""
+        """Seconds since its start."""
         return time.clock_gettime(time.CLOCK_BOOTTIME) - self.started_ticks / TICKS
 
 
 def boot_id() -> str:
-    """Changes with every boot: a pid from before it names nobody."""
+    """Return an id that changes with every boot, which makes earlier pids meaningless."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def find(pid: int, *, zombie: bool = False) -> Process | None:
-    """Return the process, or None when there is none, or only a zombie that was not asked for."""
+    """Return the process; None when there is none, or a zombie without *zombie*."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name in parentheses may itself hold blanks and parentheses.
+    # The name in parentheses may contain blanks and parentheses.
     fields = text[text.rindex(")") + 2 :].split()
     process = Process(
         pid=pid,
@@ -56,32 +56,32 @@ def find(pid: int, *, zombie: bool = False) -> Process | None:
     return None if process.state in "ZX" and not zombie else process
 
 
-def everything(*, zombies: bool = False) -> list[Process]:
-    """Return every process that this machine shows."""
+def running(*, zombies: bool = False) -> list[Process]:
+    """Return every process of this machine."""
     pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
     return [process for pid in pids if (process := find(pid, zombie=zombies)) is not None]
 
 
 def in_session(leader: int, started_ticks: int) -> list[Process]:
-    """Return the session that process *leader* opened at *started_ticks*, alive or not itself.
+    """Return the session that process *leader* opened at *started_ticks*; the leader may be gone.
 
-    The kernel does not give a pid away again while a session carries it, but a session of a later
-    process with that pid would be somebody else's: what began before the leader cannot be ours, and
-    a living leader with another start time is not ours.
+    The kernel does not reuse a pid while it is a session's id. A session of a later process with
+    that pid is recognised by start times: its leader's differs, and no member of ours is older than
+    the leader.
     """
     head = find(leader)
     if head is not None and head.started_ticks != started_ticks:
         return []
-    return [p for p in everything() if p.session == leader and p.started_ticks >= started_ticks]
+    return [p for p in running() if p.session == leader and p.started_ticks >= started_ticks]
 
 
 def family(root: int, *, zombies: bool = False) -> list[Process]:
-    """Return process *root* and all its descendants, with whoever else is in its process group.
+    """Return process *root*, its descendants and the other members of its process group.
 
-    What a zombie has used is in its parent's account only once the parent has waited for it: who
-    adds up CPU time wants *zombies*, too.
+    A zombie's CPU time is added to its parent's only when the parent waits for it, so a sum of CPU
+    time needs *zombies*.
     """
-    known = everything(zombies=zombies)
+    known = running(zombies=zombies)
     members = {p.pid for p in known if root in (p.pid, p.group)}
     grew = True
     while grew:
@@ -92,29 +92,29 @@ def family(root: int, *, zombies: bool = False) -> list[Process]:
 
 
 def cpu_seconds(members: Iterable[Process]) -> float:
-    """Return the processor time that *members* have used, their ended children's included.
+    """Return the CPU time of *members* and of their ended children.
 
-    A living process is read from its CPU clock (nanoseconds; ticks of 10 ms would need minutes of
-    load for a figure); children that ended are only counted in ticks.
+    A living process has a CPU clock in nanoseconds. Ended children are counted in ticks of 10 ms,
+    too coarse for less than minutes of load.
     """
     total = 0.0
     for process in members:
-        with suppress(OSError):  # it ended just now
+        with suppress(OSError):  # it has ended meanwhile
             total += cpu_ns(process.pid) / 1e9 + process.waited_for_ticks / TICKS
     return total
 
 
 def cpu_ns(pid: int) -> int:
-    """Return the processor time of all of a process's threads, ended ones too, in nanoseconds.
+    """Return the CPU time of all threads of a process, ended ones included, in nanoseconds.
 
-    Raises OSError for a process that is not there.
+    Raises OSError for a process that does not exist.
     """
-    # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of the kernel
+    # The kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED).
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def pss_bytes(members: Iterable[Process]) -> int:
-    """Return the memory of *members*, a page shared by n processes counted 1/n for each."""
+    """Return the proportional set size of *members*: a page of n processes counts 1/n for each."""
     total = 0
     for process in members:
         with suppress(OSError):
@@ -125,7 +125,7 @@ def pss_bytes(members: Iterable[Process]) -> int:
 def memory_bytes(pid: int) -> dict[str, int]:
     """Return /proc/PID/smaps_rollup: field (Rss, Pss, Private_Clean, …) → bytes.
 
-    Raises OSError for a process that is not there or whose memory is not ours to look at.
+    Raises OSError for a process that does not exist or belongs to another user.
     """
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
     fields = (line.split() for line in lines)
@@ -133,7 +133,7 @@ def memory_bytes(pid: int) -> dict[str, int]:
 
 
 def end(members: Iterable[Process], *, grace_s: float = 5.0) -> None:
-    """Ask *members* to end, and kill those that have not after *grace_s* seconds."""
+    """Terminate *members*; kill those that still run after *grace_s* seconds."""
     living = list(members)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in living:
@@ -149,11 +149,11 @@ def end(members: Iterable[Process], *, grace_s: float = 5.0) -> None:
             return
 
 
-def kill(members: Callable[[], list[Process]], *, patience_s: float = 5.0) -> None:
-    """Kill what *members* returns, and what it returns next, until it returns nobody."""
-    deadline = time.monotonic() + patience_s
+def kill(members: Callable[[], list[Process]], *, timeout_s: float = 5.0) -> None:
+    """Kill what *members* returns, again and again until it returns no process."""
+    deadline = time.monotonic() + timeout_s
     while (living := members()) and time.monotonic() < deadline:
-        # The eldest first: a master would start a worker again.
+        # The oldest first: a master would replace its workers.
         for process in sorted(living, key=lambda p: (p.started_ticks, p.pid)):
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The programs that a machine must have, and how it gets those that it has not.
+"""The programs that the machine must have, and their installation.
 
-Root on Debian or Ubuntu is served: apt installs what is missing, and says so. Anybody else is told
-the exact command, because installing system packages is not for a Makefile to decide.
+For root on Debian or Ubuntu, apt installs what is missing, with a message. Any other user gets the
+exact command: `make up` does not ask for root.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from stack.errors import StackError
 from stack.progress import Progress
 
-# nginx lives in /usr/sbin, which is not on the PATH of everybody who may start it.
+# nginx is in /usr/sbin, which is not on every user's PATH.
 SEARCH_PATH = os.pathsep.join(
     [os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"]
 )
@@ -30,15 +30,15 @@ _POLICY = Path("/usr/sbin/policy-rc.d")
 
 @dataclass(frozen=True)
 class Need:
-    """Something that must be on the machine. *package* is its name on Debian and Ubuntu."""
+    """A program or file that the machine must have. *package* provides it on Debian and Ubuntu."""
 
     what: str
     package: str
-    there: Callable[[], bool]
+    found: Callable[[], bool]
 
 
 def which(program: str) -> str | None:
-    """Find a program, also where only root's PATH leads."""
+    """Return the path of a program, which may be in a folder of root's PATH."""
     return shutil.which(program, path=SEARCH_PATH)
 
 
@@ -51,7 +51,7 @@ _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 SERVERS = (_program("nginx", "nginx"), _program("redis-server", "redis-server"))
 SHELLCHECK = _program("shellcheck", "shellcheck")
 REDIS = (_program("redis-server", "redis-server"),)
-# Debian ships the venv module without the part that it cannot work without.
+# Debian's python3 has the venv module without ensurepip, which it needs.
 VENV = (
     Need(
         f"Python {_VERSION}'s venv and ensurepip modules",
@@ -64,7 +64,7 @@ COMPILER = (
     Need(
         "the C library's headers",
         "libc6-dev",
-        # A gcc without them is what --no-install-recommends leaves behind.
+        # --no-install-recommends installs gcc without them.
         lambda: Path("/usr/include/stdio.h").exists(),
     ),
     Need(
@@ -76,8 +76,8 @@ COMPILER = (
 
 
 def ensure(needs: Sequence[Need], progress: Progress) -> None:
-    """Install what of *needs* is missing, or raise StackError with the command that does."""
-    missing = [need for need in needs if not need.there()]
+    """Install the missing *needs*, or raise StackError with the command that does."""
+    missing = [need for need in needs if not need.found()]
     if not missing:
         return
     what = ", ".join(need.what for need in missing)
@@ -89,11 +89,11 @@ def ensure(needs: Sequence[Need], progress: Progress) -> None:
         raise StackError(f"missing: {what}", f"sudo {command}")
     progress.step(f"missing: {what}; installing with apt: {' '.join(packages)}")
     _apt(packages, command, progress)
-    still = [need.what for need in missing if not need.there()]
+    still = [need.what for need in missing if not need.found()]
     if still:
         raise StackError(
             f"still missing after {command}: {', '.join(still)}",
-            # A Python that is not Debian's does not see what Debian installs for its own.
+            # Debian's packages serve only Debian's Python.
             f"this is {sys.executable}; try make up PYTHON=/usr/bin/python3",
         )
 
@@ -109,7 +109,7 @@ def _debian_like() -> bool:
 
 def _apt(packages: Sequence[str], command: str, progress: Progress) -> None:
     with _services_not_started(packages):
-        # The package lists of a new machine or image are empty or old; a failed try says which.
+        # On a new machine or image the package lists are empty or old.
         for step in (["apt-get", "update"], command.split()):
             code, output = run_with_progress(
                 step, progress, environ={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -120,10 +120,9 @@ def _apt(packages: Sequence[str], command: str, progress: Progress) -> None:
 
 @contextmanager
 def _services_not_started(packages: Sequence[str]) -> Iterator[None]:
-    """Keep Debian from starting the system's own nginx and Redis when it installs their packages.
+    """Keep Debian from starting nginx and Redis when it installs their packages.
 
-    They would listen on ports 80 and 6379 from now on and after every boot, which nobody asked for:
-    the stack starts its own.
+    They would listen on ports 80 and 6379, now and after every boot. The stack starts its own.
     """
     ours = not _POLICY.exists()
     if ours:
@@ -148,9 +147,9 @@ def run_with_progress(
     environ: dict[str, str] | None = None,
     read: Callable[[str], str | None] = str,
 ) -> tuple[int, list[str]]:
-    """Run *command*, show its progress, and return its exit code and lines.
+    """Run *command*, show its progress, and return its exit code and output lines.
 
-    *read* turns a line of output into what is worth showing, or None.
+    *read* turns a line of output into a detail to show, or None.
     """
     lines: list[str] = []
     with subprocess.Popen(
@@ -162,7 +161,7 @@ def run_with_progress(
         errors="replace",
         env=environ,
     ) as process:
-        assert process.stdout is not None  # noqa: S101 - asked for two lines above
+        assert process.stdout is not None  # noqa: S101 - a pipe, as requested
         try:
             for line in process.stdout:
                 lines.append(line.rstrip())

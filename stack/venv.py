@@ -1,4 +1,4 @@
-"""The checkout's ``.venv``: made from the hashed pins, and kept in step with them."""
+"""The checkout's ``.venv``: created from the hashed pins, and updated with them."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class VirtualEnvironment:
             return {}
 
     def _works(self) -> bool:
-        """Whether its Python is still there and of the version that runs this."""
+        """Whether its Python exists and has the version of the one that runs this."""
         try:
             text = (self._directory / "pyvenv.cfg").read_text(encoding="utf-8")
         except OSError:
@@ -124,7 +124,7 @@ class VirtualEnvironment:
         version = ".".join(map(str, sys.version_info[:3]))
         self._progress.step(f"creating .venv (Python {version})")
         shutil.rmtree(self._directory, ignore_errors=True)
-        # Run from inside the old .venv, this very Python has just lost its files.
+        # If this is the old .venv's Python, its files are gone now.
         base = getattr(sys, "_base_executable", sys.executable)
         made = subprocess.run(
             [base, "-m", "venv", str(self._directory)], capture_output=True, text=True, check=False
@@ -133,7 +133,7 @@ class VirtualEnvironment:
             shutil.rmtree(self._directory, ignore_errors=True)
             said = (made.stdout + made.stderr).strip()
             raise StackError(
-                f"{base} cannot make a virtual environment",
+                f"{base} cannot create a virtual environment",
                 f"apt-get install -y --reinstall {programs.VENV[0].package}, or make up PYTHON=…",
                 log="\n".join(said.splitlines()[-8:]),
             )
@@ -161,7 +161,7 @@ class VirtualEnvironment:
             ]
             raise StackError(
                 "the Python packages could not be installed",
-                f"see {log.relative_to(self._checkout)}; then make up again",
+                f"see {log.relative_to(self._checkout)}, then repeat the command",
                 log="\n".join(telling[-6:] or lines[-6:]),
             )
 

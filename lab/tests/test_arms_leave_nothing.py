@@ -32,7 +32,7 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return child
 
     def left() -> list[processes.Process]:
-        return [p for p in processes.everything(zombies=True) if p.session in sessions]
+        return [p for p in processes.running(zombies=True) if p.session in sessions]
 
     monkeypatch.setattr(runtime, "_TMP", str(folder))
     monkeypatch.setattr(Supervisor, "start", noting)

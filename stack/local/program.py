@@ -56,7 +56,7 @@ def end_group(group: int) -> None:
     session = os.getsid(0)
 
     def left() -> list[processes.Process]:
-        return [p for p in processes.everything() if (p.group, p.session) == (group, session)]
+        return [p for p in processes.running() if (p.group, p.session) == (group, session)]
 
     while orphans := left():
         for orphan in orphans:

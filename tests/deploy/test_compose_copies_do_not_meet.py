@@ -18,7 +18,7 @@ pytestmark = pytest.mark.containers
 
 @pytest.fixture(scope="module")
 def by_hand(stack: ComposeRuntime) -> Iterator[ComposeRuntime]:
-    """Started with `docker compose up` alone, as where there is neither make nor Python."""
+    """A copy started with `docker compose up`, as without make and Python."""
     name = f"{NAME}-by-hand"
     settings = {"STACK_NAME": name, "STACK_PORT": str(ports.free()), "IMAGE_NAME": NAME}
     environ = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings}

@@ -43,7 +43,7 @@ def test_taken_port(commands: Commands) -> None:
 
 def test_address_of_another_machine(commands: Commands) -> None:
     line = complaint(commands.make("up", STACK_BIND="192.0.2.1"))
-    assert "192.0.2.1 is no address of this machine" in line
+    assert "192.0.2.1 is not an address here" in line
 
 
 @pytest.mark.parametrize(
