@@ -22,7 +22,6 @@ class Process:
     parent: int
     group: int
     session: int
-    waited_for_ticks: int
     started_ticks: int
 
     @property
@@ -50,7 +49,6 @@ def find(pid: int, *, zombie: bool = False) -> Process | None:
         parent=int(fields[1]),
         group=int(fields[2]),
         session=int(fields[3]),
-        waited_for_ticks=int(fields[13]) + int(fields[14]),
         started_ticks=int(fields[19]),
     )
     return None if process.state in "ZX" and not zombie else process
@@ -75,13 +73,9 @@ def in_session(leader: int, started_ticks: int) -> list[Process]:
     return [p for p in running() if p.session == leader and p.started_ticks >= started_ticks]
 
 
-def family(root: int, *, zombies: bool = False) -> list[Process]:
-    """Return process *root*, its descendants and the other members of its process group.
-
-    A zombie's CPU time is added to its parent's only when the parent waits for it, so a sum of CPU
-    time needs *zombies*.
-    """
-    known = running(zombies=zombies)
+def family(root: int) -> list[Process]:
+    """Return process *root*, its descendants and the other members of its process group."""
+    known = running()
     members = {p.pid for p in known if root in (p.pid, p.group)}
     grew = True
     while grew:
@@ -89,19 +83,6 @@ def family(root: int, *, zombies: bool = False) -> list[Process]:
         members |= children
         grew = bool(children)
     return [p for p in known if p.pid in members]
-
-
-def cpu_seconds(members: Iterable[Process]) -> float:
-    """Return the CPU time of *members* and of their ended children.
-
-    A living process has a CPU clock in nanoseconds. Ended children are counted in ticks of 10 ms,
-    too coarse for less than minutes of load.
-    """
-    total = 0.0
-    for process in members:
-        with suppress(OSError):  # it has ended meanwhile
-            total += cpu_ns(process.pid) / 1e9 + process.waited_for_ticks / TICKS
-    return total
 
 
 def cpu_ns(pid: int) -> int:

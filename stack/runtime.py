@@ -22,14 +22,6 @@ class ServiceStatus:
     memory_bytes: int | None
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What all processes of one service use: CPU time since its start, and memory."""
-
-    cpu_seconds: float
-    pss_bytes: int
-
-
 class Runtime(Protocol):
     """One copy of the stack. Every method raises StackError when it fails."""
 
@@ -52,9 +44,6 @@ class Runtime(Protocol):
         """The toggles that the running services were started with, as far as they are known."""
 
     def status(self) -> list[ServiceStatus]: ...
-
-    def usage(self) -> dict[str, Usage]:
-        """By service. A measurement takes the difference of two readings."""
 
     def reload(self) -> None:
         """Load the app's new code without refusing a request."""

@@ -22,10 +22,9 @@ from typing import Any
 from stack import ports, probes
 from stack.address import known_host, public_address
 from stack.checkout import CHECKOUT
-from stack.compose.cgroup import ControlGroup
 from stack.errors import StackError
 from stack.progress import Progress
-from stack.runtime import SERVICES, ServiceStatus, Usage
+from stack.runtime import SERVICES, ServiceStatus
 from toggles import PREFIX, ToggleError
 from toggles import read as read_toggles
 
@@ -191,25 +190,11 @@ class ComposeRuntime:
                 address=_INTERNAL_ADDRESS.get(name, self.address()),
                 healthy=container.state == "running" and container.health in good,
                 uptime_s=container.uptime_s,
-                memory_bytes=group.pss_bytes() if (group := _group(container)) else None,
+                memory_bytes=_memory_bytes(container.pid),
             )
             for name in SERVICES
             if (container := containers.get(name)) is not None
         ]
-
-    def usage(self) -> dict[str, Usage]:
-        usage = {}
-        for name, container in self.containers().items():
-            if name not in SERVICES:
-                continue
-            group = _group(container)
-            if group is None:
-                raise StackError(
-                    f"the control group of {container.name} cannot be read",
-                    "usage needs a local engine and running containers",
-                )
-            usage[name] = Usage(group.cpu_seconds(), group.pss_bytes())
-        return usage
 
     def reload(self) -> None:
         """Replace the workers. They load the code of their image: new code needs a new image."""
@@ -417,8 +402,25 @@ def _python_ca_bundle(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def _group(container: Container) -> ControlGroup | None:
-    return ControlGroup.of(container.pid) if container.pid else None
+def _memory_bytes(pid: int) -> int | None:
+    """Return the memory charged to the control group of *pid*, without reclaimable file cache.
+
+    None for a container that does not run or runs on another machine.
+    """
+    root = Path("/sys/fs/cgroup")
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
+        paths = {name: path for _, names, path in (line.split(":", 2) for line in lines)
+                 for name in names.split(",")}  # fmt: skip
+        if "memory" in paths:  # version 1
+            group, charged, cache = root / "memory", "usage_in_bytes", "total_inactive_file"
+        else:
+            group, charged, cache = root, "current", "inactive_file"
+        group /= paths.get("memory", paths.get("", "")).lstrip("/")
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        return int((group / f"memory.{charged}").read_text()) - int(statistics[cache])
+    except (OSError, KeyError):
+        return None
 
 
 def _output(

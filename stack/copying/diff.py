@@ -69,5 +69,7 @@ def _write_as_copy(template: Path, commit: str, folder: Path, copy: Mapping[str,
     if done.returncode != 0:
         raise StackError(f"{commit[:10]} cannot be made a copy", log=done.stderr.strip())
     project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    text = version_file(project["version"], commit, copy["name"], copy["left_out"])
+    text = version_file(
+        copy["template"], project["version"], commit, copy["name"], copy["left_out"]
+    )
     (folder / VERSION_FILE).write_text(text, encoding="utf-8")

@@ -36,14 +36,14 @@ def new(environ: Mapping[str, str]) -> int:
     try:
         progress.step(f"copying {TEMPLATE_NAME} {version} ({commit[:10]})")
         extract(CHECKOUT, commit, draft)
-        without = "".join(f", leaving {unit}/ out" for unit in left_out)
+        without = f", leaving out {' and '.join(left_out)}" if left_out else ""
         progress.step(f"setting the name {name}{without}")
         try:
             transform(draft, name, left_out)
         except LookupError as error:
             raise StackError(str(error), "adapt stack/copying/tree.py") from error
         (draft / VERSION_FILE).write_text(
-            version_file(version, commit, name, left_out), encoding="utf-8"
+            version_file(TEMPLATE_NAME, version, commit, name, left_out), encoding="utf-8"
         )
         progress.step("creating its history, of one commit")
         first_commit(draft, f"{name}, from {TEMPLATE_NAME} {version}\n\n{commit}", name)
@@ -65,11 +65,13 @@ def new(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def version_file(version: str, commit: str, name: str, left_out: list[str]) -> str:
+def version_file(
+    template: str, version: str, commit: str, name: str, left_out: list[str]
+) -> str:
     """Return the text of .template-version, which is TOML."""
     return (
         "# The template that this is a copy of. `make template-diff` reads it.\n"
-        f'template = "{TEMPLATE_NAME}"\n'
+        f'template = "{template}"\n'
         f'version = "{version}"\n'
         f'commit = "{commit}"\n'
         f'name = "{name}"\n'

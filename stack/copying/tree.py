@@ -75,6 +75,8 @@ def transform(tree: Path, name: str, left_out: Iterable[str]) -> None:
 def _leave_out(tree: Path, unit: str) -> None:
     parts = UNITS[unit]
     for path in parts.paths:
+        if not (tree / path).exists():
+            raise LookupError(f"{path} does not exist")
         if (tree / path).is_dir():
             shutil.rmtree(tree / path)
         else:

@@ -31,7 +31,7 @@ from stack.local.program import environment_of
 from stack.local.state import State
 from stack.local.supervisor import Program, Supervisor
 from stack.progress import Progress
-from stack.runtime import SERVICES, ServiceStatus, Usage
+from stack.runtime import SERVICES, ServiceStatus
 from stack.venv import DEVELOP, SERVE, VirtualEnvironment
 
 # From the start of a service to its first answer, on a slow machine.
@@ -409,17 +409,6 @@ class LocalRuntime:
                 )
             )
         return result
-
-    def usage(self) -> dict[str, Usage]:
-        """By service; processes.cpu_seconds describes what is counted."""
-        families = {
-            service: processes.family(pid, zombies=True) if pid else []
-            for service, pid in self.main_pids().items()
-        }
-        return {
-            service: Usage(processes.cpu_seconds(members), processes.pss_bytes(members))
-            for service, members in families.items()
-        }
 
     def main_pids(self) -> dict[str, int]:
         """By service: the pid that supervisord started; 0 for one that does not run."""

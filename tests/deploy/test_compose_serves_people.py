@@ -40,15 +40,7 @@ def test_static_files_come_from_nginx_under_the_names_that_pages_use(
     assert upstream == dict.fromkeys(names, ""), "the app served one of them"
 
 
-def test_status_usage_and_metrics_are_about_these_containers(stack: ComposeRuntime) -> None:
-    person = Person(stack.address())
-    before = stack.usage()
-    for _ in range(20):
-        assert person.get("/workload/cpu?ms=20").status == 200
-    after = stack.usage()
-    assert sorted(after) == ["app", "nginx", "redis"]
-    assert 0.4 <= after["app"].cpu_seconds - before["app"].cpu_seconds < 4, "20 times 20 ms"
-    assert all(1 << 20 < usage.pss_bytes < 1 << 30 for usage in after.values())
+def test_status_and_metrics_are_about_these_containers(stack: ComposeRuntime) -> None:
     status = stack.status()
     assert [line.service for line in status] == ["nginx", "app", "redis"]
     assert all(
