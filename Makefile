@@ -5,7 +5,7 @@ PYTHON ?= python3
 stack := @$(PYTHON) -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reload url dev test lint loadtest docs pins new template-diff clean
+.PHONY: help up down status logs reload url dev test lint loadtest docs pins template-diff clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,12 +34,10 @@ docs: ## Write the table of toggles/ into the documentation, .env.example and ng
 	@$(PYTHON) -m toggles --write
 pins: ## Update the pins from pyproject.toml; versions that can stay do
 	$(stack) pins
-new: ## Write a copy of this template (DIR=../shop NAME=shop LAB=no DEMO=no)
-	$(stack) new
-template-diff: ## Print the template's changes since this copy as a patch (TEMPLATE=../template)
+template-diff: ## In a copy: print the template's later changes as a patch (TEMPLATE=../template)
 	$(stack) template-diff
 clean: ## Stop everything; delete containers, images, data, secrets, .venv and results
 	$(stack) clean
 
-# Units bring targets of their own. A unit that was deleted is not missed.
--include lab/lab.mk
+# Units bring targets of their own.
+include $(wildcard */*.mk)

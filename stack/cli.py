@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from stack import dev, jobs
 from stack.choose import choose
 from stack.commands import Command
-from stack.copying.diff import template_diff
-from stack.copying.new import new
 from stack.errors import StackError
 from stack.progress import Progress
 from stack.runtime import Runtime, ServiceStatus
@@ -132,7 +130,6 @@ COMMANDS: dict[str, Command] = {
     "lint": jobs.lint,
     "loadtest": jobs.loadtest,
     "pins": jobs.pins,
-    "new": new,
-    "template-diff": template_diff,
+    "template-diff": jobs.template_diff,
     "clean": jobs.clean,
 }

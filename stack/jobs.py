@@ -149,6 +149,21 @@ def _versions(files: Sequence[Path]) -> str:
     return "\n".join(sorted(lines)) + "\n"
 
 
+def template_diff(environ: Mapping[str, str]) -> int:
+    """Print the changes of TEMPLATE, a checkout of the template, since this copy was made."""
+    if not (CHECKOUT / ".template-version").exists():
+        raise StackError("there is no .template-version", "only a copy by `make new` has one")
+    template = Path(environ.get("TEMPLATE", "")).expanduser()
+    if not (template / "template").is_dir():
+        raise StackError(
+            f"TEMPLATE={environ.get('TEMPLATE', '')!r} is not a checkout of the template",
+            "clone it, then make template-diff TEMPLATE=../its-folder",
+        )
+    command = [sys.executable, "-m", "template", "template-diff"]
+    return subprocess.run(command, cwd=template, env={**environ, "COPY": os.fspath(CHECKOUT)},
+                          check=False).returncode  # fmt: skip
+
+
 def clean(environ: Mapping[str, str]) -> int:
     """Take every local copy and this name's containers down, and delete what was made."""
     progress = Progress.to_terminal()

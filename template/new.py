@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stack.checkout import CHECKOUT
-from stack.copying.git import extract, first_commit, git
-from stack.copying.tree import TEMPLATE_NAME, UNITS, VERSION_FILE, transform
 from stack.errors import StackError
 from stack.progress import Progress
+from template.git import extract, first_commit, git
+from template.tree import TEMPLATE_NAME, UNITS, VERSION_FILE, transform
 from toggles import TOGGLES, ToggleError
 
 EXAMPLE = "make new DIR=../shop NAME=shop"
@@ -41,9 +41,9 @@ def new(environ: Mapping[str, str]) -> int:
         try:
             transform(draft, name, left_out)
         except LookupError as error:
-            raise StackError(str(error), "adapt stack/copying/tree.py") from error
+            raise StackError(str(error), "adapt template/tree.py") from error
         (draft / VERSION_FILE).write_text(
-            version_file(TEMPLATE_NAME, version, commit, name, left_out), encoding="utf-8"
+            version_file(version, commit, name, left_out), encoding="utf-8"
         )
         progress.step("creating its history, of one commit")
         first_commit(draft, f"{name}, from {TEMPLATE_NAME} {version}\n\n{commit}", name)
@@ -65,13 +65,11 @@ def new(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def version_file(
-    template: str, version: str, commit: str, name: str, left_out: list[str]
-) -> str:
+def version_file(version: str, commit: str, name: str, left_out: list[str]) -> str:
     """Return the text of .template-version, which is TOML."""
     return (
         "# The template that this is a copy of. `make template-diff` reads it.\n"
-        f'template = "{template}"\n'
+        f'template = "{TEMPLATE_NAME}"\n'
         f'version = "{version}"\n'
         f'commit = "{commit}"\n'
         f'name = "{name}"\n'

@@ -1,7 +1,7 @@
 """Turns a tree of the template into a tree of the copy: a new name, and without some units.
 
 Run as a program it does so in the current directory, so that `make template-diff` lets every
-version of the template do it by its own rules: ``python -m stack.copying.tree NAME [UNIT …]``.
+version of the template do it by its own rules: ``python -m template.tree NAME [UNIT …]``.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def transform(tree: Path, name: str, left_out: Iterable[str]) -> None:
     for unit in left_out:
         if (tree / UNITS[unit].paths[0]).exists():
             _leave_out(tree, unit)
+    shutil.rmtree(tree / "template")
     for file in _text_files(tree):
         if file.relative_to(tree).as_posix() not in _NOT_RENAMED:
             _edit(file, lambda text: text.replace(TEMPLATE_NAME, name))

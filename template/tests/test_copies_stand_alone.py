@@ -16,7 +16,7 @@ import pytest
 
 from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
-from stack.copying.tree import TEMPLATE_NAME, UNITS
+from template.tree import TEMPLATE_NAME, UNITS
 from tests.stack.checkouts import Commands, copy_checkout
 
 # Besides tests, documents and pins. Without lab and demo a copy is this or it is too much to read.
@@ -134,13 +134,12 @@ def run_and_load(commands: Commands) -> None:
     assert down.returncode == 0, down.stderr
 
 
-@pytest.mark.parametrize("unit", ["lab", "loadtest", "tests"])
-def test_any_unit_can_be_deleted(template: Path, tmp_path: Path, unit: str) -> None:
+@pytest.mark.parametrize("units", [["lab"], ["lab", "loadtest"], ["template"], ["tests"]])
+def test_any_unit_can_be_deleted(template: Path, tmp_path: Path, units: list[str]) -> None:
     folder = tmp_path / "checkout"
     shutil.copytree(template, folder)
-    if not (folder / unit).exists():
-        pytest.skip(f"this copy has no {unit}/")
-    shutil.rmtree(folder / unit)
+    for unit in units:
+        shutil.rmtree(folder / unit)
     check_what_is_left(folder)
 
 
@@ -150,7 +149,7 @@ def check_what_is_left(folder: Path) -> int:
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in git(folder, "ls-files", "*.py").splitlines()
         if (folder / name).exists()
-        and re.match(r"(toggles|app|stack|loadtest|lab)/", name)
+        and re.match(r"(toggles|app|stack|loadtest|lab|template)/", name)
         and not re.search(r"/tests/|__main__|wsgi|lab/servers/|locustfile|generator", name)
     ]
     assert len(modules) > 50
@@ -205,7 +204,7 @@ def test_what_is_not_committed_is_named_and_left_behind(template: Path, tmp_path
     (folder / "Makefile").write_text("broken")
     (folder / "draft.txt").write_text("not yet")
     done = subprocess.run(
-        [sys.executable, "-m", "stack", "new"],
+        [sys.executable, "-m", "template", "new"],
         cwd=folder,
         env={**Commands(folder).environ, "DIR": str(tmp_path / "shop"), "NAME": "shop"},
         capture_output=True, text=True, check=False,
@@ -243,10 +242,12 @@ def test_the_templates_changes_arrive_as_a_patch(template: Path, tmp_path: Path)
 
 def test_a_template_without_the_commit_is_refused(plain: Path, tmp_path: Path) -> None:
     make = Commands(plain).make
-    assert "TEMPLATE is missing: clone" in make("template-diff").stderr
-    git(tmp_path, "init", "-q", "other")
-    done = make("template-diff", f"TEMPLATE={tmp_path / 'other'}")
-    assert done.returncode != 0
+    assert "TEMPLATE='' is not a checkout of the template: clone it" in make("template-diff").stderr
+    other = copy_checkout(tmp_path / "other", venv=False)
+    git(other, "init", "-q")
+    commit(other, "another history")
+    done = make("template-diff", f"TEMPLATE={other}")
+    assert (done.stdout, done.returncode) == ("", 2)
     assert re.search(r"other does not have the commit \w{10} of \.template-version", done.stderr)
 
 

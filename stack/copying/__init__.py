@@ -1,1 +1,0 @@
-"""Copies of the template: `make new` writes one, `make template-diff` shows later changes to it."""
