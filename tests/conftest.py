@@ -4,7 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from stack.checkout import CHECKOUT
 from tests.servers.redis import RedisServer, running_redis
+
+# A checkout without loadtest/ is whole.
+collect_ignore_glob = (
+    [] if (CHECKOUT / "loadtest").is_dir() else ["*/tests/loadtest/*", "*/test_loadtest_*"]
+)
 
 
 @pytest.fixture(scope="module")
