@@ -9,7 +9,7 @@ from tests.servers.redis import RedisServer, running_redis
 
 # A checkout without loadtest/ is whole.
 collect_ignore_glob = (
-    [] if (CHECKOUT / "loadtest").is_dir() else ["*/tests/loadtest/*", "*/test_loadtest_*"]
+    [] if (CHECKOUT / "loadtest").is_dir() else ["loadtest/*", "*/test_loadtest_*"]
 )
 
 
