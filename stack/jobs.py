@@ -1,4 +1,4 @@
-"""The jobs around the stack: testing, linting, loading, pinning, and taking everything away."""
+"""The commands around the stack: tests, linters, load tests, pins, clean."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stack.venv import LOADTEST, VirtualEnvironment, every_pin_file, run_python
 
 
 def test(environ: Mapping[str, str]) -> int:
-    """Linters, then pytest. With ARGS pytest alone, on what they select (`-n0`: one by one)."""
+    """Run the linters, then pytest; with ARGS only pytest (`-n0`: one test after the other)."""
     # Tests wait for servers most of the time, so one worker more than cores. tests/needs.py orders
     # and groups them.
     workers = str((os.cpu_count() or 1) + 1)
@@ -38,14 +38,17 @@ def test(environ: Mapping[str, str]) -> int:
 
 
 def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
-    """Every linter over every file that is its own; each must find nothing."""
+    """Run each linter on its files. A unit that was deleted is not missed; the rest is named."""
     progress = Progress.to_terminal()
     venv = VirtualEnvironment(CHECKOUT, progress)
     venv.ensure(every_pin_file())
     programs.ensure((*programs.SERVERS, programs.SHELLCHECK), progress)
-    scripts = [name for name in _tracked() if _is_shell(CHECKOUT / name)]
-    dockerfiles = [name for name in _tracked() if Path(name).name == "Dockerfile"]
-    yaml = [name for name in _tracked() if name.endswith((".yml", ".yaml"))]
+    tracked = _tracked()
+    folders = sorted({name.partition("/")[0] for name in tracked if "/" in name})
+    progress.step(f"{len(tracked)} files in {', '.join(folders)}")
+    scripts = [name for name in tracked if _is_shell(CHECKOUT / name)]
+    dockerfiles = [name for name in tracked if Path(name).name == "Dockerfile"]
+    yaml = [name for name in tracked if name.endswith((".yml", ".yaml"))]
     failed = []
     for tool, arguments in (
         ("ruff", ["check", "--quiet", "."]),
@@ -53,7 +56,7 @@ def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
         ("shellcheck", scripts),
         ("hadolint", dockerfiles),
         ("yamllint", ["--strict", *yaml]),
-        ("codespell", _tracked()),
+        ("codespell", tracked),
     ):
         path = venv.bin / tool
         command = [os.fspath(path) if path.exists() else tool, *arguments]
@@ -65,7 +68,7 @@ def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
 
 
 def _lint_nginx(venv: VirtualEnvironment) -> list[str]:
-    """`nginx -t` and gixy read what the entrypoint renders, for both servers that it can render."""
+    """Check the configuration that the entrypoint renders, with and without TLS."""
     failed = []
     for tls in ("off", "on"):
         with tempfile.TemporaryDirectory(prefix="lint-", dir="/tmp") as scratch:
@@ -91,7 +94,9 @@ def _lint_nginx(venv: VirtualEnvironment) -> list[str]:
 
 
 def loadtest(environ: Mapping[str, str]) -> int:
-    """PROFILE runs one headless; without it Locust's page opens. HOST, else the running stack."""
+    """Run PROFILE headless, or open Locust's page; against HOST or the running stack."""
+    if not (CHECKOUT / "loadtest").is_dir():
+        raise StackError("this checkout has no loadtest/", "git checkout -- loadtest")
     host = environ.get("HOST") or _address_of_running_stack(environ)
     profile = environ.get("PROFILE")
     arguments = ["-m", "loadtest", "--host", host, *(["--profile", profile] if profile else [])]
@@ -110,8 +115,8 @@ def _address_of_running_stack(environ: Mapping[str, str]) -> str:
 def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
     """Write the pins of every dependency group that a pyproject.toml declares.
 
-    The pins of today are constraints: only what a changed dependency needs moves. To move a
-    package on purpose, delete its pin first.
+    The present pins are constraints, so a new dependency moves no other package. To upgrade a
+    package, delete its pin first.
     """
     uv = shutil.which("uv")
     if uv is None:
@@ -165,11 +170,11 @@ def template_diff(environ: Mapping[str, str]) -> int:
 
 
 def clean(environ: Mapping[str, str]) -> int:
-    """Take every local copy and this name's containers down, and delete what was made."""
+    """Stop every local copy and the containers of this name; delete what they made."""
     progress = Progress.to_terminal()
     for state in sorted((CHECKOUT / "run").glob("*/state.json")):
         name = json.loads(state.read_text(encoding="utf-8"))["toggles"]["STACK_NAME"]
-        progress.step(f"taking {name} down")
+        progress.step(f"stopping {name}")
         LocalRuntime({"STACK_NAME": name}, progress=progress).down()
     if engine_fault() is None:
         progress.step("removing containers, networks, volumes and images")
@@ -192,7 +197,7 @@ def _tracked() -> Sequence[str]:
     )  # fmt: skip
     if listed.returncode == 0:
         return [name for name in listed.stdout.splitlines() if (CHECKOUT / name).is_file()]
-    # A copy without its history.
+    # A checkout without git.
     skipped = {".venv", "run", "results"}
     return [
         os.fspath(path.relative_to(CHECKOUT))
