@@ -90,10 +90,11 @@ class _Process:
 
 
 class RedisClient:
-    """See the module's docstring. `pool` is only asked to make connections.
+    """See the module's docstring. `connect` makes a client for a URL.
 
-    `connect` makes one for a URL; pass a pool of yours for Sentinel or a credential provider:
-    `RedisClient(Sentinel([("sentinel", 26379)]).master_for("main").connection_pool)`.
+    For Sentinel or a credential provider, pass a pool of redis-py, which only makes connections:
+    `RedisClient(Sentinel([("sentinel", 26379)]).master_for("main").connection_pool)`. The pool's
+    retries and timeouts are replaced, so do not share it with a `redis.Redis`.
     """
 
     def __init__(self, pool: ConnectionPool, *, budget: float = BUDGET) -> None:
