@@ -17,5 +17,6 @@ def in_venv(_: Mapping[str, str]) -> int:
     return venv.run_python(["-m", "lab.cli", *sys.argv[1:]], PINS)
 
 
-names = ("compare", "report", "bench")
-sys.exit(commands.run("lab", dict.fromkeys(names, in_venv), sys.argv[1:2]))
+if __name__ == "__main__":
+    names = ("compare", "report", "bench")
+    sys.exit(commands.run("lab", dict.fromkeys(names, in_venv), sys.argv[1:2]))

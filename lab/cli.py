@@ -1,7 +1,5 @@
 """The command line: ``python3 -m lab compare EXPERIMENT``, ``report`` and ``bench``.
 
-Options that are not given come from the environment, where `make` puts its variables.
-
 Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
 not decided, 130 interrupted.
 """
@@ -12,7 +10,6 @@ import argparse
 import functools
 import http.server
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -40,7 +37,7 @@ from stack.errors import StackError
 from stack.progress import Progress
 
 # verdict.exit_code() has the others.
-USAGE, NOT_TO_BE_TRUSTED, INTERRUPTED = 2, 3, 130
+USAGE, UNTRUSTWORTHY, INTERRUPTED = 2, 3, 130
 
 PUBLISHED = Path("lab/results")
 # The experiment of `bench`.
@@ -49,9 +46,9 @@ BUDGETS = "budgets"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of *arguments* and return its exit code."""
-    options = _parser(os.environ).parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
-        with interrupts.heeded():
+        with interrupts.handled():
             job: int = options.job(options)
     except (ExperimentError, ResultsError) as error:
         for line in str(error).splitlines():
@@ -68,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.experiment:
         raise ExperimentError(f"name an experiment: EXPERIMENT={'|'.join(known())}")
     file = find(options.experiment)
-    read(file)  # its faults come before anything is made
+    read(file)  # its faults are reported before a folder is made
     text = file.read_text(encoding="utf-8")
     blocks = options.blocks or (schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS)
     new = _plan(parse(text, str(file)), text, file, blocks, options)
@@ -82,11 +79,11 @@ def run(options: argparse.Namespace) -> int:
     left = schedule.seconds_left(experiment, blocks, work.trials)
     print(compare.describe(experiment, work, left))
     if continued:
-        print(f"Continues there, with {len(work.trials)} trials done. FRESH=1 begins anew.")
+        print(f"Continues with {len(work.trials)} trials done. FRESH=1 starts a new run.")
     elif unfinished:
-        print(f"{unfinished.folder} is not continued, as these differ: {', '.join(others)}.")
+        print(f"{unfinished.folder} is not continued because of other {', '.join(others)}.")
     if blocks < schedule.FEWEST_BLOCKS:
-        print(f"{blocks} blocks cannot decide anything: no test gets below p = 0.05 under 6.")
+        print(f"{blocks} blocks decide nothing: with fewer than 6, p cannot be below 0.05.")
     print(flush=True)
 
     progress = Progress.to_terminal()
@@ -97,22 +94,22 @@ def run(options: argparse.Namespace) -> int:
             compare.Runner(experiment, work, bench, gates, progress).run()
     except KeyboardInterrupt:
         progress.clear()
-        print(f"\nStopped, nothing is left running. The same command continues in {work.folder}.")
+        print(f"\nStopped; no process is left. The same command continues in {work.folder}.")
         return INTERRUPTED
     except (compare.RunFailed, StackError) as error:
         progress.clear()
         print(f"compare: {error}", file=sys.stderr)
-        return NOT_TO_BE_TRUSTED
+        return UNTRUSTWORTHY
     print(f"  took {compare.duration(time.monotonic() - began)}")
     try:
         return _conclude(experiment, work)
     except KeyboardInterrupt:
-        print(f"\nStopped. All trials are done: make report EXPERIMENT={experiment.name}")
+        print(f"\nStopped after the last trial: make report EXPERIMENT={experiment.name}")
         return INTERRUPTED
 
 
 def report(options: argparse.Namespace) -> int:
-    """`report`: judge and render a run again from its data."""
+    """`report`: judge and render a run again."""
     if options.experiment:
         name = Path(options.experiment).stem
         folder = latest(name, options.results)
@@ -124,7 +121,7 @@ def report(options: argparse.Namespace) -> int:
         raise ResultsError(missing)
     work = Run.open(folder)
     if work.plan.finished is None:
-        print("This run is not complete: the same `make compare` continues it.")
+        print("This run is incomplete: the same `make compare` continues it.")
     if not work.trials:
         raise ResultsError(f"{folder} holds no trial yet")
     code = _conclude(experiment_of(work.plan), work)
@@ -139,7 +136,7 @@ def serve(folder: Path) -> int:
     """Serve *folder* on loopback until Ctrl-C."""
     handler = functools.partial(_Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        print(f"http://127.0.0.1:{server.server_port}/{REPORT}  (Ctrl-C ends it)", flush=True)
+        print(f"http://127.0.0.1:{server.server_port}/{REPORT}  (Ctrl-C stops it)", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -149,21 +146,21 @@ def serve(folder: Path) -> int:
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
-        """A line for each picture would hide the address."""
+        """Log nothing, so that the address stays visible."""
 
 
 def experiment_of(plan: Plan) -> Experiment:
-    """The experiment as it was planned, whatever its file says now."""
+    """The experiment as planned, independent of later changes to its file."""
     experiment = replace(parse(plan.toml, plan.file), seed=plan.seed)
     return schedule.shortened(experiment) if plan.quick else experiment
 
 
 def _conclude(experiment: Experiment, work: Run) -> int:
-    """Judge the run, write the report, print the answer; the exit code."""
+    """Judge the run, write the report and print the answer; return the exit code."""
     found = verdict.of(experiment, work.trials, work.plan.conditions)
     if experiment.claims:
         needed = claims.facts_needed(experiment.claims)
-        known_facts = facts.kept(needed, work.folder / FACTS, Progress.to_terminal().step)
+        known_facts = facts.gather(needed, work.folder / FACTS, Progress.to_terminal().step)
         found["claims"] = claims.judge(experiment, found, known_facts)
     found["budgets"] = budgets.rows(experiment, found)
     work.save_verdict(found)
@@ -190,7 +187,7 @@ def _conclude_budgets(found: Mapping[str, Any], work: Run) -> int:
     Console().print(_budget_table(rows))
     print(f"\n{shown(file)}")
     if not found["trustworthy"]:
-        return NOT_TO_BE_TRUSTED
+        return UNTRUSTWORTHY
     return 0 if all(row["met"] for row in rows) else 1
 
 
@@ -212,13 +209,13 @@ def _budget_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _unfinished(folder: Path | None) -> Run | None:
-    """What is in *folder*, if there is something left to do."""
+    """The run in *folder* if it is incomplete."""
     found = Run.open(folder) if folder else None
     return found if found is not None and found.plan.finished is None else None
 
 
 def _differences(old: Plan, new: Plan, seed: int | None) -> list[str]:
-    """Why *old* cannot be continued as *new*. Who gives no *seed* takes the one that is there."""
+    """Why *old* cannot be continued as *new*. Without a given *seed* the old one is kept."""
     return old.differences(new) + ["seed"] * (seed not in (None, old.seed))
 
 
@@ -266,73 +263,39 @@ def _check_runtime(plan: Plan, runtime: str) -> None:
         )
 
 
-def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m lab", allow_abbrev=False)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     commands = parser.add_subparsers(dest="command", required=True, metavar="compare|report|bench")
     comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
-    benching = commands.add_parser("bench", help=f"run {BUDGETS}", allow_abbrev=False)
-    reporting = commands.add_parser("report", help="render a run again", allow_abbrev=False)
-    for command, text in (
-        (comparing, "a name, or the path of a .toml file"),
-        (reporting, "default: the newest run"),
-    ):
-        command.add_argument("experiment", nargs="?", default=environ.get("EXPERIMENT"), help=text)
-    for command in (comparing, benching):
-        _add_run_options(command, environ)
+    comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
     comparing.set_defaults(job=run)
+    benching = commands.add_parser("bench", help=f"run {BUDGETS}", allow_abbrev=False)
     benching.set_defaults(job=run, experiment=BUDGETS)
-    reporting.add_argument(
-        "--open", action="store_true", default=_is_on(environ, "OPEN"), help="serve it on loopback"
-    )
-    reporting.add_argument(
-        "--publish",
-        action="store_true",
-        default=_is_on(environ, "PUBLISH"),
-        help=f"copy it to {PUBLISHED}",
-    )
+    for command in (comparing, benching):
+        command.add_argument(
+            "--blocks",
+            type=_blocks,
+            help=f"fresh starts of every arm (default: {schedule.DEFAULT_BLOCKS})",
+        )
+        command.add_argument("--runtime", choices=("local", "compose"), default="local")
+        command.add_argument(
+            "--quick",
+            action="store_true",
+            help=f"{schedule.QUICK_BLOCKS} blocks, and a third of every load: large effects only",
+        )
+        command.add_argument(
+            "--seed", type=_seed, help="for orders and arrivals (default: the file's, or a new one)"
+        )
+        command.add_argument(
+            "--fresh", action="store_true", help="do not continue an interrupted run"
+        )
+    reporting = commands.add_parser("report", help="render a run again", allow_abbrev=False)
+    reporting.add_argument("experiment", nargs="?", help="default: the newest run")
+    reporting.add_argument("--open", action="store_true", help="serve it on loopback")
+    reporting.add_argument("--publish", action="store_true", help=f"copy it to {PUBLISHED}")
     reporting.set_defaults(job=report)
     return parser
-
-
-def _add_run_options(comparing: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    comparing.add_argument(
-        "--blocks",
-        type=_blocks,
-        default=environ.get("BLOCKS") or None,
-        help=f"fresh starts of every arm (default: {schedule.DEFAULT_BLOCKS})",
-    )
-    comparing.add_argument(
-        "--runtime", type=_runtime, default=environ.get("RUNTIME") or "local", help="local|compose"
-    )
-    comparing.add_argument(
-        "--quick",
-        action="store_true",
-        default=_is_on(environ, "QUICK"),
-        help=f"{schedule.QUICK_BLOCKS} blocks, and a third of every load: large effects only",
-    )
-    comparing.add_argument(
-        "--seed",
-        type=_seed,
-        default=environ.get("SEED") or None,
-        help="for orders and arrivals (default: the file's, or a new one)",
-    )
-    comparing.add_argument(
-        "--fresh",
-        action="store_true",
-        default=_is_on(environ, "FRESH"),
-        help="do not continue an interrupted run",
-    )
-
-
-def _is_on(environ: Mapping[str, str], name: str) -> bool:
-    return environ.get(name, "").lower() not in {"", "0", "no", "off", "false"}
-
-
-def _runtime(text: str) -> str:
-    if text in ("local", "compose"):
-        return text
-    raise argparse.ArgumentTypeError(f"{text!r}: must be local or compose")
 
 
 def _blocks(text: str) -> int:

@@ -1,9 +1,16 @@
-# Included by the Makefile. Variables after the target arrive in the environment.
+# Included by the Makefile. The variables of `make` become options of `python3 -m lab`.
 .PHONY: compare report bench
 
+lab := @$(PYTHON) -m lab
+lab-is-on = $(filter-out 0 no off false,$($1))
+lab-option = $(if $($1),--$2=$($1))
+lab-switch = $(if $(call lab-is-on,$1),--$2)
+lab-run = $(call lab-option,BLOCKS,blocks) $(call lab-option,RUNTIME,runtime) \
+	$(call lab-option,SEED,seed) $(call lab-switch,QUICK,quick) $(call lab-switch,FRESH,fresh)
+
 compare: ## Compare settings or servers (EXPERIMENT=, BLOCKS=, QUICK=1, FRESH=1, SEED=)
-	@$(PYTHON) -m lab compare
+	$(lab) compare $(lab-run) $(EXPERIMENT)
 report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PUBLISH=1)
-	@$(PYTHON) -m lab report
-bench: ## Measure the stack against its budgets: experiment `budgets` (BLOCKS=, QUICK=1)
-	@$(PYTHON) -m lab bench
+	$(lab) report $(call lab-switch,OPEN,open) $(call lab-switch,PUBLISH,publish) $(EXPERIMENT)
+bench: ## Measure the stack against its budgets (BLOCKS=, QUICK=1, FRESH=1)
+	$(lab) bench $(lab-run)

@@ -26,7 +26,7 @@ from lab.judge.comparison import Comparison, find
 from lab.judge.estimate import MIN_BLOCKS, Ratio, band, equivalent
 from lab.judge.numbers import with_unit
 from lab.measure.facts import Fact, FactError
-from lab.plan.experiment import Claim, Claimed, Experiment
+from lab.plan.experiment import Claim, Claimed, Experiment, FactName
 from lab.trial import METRICS
 
 Outcome = Literal["confirmed", "confirmed in direction, not in size", "refuted", "cannot tell here"]
@@ -41,7 +41,7 @@ class Judgement(NamedTuple):
     why: str
 
 
-def facts_needed(claims: Mapping[str, Claim]) -> list[str]:
+def facts_needed(claims: Mapping[str, Claim]) -> list[FactName]:
     """The probes that the claims name, without repetition."""
     return list(dict.fromkeys(claim.fact for claim in claims.values() if claim.fact))
 

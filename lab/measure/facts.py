@@ -1,10 +1,9 @@
-"""Yes-or-no claims about uWSGI, each tried on a real one.
+"""Tries yes-or-no claims about uWSGI on a real one.
 
-A probe starts the uWSGI of this Python environment with a few lines of ini of its own and an app of
-ten lines, does what the claim speaks of, and reports what the server said and answered. None needs
-nginx or Redis, measures a speed, or leaves a process or a file behind.
-
-Each is tried TRIES times, side by side; a claim that comes out differently is no fact but an error.
+A probe starts the uWSGI of this Python environment with a few lines of ini and a short app, does
+what the claim is about, and returns the server's messages and answers. It needs neither nginx nor
+Redis, measures no speed, and leaves no process or file behind. Each runs TRIES times, in parallel;
+different outcomes are an error.
 """
 
 from __future__ import annotations
@@ -17,22 +16,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from lab.plan.experiment import FactName
 from stack import ports, probes
 
 TRIES = 2
-
-# Longer than any of these steps takes on a busy machine; only something broken waits for it.
+# Longer than any step takes on a busy machine.
 PATIENCE_S = 15.0
-
-# Probes at a time. They mostly wait, and two cores have other things to do.
+# Concurrent probes. Most of their time is waiting.
 AT_ONCE = 3
 
 APP = """
@@ -56,20 +54,20 @@ def application(environ, start_response):
     return [f"{VERSION} {os.getpid()} {ticks}".encode()]
 """
 BROKEN_APP = "import no_module_has_this_name\n"
-
-# A name that stands in many configurations that were copied from one another. The option is called
-# py-call-osafterfork.
+# Found in many configurations that were copied from one another; the option is py-call-osafterfork.
 MISSPELT = "py-callos-afterfork"
+
+# Whether the claim holds, and the evidence.
+Outcome = tuple[bool, str]
 
 
 class FactError(Exception):
-    """A probe could not be made: the text says what happened, with the end of the server's log."""
+    """A probe failed. The text is the reason, with the end of the server's log."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What came of a claim. *observed* is the evidence: the server's own words, exit codes and
-    answers. *holds*: whether the claim is true of this uWSGI."""
+    """An outcome. *observed*: messages, exit codes and answers. *holds*: whether it is true."""
 
     name: str
     says: str
@@ -77,8 +75,12 @@ class Fact:
     holds: bool
 
 
-@dataclass(frozen=True)
-class Answer:
+class Probe(NamedTuple):
+    says: str
+    run: Callable[[], Outcome]
+
+
+class Answer(NamedTuple):
     status: int
     version: str = ""
     pid: int = 0
@@ -86,14 +88,13 @@ class Answer:
 
 
 class Server:
-    """A uWSGI with *options* over a few of our own, in *folder*, listening on this machine only."""
+    """A uWSGI with *options*, in *folder*, listening on loopback."""
 
     def __init__(self, folder: Path, options: Mapping[str, str], app: str) -> None:
         self.folder = folder
         self.port = ports.free()
-        self.log_file = folder / "log"
         self.set_version("old")
-        (folder / "app.py").write_text(app)
+        (folder / "app.py").write_text(app, encoding="utf-8")
         values = {
             "master": "true",
             "processes": "1",
@@ -103,38 +104,34 @@ class Server:
             "disable-logging": "true",
             **options,
         }
-        lines = [f"{name} = {value}" for name, value in values.items()]
-        (folder / "facts.ini").write_text("\n".join(["[uwsgi]", *lines, ""]))
-        # uWSGI takes every UWSGI_* variable for an option.
+        lines = ["[uwsgi]", *(f"{name} = {value}" for name, value in values.items()), ""]
+        (folder / "facts.ini").write_text("\n".join(lines), encoding="utf-8")
+        # uWSGI reads every UWSGI_* variable as an option.
         environ = {k: v for k, v in os.environ.items() if not k.startswith(("UWSGI_", "STACK_"))}
-        with self.log_file.open("wb") as log:
+        with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(
                 [binary(), "--ini", str(folder / "facts.ini")],
                 env={**environ, "PYTHONDONTWRITEBYTECODE": "1"},
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
-            )
+            )  # fmt: skip
 
     @property
     def log(self) -> str:
-        return self.log_file.read_text(encoding="utf-8", errors="replace")
+        return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
     def line(self, words: str) -> str:
-        """The log's first line that holds *words*, in quotes. Raises FactError."""
+        """The first line of the log with *words*, in quotes. Raises FactError."""
         for line in self.log.splitlines():
-            if words in line:
-                # "Sat Nov 21 06:46:04 2026 - " says nothing that a reader of the fact needs.
+            if words in line:  # without the time before it
                 return f"“{re.sub(r'^.{3} .{3} .{2} [0-9:]{8} [0-9]{4} - ', '', line).strip()}”"
-        raise self.error(f"uWSGI did not say “{words}”")
+        raise self.error(f"uWSGI did not log “{words}”")
 
     def set_version(self, version: str) -> None:
-        (self.folder / "version").write_text(version)
+        (self.folder / "version").write_text(version, encoding="ascii")
 
-    def ask(self, path: str = "/", timeout: float = PATIENCE_S) -> Answer:
-        """Raises OSError when there is no answer."""
+    def get(self, path: str = "/", timeout: float = PATIENCE_S) -> Answer:
+        """Raises OSError without an answer."""
         status, body = probes.uwsgi_get("127.0.0.1", self.port, path, timeout_s=timeout)
         if status != 200:
             return Answer(status)
@@ -143,35 +140,25 @@ class Server:
 
     def answers(self) -> bool:
         with suppress(OSError):
-            return self.ask(timeout=2).status > 0
+            return self.get(timeout=2).status > 0
         return False
 
     def workers(self, count: int) -> set[int]:
-        """The pids of *count* workers, as soon as all of them accept requests."""
+        """The pids of *count* workers, once all of them accept requests."""
         pids: set[int] = set()
 
         def all_accept() -> bool:
             with ThreadPoolExecutor(count) as pool:
-                asked = [pool.submit(self.ask, "/sleep/0.1") for _ in range(count)]
+                requests = [pool.submit(self.get, "/sleep/0.1") for _ in range(count)]
                 pids.clear()
-                pids.update(request.result().pid for request in asked)
+                pids.update(request.result().pid for request in requests)
             return len(pids) == count
 
-        self.wait(all_accept, f"an answer of {count} workers at the same time")
+        self.wait(all_accept, f"a simultaneous answer of {count} workers")
         return pids
 
-    def command(self, letter: str) -> None:
-        """Write to the master's fifo, which the master makes some time after it serves."""
-        fifo = self.folder / "fifo"
-        self.wait(fifo.exists, "the master's fifo")
-        descriptor = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-        try:
-            os.write(descriptor, letter.encode())
-        finally:
-            os.close(descriptor)
-
     def wait(self, condition: Callable[[], bool], what: str) -> float:
-        """Return the seconds until *condition*. Raises FactError, naming *what* did not happen."""
+        """Return the seconds until *condition*. Raises FactError, which names *what* is missing."""
         begun = time.monotonic()
         while not condition():
             if time.monotonic() - begun > PATIENCE_S:
@@ -179,17 +166,11 @@ class Server:
             time.sleep(0.02)
         return time.monotonic() - begun
 
-    def wait_until_it_serves(self) -> None:
-        self.wait(lambda: self.ended or self.answers(), "an answer")
-        if self.ended:
-            raise self.error(f"uWSGI ended with exit code {self.process.returncode}")
-
     @property
     def ended(self) -> bool:
         return self.process.poll() is not None
 
     def exit_code(self) -> int:
-        """Raises FactError when it does not end."""
         self.wait(lambda: self.ended, "the end of uWSGI")
         return int(self.process.returncode)
 
@@ -197,15 +178,9 @@ class Server:
         tail = "\n".join(self.log.splitlines()[-15:])
         return FactError(f"{what}; its log ends:\n{tail}")
 
-    def kill(self) -> None:
-        """End it with its workers: they are one session, and so one process group."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
 
 def binary() -> str:
-    """The uWSGI of this environment, or else the one on PATH. Raises FactError."""
+    """The uWSGI of this environment, else that of PATH. Raises FactError."""
     own = Path(sys.prefix) / "bin" / "uwsgi"
     found = str(own) if own.exists() else shutil.which("uwsgi")
     if found is None:
@@ -222,35 +197,39 @@ def running(
         server = Server(Path(folder), options or {}, app)
         try:
             if serves:
-                server.wait_until_it_serves()
+                server.wait(lambda: server.ended or server.answers(), "an answer")
+                if server.ended:
+                    raise server.error(f"uWSGI ended with exit code {server.process.returncode}")
             yield server
         finally:
-            server.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(server.process.pid, signal.SIGKILL)  # its workers are in this group
+            server.process.wait()
 
 
-# ---- The probes. Each returns whether the claim holds, and what was seen. ------------------------
+# ── The probes ──────────────────────────────────────────────────────────────────────────────────
 
 
-def sigterm_reloads() -> tuple[bool, str]:
+def sigterm_reloads() -> Outcome:
     with running() as server:
-        before = server.ask()
+        before = server.get()
         server.process.send_signal(signal.SIGTERM)
 
         def settled() -> bool:
             if server.ended:
                 return True
             with suppress(OSError):
-                return server.ask(timeout=2).pid != before.pid
+                return server.get(timeout=2).pid != before.pid
             return False
 
         seconds = server.wait(settled, "a stop or a reload")
         if server.ended:
             return False, f"uWSGI ended with exit code {server.process.returncode}"
-        words = server.line("killing workers")
-        return True, f"{words}, and {seconds:.1f} s later a new worker of the same master answers"
+        message = server.line("killing workers")
+        return True, f"{message}, and {seconds:.1f} s later a new worker of the same master answers"
 
 
-def die_on_term_stops() -> tuple[bool, str]:
+def die_on_term_stops() -> Outcome:
     with running({"die-on-term": "true"}) as server:
         server.process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
@@ -258,87 +237,83 @@ def die_on_term_stops() -> tuple[bool, str]:
         return True, f"it ended after {time.monotonic() - begun:.1f} s with exit code {code}"
 
 
-def die_on_term_finishes() -> tuple[bool, str]:
+def die_on_term_finishes() -> Outcome:
     return _finishes({"die-on-term": "true"})
 
 
-def hook_finishes() -> tuple[bool, str]:
+def hook_finishes() -> Outcome:
     return _finishes({"hook-master-start": "unix_signal:15 gracefully_kill_them_all"})
 
 
-def _finishes(options: Mapping[str, str]) -> tuple[bool, str]:
-    """SIGTERM while a request is being worked on: does it get its answer?"""
+def _finishes(options: Mapping[str, str]) -> Outcome:
+    """Whether a request that is in progress at SIGTERM gets its answer."""
     with running(options) as server, ThreadPoolExecutor(1) as pool:
-        request = pool.submit(server.ask, "/sleep/1.5")
+        request = pool.submit(server.get, "/sleep/1.5")
         time.sleep(0.5)
         server.process.send_signal(signal.SIGTERM)
-        observed = _outcome(request)
+        result = _result(request)
         code = server.exit_code()
-        return observed == "200", (
-            f"a request in its first second when SIGTERM came got {observed}; exit code {code}"
+        return result == "200", (
+            f"a request in its first second when SIGTERM came got {result}; exit code {code}"
         )
 
 
-def _outcome(request: Future[Answer]) -> str:
+def _result(request: Future[Answer]) -> str:
     try:
         return str(request.result(PATIENCE_S).status)
     except OSError as error:
         return f"no answer ({error})"
 
 
-def threads_are_off() -> tuple[bool, str]:
+def threads_are_off() -> Outcome:
     with running() as server:
-        server.ask("/start-thread")
-        before = server.ask()
-        time.sleep(0.5)  # between requests nothing else lets a thread run
-        after = server.ask()
-        ticks = after.ticks - before.ticks
+        server.get("/start-thread")
+        before = server.get()
+        time.sleep(0.5)  # no request runs Python code meanwhile
+        ticks = server.get().ticks - before.ticks
         return ticks == 0, (
             f"without the option, a thread that counts every 10 ms counted to {ticks} "
             "in half a second without requests"
         )
 
 
-def harakiri_kills() -> tuple[bool, str]:
+def harakiri_kills() -> Outcome:
     with running({"harakiri": "1"}) as server:
-        before = server.ask()
+        before = server.get()
         begun = time.monotonic()
         try:
-            status = server.ask("/sleep/6").status
+            status = server.get("/sleep/6").status
         except OSError:
             seconds = time.monotonic() - begun
         else:
             return False, f"harakiri = 1, and a request of 6 s was answered with {status}"
         server.wait(server.answers, "an answer of a new worker")
-        replaced = server.ask().pid != before.pid
-        return replaced, (
+        return server.get().pid != before.pid, (
             f"harakiri = 1, one thread: a request of 6 s was cut off after {seconds:.1f} s, "
             f"{server.line('HARAKIRI ON WORKER')}"
         )
 
 
-def harakiri_kills_with_threads() -> tuple[bool, str]:
+def harakiri_kills_with_threads() -> Outcome:
     with running({"harakiri": "1", "threads": "2"}) as server, ThreadPoolExecutor(1) as pool:
         begun = time.monotonic()
-        request = pool.submit(server.ask, "/sleep/5")
+        request = pool.submit(server.get, "/sleep/5")
         others = 0
         while not request.done():
             with suppress(OSError):
-                others += server.ask().status == 200
+                others += server.get().status == 200
             time.sleep(0.1)
         seconds = time.monotonic() - begun
-        outcome = _outcome(request)
-        return outcome != "200", (
-            f"harakiri = 1, two threads: a request of 5 s got {outcome} after {seconds:.1f} s "
+        result = _result(request)
+        return result != "200", (
+            f"harakiri = 1, two threads: a request of 5 s got {result} after {seconds:.1f} s "
             f"while the other thread answered {others} requests"
         )
 
 
-def chain_needs_lazy_apps() -> tuple[bool, str]:
+def chain_needs_lazy_apps() -> Outcome:
     with ThreadPoolExecutor(2) as pool:
-        preforked = pool.submit(_chain, "false")
-        lazy = pool.submit(_chain, "true")
-        old, new = preforked.result(), lazy.result()
+        old, new = pool.map(_after_chain_reload, ("false", "true"))
     return (old, new) == ({"old"}, {"new"}), (
         "both chain reloads ended with “chain reloading complete” and new workers; without "
         f"lazy-apps they served the {'/'.join(sorted(old))} code, "
@@ -346,20 +321,22 @@ def chain_needs_lazy_apps() -> tuple[bool, str]:
     )
 
 
-def _chain(lazy_apps: str) -> set[str]:
-    """The versions of the code that answer after a chain reload over a change of the code."""
+def _after_chain_reload(lazy_apps: str) -> set[str]:
+    """The versions of the code that answer after a change of the code and a chain reload."""
     with running({"processes": "2", "lazy-apps": lazy_apps}) as server:
-        # A worker that does not accept yet would be left out of the chain, and keep its code.
+        # A chain reload skips workers that do not accept yet.
         before = server.workers(2)
         server.set_version("new")
-        server.command("c")
+        fifo = server.folder / "fifo"
+        server.wait(fifo.exists, "the master's fifo")
+        fifo.write_text("c", encoding="ascii")
         server.wait(lambda: "chain reloading complete" in server.log, "“chain reloading complete”")
         if server.workers(2) & before:
             raise server.error("the chain reload left an old worker")
-        return {server.ask().version for _ in range(20)}
+        return {server.get().version for _ in range(20)}
 
 
-def strict_refuses() -> tuple[bool, str]:
+def strict_refuses() -> Outcome:
     with running({MISSPELT: "true"}):
         lax = "without strict it serves"
     with running({"strict": "true", MISSPELT: "true"}, serves=False) as server:
@@ -369,16 +346,16 @@ def strict_refuses() -> tuple[bool, str]:
         )
 
 
-def need_app_refuses() -> tuple[bool, str]:
+def need_app_refuses() -> Outcome:
     with running(app=BROKEN_APP) as server:
-        status = server.ask().status
+        status = server.get().status
         lax = f"without need-app {server.line('no app loaded')}, and every answer is {status}"
     with running({"need-app": "true"}, app=BROKEN_APP, serves=False) as server:
         code = server.exit_code()
         return status == 500 and code != 0, f"{lax}; with it uWSGI ends with exit code {code}"
 
 
-def vacuum_deletes() -> tuple[bool, str]:
+def vacuum_deletes() -> Outcome:
     left = {}
     for vacuum in ("false", "true"):
         with running({"vacuum": vacuum, "uwsgi-socket": "unix.sock"}) as server:
@@ -392,23 +369,14 @@ def vacuum_deletes() -> tuple[bool, str]:
     )
 
 
-# ---- Their names, as experiments write them ------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Probe:
-    says: str
-    run: Callable[[], tuple[bool, str]]
-
-
-PROBES: Mapping[str, Probe] = {
+PROBES: Mapping[FactName, Probe] = {
     "sigterm-reloads": Probe("without die-on-term SIGTERM reloads uWSGI", sigterm_reloads),
     "die-on-term-stops": Probe("with die-on-term SIGTERM stops uWSGI", die_on_term_stops),
     "die-on-term-finishes-requests": Probe(
-        "with die-on-term a request in flight gets its answer", die_on_term_finishes
+        "with die-on-term a request in progress gets its answer", die_on_term_finishes
     ),
     "graceful-hook-finishes-requests": Probe(
-        "with gracefully_kill_them_all on SIGTERM a request in flight gets its answer",
+        "with gracefully_kill_them_all on SIGTERM a request in progress gets its answer",
         hook_finishes,
     ),
     "threads-need-enable-threads": Probe(
@@ -423,7 +391,7 @@ PROBES: Mapping[str, Probe] = {
         "a chain reload loads new code with lazy-apps and not without", chain_needs_lazy_apps
     ),
     "strict-refuses-unknown-options": Probe(
-        "a misspelt option is skipped without strict and refused with it", strict_refuses
+        "a misspelt option is ignored without strict and refused with it", strict_refuses
     ),
     "need-app-refuses-a-broken-app": Probe(
         "an app that cannot be imported answers 500 without need-app and ends uWSGI with it",
@@ -433,61 +401,41 @@ PROBES: Mapping[str, Probe] = {
 }
 
 
-def probe(name: str) -> Fact:
-    """Try one claim of PROBES. Raises FactError, or KeyError for a name that is none of them."""
+def probe(name: FactName) -> Fact | FactError:
+    """Try one claim."""
     wanted = PROBES[name]
-    with ThreadPoolExecutor(TRIES) as pool:
-        tries = [future.result() for future in [pool.submit(wanted.run) for _ in range(TRIES)]]
+    try:
+        with ThreadPoolExecutor(TRIES) as pool:
+            tries = list(pool.map(lambda _: wanted.run(), range(TRIES)))
+    except FactError as error:
+        return error
     if len({holds for holds, _ in tries}) > 1:
         seen = "; then: ".join(observed for _, observed in tries)
-        raise FactError(f"“{wanted.says}” came out differently in {TRIES} tries: {seen}")
+        return FactError(f"“{wanted.says}” had different outcomes in {TRIES} tries: {seen}")
     holds, observed = tries[0]
     return Fact(name, wanted.says, f"{observed} ({TRIES} of {TRIES} tries)", holds)
 
 
 def gather(
-    names: Collection[str], progress: Callable[[str], None] | None = None
+    names: Collection[FactName], file: Path, progress: Callable[[str], None]
 ) -> dict[str, Fact | FactError]:
-    """Try the claims *names*, a few at a time; one that cannot be tried has its error as result.
+    """Return the facts *names*: those in *file*, and the others by trying them, which are added.
 
-    All take about a quarter of a minute. Raises KeyError for a name that is not in PROBES.
-    """
-    lock = threading.Lock()
-
-    def one(name: str) -> Fact | FactError:
-        try:
-            result: Fact | FactError = probe(name)
-        except FactError as error:
-            result = error
-        if progress is not None:
-            with lock:
-                progress(f"{PROBES[name].says}: {_word(result)}")
-        return result
-
-    for name in names:
-        PROBES[name]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(names, pool.map(one, names), strict=True))
-
-
-def kept(
-    names: Collection[str], file: Path, progress: Callable[[str], None] | None = None
-) -> dict[str, Fact | FactError]:
-    """As gather(), but what *file* holds already is not tried again, and what is found is added.
-
-    A report that is made anew so says what the run has seen. Failed probes are not kept.
+    A report that is rendered again therefore shows what the run observed. Failed probes are tried
+    again. All probes together take about 15 s.
     """
     known: dict[str, Fact] = {}
     if file.exists():
         known = {row["name"]: Fact(**row) for row in json.loads(file.read_text(encoding="utf-8"))}
-    found = gather([name for name in names if name not in known], progress)
+    found: dict[str, Fact | FactError] = {}
+    missing = [name for name in names if name not in known]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for name, result in zip(missing, pool.map(probe, missing), strict=True):
+            found[name] = result
+            holds = "yes" if isinstance(result, Fact) and result.holds else "no"
+            word = holds if isinstance(result, Fact) else f"failed ({result})".partition("\n")[0]
+            progress(f"{PROBES[name].says}: {word}")
     known |= {name: result for name, result in found.items() if isinstance(result, Fact)}
     text = json.dumps([asdict(fact) for fact in known.values()], ensure_ascii=False, indent=1)
     file.write_text(text + "\n", encoding="utf-8")
     return {name: known.get(name) or found[name] for name in names}
-
-
-def _word(result: Fact | FactError) -> str:
-    if isinstance(result, FactError):
-        return f"could not be tried ({str(result).splitlines()[0]})"
-    return "yes" if result.holds else "no"

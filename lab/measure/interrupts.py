@@ -23,7 +23,7 @@ class Interrupts:
         self._asked = self._raised = False
 
     @contextmanager
-    def heeded(self) -> Iterator[None]:
+    def handled(self) -> Iterator[None]:
         """Handle signals as described above, even those that a shell ignores after `&`."""
         self._asked = self._raised = False
         before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}

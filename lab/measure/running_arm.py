@@ -230,6 +230,18 @@ def _get(address: str, path: str, cookie: str) -> tuple[int | None, str]:
         connection.close()
 
 
+def _first_metrics(instance: Instance) -> str:
+    """The metrics of uWSGI, whose exporter may start later than its workers."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return instance.runtime.metrics()
+        except StackError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
+
+
 def _workers(instance: Instance, server: Server) -> list[int]:
     main = instance.main_pids()["app"]
     if not server.is_uwsgi:
@@ -243,8 +255,8 @@ def _options(instance: Instance, server: Server) -> tuple[dict[str, str], list[s
     """What the server reports, and where that differs from what was asked."""
     asked: Mapping[str, str] = instance.runtime.toggles
     if server.is_uwsgi:
-        log = instance.runtime.server_log()
-        options = server_options.uwsgi_options(instance.runtime.metrics(), log)
+        metrics = _first_metrics(instance)
+        options = server_options.uwsgi_options(metrics, instance.runtime.server_log())
         return options, server_options.uwsgi_disagreements(asked, options)
     main = instance.main_pids()["app"]
     workers = server_options.workers_of(server, main)

@@ -1,16 +1,15 @@
-"""An app with one cost that is known: what a comparison must find, or it finds nothing.
+"""Canaries: apps with a known additional cost, which a comparison must find.
 
-STACK_APP takes these as factories. Beside the ones below any amount will do, by name:
-``burn_<µs>()``, ``wake_<times>()``, ``hold_<MB>()``, ``wait_<ms>()``.
+STACK_APP takes them as factories: ``burn_<µs>()``, ``wake_<times>()``, ``hold_<MB>()`` and
+``wait_<ms>()``, with any amount.
 
-The cost is added around the WSGI call of the very app that app.wsgi serves, so that everything
-else, logging included, is the same; or of another app, as stack_app() writes it.
+The cost is added around the WSGI call of the app that app.wsgi serves, so that everything else is
+the same, logging included; or around that of another app, see stack_app().
 """
 
 from __future__ import annotations
 
-import importlib
-import operator
+import pkgutil
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -18,48 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from flask import Flask
 
 MEGABYTE = 1_000_000
 
-# Long enough that the kernel does put the thread to sleep, short beside any request.
+# Long enough that the kernel suspends the thread, and short compared with a request.
 NAP_S = 20e-6
 
-_held: list[bytes] = []  # what canaries hold, for as long as the process lives
+_held: list[bytes] = []  # the memory of hold_<MB>, until the process ends
 
 _FORMS = {
-    "burn": "burn_<µs> (CPU time a request)",
-    "wake": "wake_<times> (more voluntary context switches a request)",
-    "hold": "hold_<MB> (memory from the loading of the app on)",
-    "wait": "wait_<ms> (waiting a request)",
+    "burn": "burn_<µs> (CPU time per request)",
+    "wake": "wake_<times> (voluntary context switches per request)",
+    "hold": "hold_<MB> (memory, allocated when the app is loaded)",
+    "wait": "wait_<ms> (waiting time per request)",
 }
 
 
-def burn_40() -> Flask:
-    """40 µs more CPU time a request."""
-    return _app("burn", 40)
-
-
-def wake_1() -> Flask:
-    """One voluntary context switch more a request."""
-    return _app("wake", 1)
-
-
-def hold_20() -> Flask:
-    """20 MB more memory."""
-    return _app("hold", 20)
-
-
-def wait_2() -> Flask:
-    """2 ms more waiting a request."""
-    return _app("wait", 2)
-
-
 def stack_app(name: str, around: str | None = None) -> str:
-    """The STACK_APP that serves canary *name* of the app *around*, ``module:callable`` or
-    ``module:factory()``; None: of the stack's own.
+    """The STACK_APP of the canary *name* around the app *around*, ``module:callable`` or
+    ``module:factory()``; None: around the stack's own app.
 
-    A factory takes no argument there, so the other app is a part of its name, in hexadecimal.
+    A factory in STACK_APP has no arguments, so its name contains the other app in hexadecimal.
     """
     suffix = f"_of_{around.encode().hex()}" if around else ""
     return f"{__name__}:{name}{suffix}()"
@@ -72,27 +50,18 @@ def __getattr__(name: str) -> Callable[[], Any]:
         raise AttributeError(f"{__name__} has no {name!r}; its canaries are {forms}")
     kind, amount = found[1], int(found[2])
     target = bytes.fromhex(found[3] or "").decode()
-    return lambda: _around(_load(target), kind, amount) if target else _app(kind, amount)
-
-
-def _app(kind: str, amount: int) -> Flask:
-    # Not at the top: whoever only wants to know the names does not need the app and its settings.
-    from app import create_app  # noqa: PLC0415
-
-    found: Flask = _around(create_app(), kind, amount)
-    return found
+    return lambda: _around(_load(target or "app:create_app()"), kind, amount)
 
 
 def _load(target: str) -> Any:
-    module, _, name = target.partition(":")
-    found = operator.attrgetter(name.removesuffix("()"))(importlib.import_module(module))
-    return found() if name.endswith("()") else found
+    found = pkgutil.resolve_name(target.removesuffix("()"))
+    return found() if target.endswith("()") else found
 
 
 def _around(app: Any, kind: str, amount: int) -> Any:
-    """*app* with the cost: the same object where it is Flask's, which others may look into."""
+    """*app* with the cost. A Flask app stays the same object, because others may inspect it."""
     if kind == "hold":
-        # Written to: the kernel gives no memory for pages that are only zero.
+        # The kernel allocates no memory for pages of zeros.
         _held.append(b"\x01" * (amount * MEGABYTE))
     elif hasattr(app, "wsgi_app"):
         app.wsgi_app = _with_cost(app.wsgi_app, kind, amount)
@@ -102,8 +71,7 @@ def _around(app: Any, kind: str, amount: int) -> Any:
 
 
 def _with_cost(app: WSGIApplication, kind: str, amount: int) -> WSGIApplication:
-    """*app*, each call of which also burns *amount* µs, sleeps *amount* times or waits that many
-    ms."""
+    """*app* with calls that also burn *amount* µs, sleep *amount* times or wait *amount* ms."""
     spend = {"burn": _burn, "wake": _wake, "wait": _wait}[kind]
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -114,7 +82,7 @@ def _with_cost(app: WSGIApplication, kind: str, amount: int) -> WSGIApplication:
 
 
 def _burn(microseconds: int) -> None:
-    """CPU time of this thread: neither another thread's nor what a neighbour took counts."""
+    """Use CPU time of this thread; other threads and processes do not count."""
     until = time.thread_time_ns() + 1000 * microseconds
     while time.thread_time_ns() < until:
         pass

@@ -70,12 +70,6 @@ class File:
 
 
 @dataclass
-class Primary:
-    metric: str
-    load: str
-
-
-@dataclass
 class Arm:
     """An arm without its STACK_* settings."""
 
@@ -156,7 +150,7 @@ class _Checker:
     def __init__(self, text: str, file: str) -> None:
         self._text = text
         self._file = file
-        self._faults: list[tuple[int, str]] = []
+        self._faults: set[tuple[int, str]] = set()
         self._arms: dict[str, ArmSpec] = {}
         self._loads: dict[str, Load] = {}
         # The names that a key may have as its value.
@@ -170,18 +164,21 @@ class _Checker:
         required = ("question", "primary", "baseline", "canary", "loads", "arms")
         top = File(**self._values((), document, File, required=required))
         arms = top.arms
-        self._names |= dict.fromkeys(("arm", "arms", "against", "baseline"), arms)
+        self._names |= dict.fromkeys(("arm", "against", "baseline"), arms)
         for name, table in arms.items():
             self._arm(name, table, top)
         for name, table in top.loads.items():
-            self._load(name, table, top.path)
+            self._load(("loads", name), name, table, top.path)
         paths = {load.path for load in self._loads.values() if share(load.rate) is not None}
         if len(paths) > 1:
             text = f"shares of one capacity need one path, not {', '.join(sorted(paths))}"
             self._fault(("loads",), text)
-        primary = self._figure(("primary",), top.primary, Primary)
+        primary = self._figure(("primary",), top.primary, Budget, ("metric", "load"))
         if arms and "baseline" in document:
             self._check_name(("baseline",), top.baseline)
+        main = self._loads.get(primary.get("load", ""))
+        if main and main.arms and top.baseline not in main.arms:
+            self._fault(("loads", main.name), "the primary load needs the baseline among its arms")
         if len(arms) == 1:
             self._fault(("arms",), "a single arm compares with nothing: name at least two")
         if "canary" in document and not is_canary(top.canary):
@@ -271,36 +268,34 @@ class _Checker:
             return texts
         return {key: values[key] for key in texts}
 
-    def _load(self, name: str, table: Any, path: str) -> None:
-        at = ("loads", name)
+    def _load(self, at: tuple[str, ...], name: str, table: Any, path: str) -> None:
         kind = table.get("kind") if isinstance(table, dict) else None
         if not isinstance(kind, str) or kind not in _LOAD_KEYS:
-            if isinstance(table, dict):
-                table = {"kind": kind} if kind else {}
-            self._values(at, table, Load, ("kind",))
+            self._values(at, {"kind": kind} if kind else table, Load, ("kind",), ("kind",))
             return
-        users = table.get("users", 8 if kind == "closed" else 1)
-        ladder = users if kind == "closed" and isinstance(users, list) and users else [users]
+        users = table.get("users")
+        if kind == "closed" and isinstance(users, list) and users:
+            for count in users:
+                called = f"{name}, {count} user{'s' * (count != 1)}"
+                self._load(at, called, {**table, "users": count}, path)
+            return
         required = [key for key in ("rate", "how") if key in _LOAD_KEYS[kind]]
-        first = table if ladder is not users else {**table, "users": ladder[0]}
-        values = self._values(at, first, Load, _LOAD_KEYS[kind], required)
-        load = Load(**{"name": name, "path": path, "users": users, **values})
+        values = self._values(at, table, Load, _LOAD_KEYS[kind], required)
+        default = 8 if kind == "closed" else Load.users
+        load = Load(**{"name": name, "path": path, "users": default, **values})
         if "seconds" in table and "requests" in table:
             text = "seconds and requests: one of them ends a load, leave the other out"
             self._fault((*at, "requests"), text)
-        others = [arm.name for arm in self._arms.values() if arm.server != ArmSpec.server]
-        if kind == "reload" and (others := [arm for arm in others if arm in (load.arms or others)]):
+        for arm in load.arms:
+            self._check_name((*at, "arms"), arm, "arm")
+        under = [arm for arm in self._arms.values() if not load.arms or arm.name in load.arms]
+        others = [arm.name for arm in under if arm.server != ArmSpec.server]
+        if kind == "reload" and others:
             text = f"the lab reloads uwsgi only; other servers have {', '.join(others)}"
             self._fault(at, text)
-        for arm in load.arms:
-            self._check_name((*at, "arms"), arm)
-        for count in ladder if ladder is users else [None]:
-            if count is not None and self._value((*at, "users"), count, model.Users):
-                called = f"{name}, {count} user{'s' * (count != 1)}"
-                load = replace(load, name=called, users=count)
-            if load.name in self._loads:
-                self._fault(("loads",), f"two loads are called {load.name!r}: rename one")
-            self._loads[load.name] = load
+        if load.name in self._loads:
+            self._fault(("loads",), f"two loads are called {load.name!r}: rename one")
+        self._loads[load.name] = load
 
     def _figure(
         self,
@@ -324,6 +319,10 @@ class _Checker:
         if load and metric == "eagain" and not load.eagain:
             text = f"eagain is counted only where {load.name!r} has eagain = true"
             self._fault((*at, "metric"), text)
+        for key in ("arm", "against"):
+            if load and load.arms and key in values and values[key] not in load.arms:
+                text = f"{values[key]!r} is not among the arms of {load.name!r}"
+                self._fault((*at, key), text)
         arm, against = (self._arms.get(values.get(key, "")) for key in ("arm", "against"))
         if arm and against and arm.against != against.name and against.against != arm.name:
             text = f"{arm.name!r} is not compared with {against.name!r}: give one of them against"
@@ -338,7 +337,7 @@ class _Checker:
         while keys and line is None:
             line = line_of(self._text, keys)
             keys = keys[:-1]
-        self._faults.append((line or 0, text))
+        self._faults.add((line or 0, text))
 
     def _values(
         self,

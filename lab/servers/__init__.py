@@ -1,1 +1,1 @@
-"""How each server of a comparison is started: an executable each, for `lab.measure.running_arm`."""
+"""An executable for each server that an arm can name (lab/plan/servers.py), and apps to host."""

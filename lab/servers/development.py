@@ -1,6 +1,6 @@
-"""``python -m lab.servers.development HOST PORT``: Werkzeug's server as `flask run` has it.
+"""``python -m lab.servers.development HOST PORT``: the server of `flask run`, without its log.
 
-Not by that command, which writes a line for each request and has no switch against it.
+`flask run` logs each request and has no option to turn that off.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from lab.servers.hosted import application
 
 
 class WithoutLog(WSGIRequestHandler):
-    """No line for each request: none of the other servers writes one here."""
+    """Logs no requests, like the other servers here."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

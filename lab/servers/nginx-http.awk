@@ -1,12 +1,12 @@
 # Translates the uwsgi directives of nginx's configuration into those of its proxy module.
 
-# Both modules' folders for temporary files are there already.
+# The configuration has the temporary folders of both modules.
 $1 == "uwsgi_temp_path" { print; next }
 
 $1 == "uwsgi_pass" { sub(/uwsgi_pass .*/, "proxy_pass http://app_over_http;"); print; next }
 
-# HTTP_X_REAL_IP is the header X-Real-IP; one without a value is removed. What is no header (the
-# method, the path, the length) is in the request itself.
+# HTTP_X_REAL_IP is the header X-Real-IP; an empty value removes it. The other parameters (method, path,
+# length) are in the HTTP request itself.
 $1 == "uwsgi_param" {
     if ($2 !~ /^HTTP_/) next
     name = substr($2, 6)

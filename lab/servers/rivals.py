@@ -1,8 +1,8 @@
-"""The protected view as most people would build it: Flask-Login, redis-py, and for the sessions
+"""The protected view with the usual libraries: Flask-Login, redis-py, and the sessions of
 Flask-Session 0.8 or Flask's own signed cookie.
 
-Served by the same nginx, uWSGI and Redis through STACK_APP, with the same answer, so that what
-differs is the sessions and the loading of the user. Defaults are left alone, as most people would.
+STACK_APP names one of the factories. nginx, the server and Redis stay the same, and so does the
+answer of the view; the sessions and the loading of the user differ. All defaults are unchanged.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, session
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_session import Session
 from redis import Redis
@@ -25,7 +25,7 @@ class Account(UserMixin):  # type: ignore[misc]
 
 
 def create_app() -> Flask:
-    """Sessions by Flask-Session: an app with `/workload/protected`, and `/login`."""
+    """Return the app with Flask-Session's sessions in Redis."""
     app = Flask(__name__)
     redis = _redis()
     app.config.update(SESSION_TYPE="redis", SESSION_REDIS=redis)
@@ -34,17 +34,35 @@ def create_app() -> Flask:
 
 
 def create_cookie_app() -> Flask:
-    """The same with nothing but Flask: the session travels in a signed cookie."""
+    """Return the app with Flask's sessions in a signed cookie."""
     return _with_views(Flask(__name__), _redis())
 
 
+def create_stack_sessions_app() -> Flask:
+    """Return the app with the sessions of this stack, as a comparison of sessions alone."""
+    from app.redis_client import connect  # noqa: PLC0415
+    from app.sessions import RedisSessionInterface  # noqa: PLC0415
+
+    app = Flask(__name__)
+    client = connect(os.environ["REDIS_URL"], _password())
+    app.session_interface = RedisSessionInterface(client, key=_secret_key(), tls=False)
+    return _with_views(app, _redis())
+
+
 def _redis() -> Redis:
-    password = Path(os.environ["REDIS_PASSWORD_FILE"]).read_text()
-    return Redis.from_url(os.environ["REDIS_URL"], password=password)
+    return Redis.from_url(os.environ["REDIS_URL"], password=_password())
+
+
+def _password() -> str:
+    return Path(os.environ["REDIS_PASSWORD_FILE"]).read_text(encoding="ascii").strip()
+
+
+def _secret_key() -> bytes:
+    return Path(os.environ["SECRET_KEY_FILE"]).read_bytes()
 
 
 def _with_views(app: Flask, redis: Redis) -> Flask:
-    app.config["SECRET_KEY"] = Path(os.environ["SECRET_KEY_FILE"]).read_bytes()
+    app.config["SECRET_KEY"] = _secret_key()
     manager = LoginManager(app)
 
     @manager.user_loader  # type: ignore[untyped-decorator]
@@ -63,6 +81,10 @@ def _with_views(app: Flask, redis: Redis) -> Flask:
     @login_required  # type: ignore[untyped-decorator]
     def protected() -> Response:
         return jsonify(user=current_user.id, name=current_user.name)
+
+    @app.get("/session")
+    def read_session() -> Response:
+        return jsonify(user=session["_user_id"])
 
     @app.get("/readyz")
     def readyz() -> Response:

@@ -1,4 +1,4 @@
-"""The shortest WSGI app: what is left of a server's cost when there is no framework."""
+"""The shortest WSGI app: it leaves the cost of the server alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ BODY = b"Test"
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:  # noqa: ARG001
-    """Answer every path alike, so also the one that asks whether it is ready."""
+    """Give every path the same answer, including the readiness check."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))])
     return [BODY]

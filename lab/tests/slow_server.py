@@ -1,4 +1,4 @@
-"""A tiny HTTP server that does what a test of the load generator needs a server to do."""
+"""A small HTTP server whose answers and delays a test of the load generator controls."""
 
 import itertools
 import os
@@ -15,7 +15,7 @@ from lab.measure.load_plan import Target
 
 CHECKOUT = Path(__file__).parents[2]
 BODY = b"the right answer"
-# status 0: hang up without a word.
+# status 0: close the connection without an answer.
 Answer = tuple[int, bytes]
 
 
@@ -29,8 +29,8 @@ class Server:
 
     answer: Callable[[str, int], Answer] = lambda path, number: (200, BODY)
     delay_s: float = 0.0
-    idle_s: float | None = None  # a connection without a request is closed after so long
-    per_connection: int = 1_000_000  # answers; the last one says that it is the last
+    idle_s: float | None = None  # closes a connection after this time without a request
+    per_connection: int = 1_000_000  # answers, of which the last one has Connection: close
     connections: int = 0
     address: str = ""
     log: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Server:
         self.gate.set()
 
     def target(self, name: str = "arm", **changes: Any) -> Target:
-        """An arm of this server, a path to each name, whose process is the test's own."""
+        """An arm of this server with its name as path; its process is the test."""
         fields = {"address": self.address, "path": f"/{name}", "pids": {"app": [os.getpid()]}}
         return Target(name=name, **{**fields, **changes})
 
@@ -102,7 +102,7 @@ def serving(server: Server) -> Iterator[Server]:
         request_queue_size = 256
 
         def handle_error(self, *arguments: object) -> None:
-            pass  # a client that is gone
+            pass  # the client has disconnected
 
     httpd = Quiet(("127.0.0.1", 0), Handler)
     server.address = f"http://127.0.0.1:{httpd.server_port}"
@@ -119,4 +119,4 @@ def serving(server: Server) -> Iterator[Server]:
 
 
 def ignore(line: str) -> None:
-    """A progress callback for who does not look."""
+    """A progress callback that does nothing."""

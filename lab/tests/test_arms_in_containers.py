@@ -1,4 +1,4 @@
-"""An arm runs in containers too: named and counted as a local one, seen by its pids on the host."""
+"""An arm in containers has the same names and counters as a local one, and pids of the host."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.deploy.engine import docker
 
 pytestmark = pytest.mark.containers
 
-# Not the defaults, and an app that the image does not hold.
+# No defaults, and an app that is not in the image.
 ASKED = {
     "STACK_PROCESSES": "2",
     "STACK_THREADS": "2",
@@ -31,7 +31,7 @@ def of_the_lab() -> set[str]:
     }  # fmt: skip
 
 
-def test_it_tells_what_it_is_and_leaves_nothing(stack: ComposeRuntime) -> None:
+def test_it_reports_its_options_and_leaves_nothing(stack: ComposeRuntime) -> None:
     before = of_the_lab()
     arm = lab.start(ArmSpec("contained", ASKED), path=PROTECTED, runtime="compose")
     try:
@@ -47,7 +47,7 @@ def test_it_tells_what_it_is_and_leaves_nothing(stack: ComposeRuntime) -> None:
         assert set(arm.workers()) < set(pids["app"])
 
         served, commands = arm.served(), arm.redis_commands()
-        assert (arm.served(), arm.redis_commands()) == (served, commands)  # asking is not counted
+        assert (arm.served(), arm.redis_commands()) == (served, commands)  # reading is not counted
         for _ in range(10):
             assert ask(arm, PROTECTED, headers={"Cookie": arm.cookie})[0].status == 200
         assert arm.served() - served == 10

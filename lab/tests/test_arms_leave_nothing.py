@@ -1,4 +1,4 @@
-"""An arm that was stopped, or could not be started, leaves no process and no directory."""
+"""An arm that is stopped, or that fails to start, leaves no process and no directory."""
 
 import shutil
 import subprocess
@@ -21,7 +21,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every copy keeps its files in one folder here, and its processes in a session of its own."""
+    """Every instance has its files in one folder here, and its processes in one session."""
     folder = Path(tempfile.mkdtemp(prefix="lab-", dir="/tmp"))
     sessions: set[int] = set()
     start = Supervisor.start
@@ -41,27 +41,27 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert sessions, "no copy was started: nothing was tested"
         assert [p for p in left() if p.state not in "ZX"] == []
         assert list(folder.iterdir()) == []
-        # Who lost its parent is buried by the system, which takes its time.
+        # init reaps orphans with a delay.
         wait_until(lambda: not left(), 15)
     finally:
         shutil.rmtree(folder)
 
 
 def test_a_stopped_arm_is_gone() -> None:
-    """uWSGI, and two that start and respawn their workers in other ways."""
+    """uWSGI, and two servers that start and respawn their workers differently."""
     names = ("uwsgi", "gunicorn-gthread", "granian")
     for arm in lab.start_all([ArmSpec(name, SHAPE, server=name) for name in names]):
         assert all(arm.pids().values())
         arm.stop()
 
 
-def test_one_that_cannot_start_takes_the_others_along() -> None:
+def test_a_failed_start_stops_the_other_arms() -> None:
     broken = {**SHAPE, "STACK_APP": "lab.plan.canary:path"}
     with pytest.raises(StackError, match=r"arm 'broken': app does not start"):
         lab.start_all([ArmSpec("good", SHAPE), ArmSpec("broken", broken), ArmSpec("too", SHAPE)])
 
 
-def test_one_that_does_not_answer_200_says_what_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_without_a_200_reports_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab, "PATIENCE_S", 0.5)
     with pytest.raises(StackError, match=rf"arm 'stranger': {PROTECTED} answers 3"):
         lab.start(ArmSpec("stranger", SHAPE, login="none"), path=PROTECTED)

@@ -1,4 +1,4 @@
-"""A running arm tells its processes, what its server has in force, and what was counted."""
+"""A running arm has its processes, the options in force, and its counters."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ def arm() -> Iterator[RunningArm]:
         yield started["ours"]
 
 
-def test_options_are_uwsgis_own_word(arm: RunningArm) -> None:
+def test_options_are_those_that_uwsgi_reports(arm: RunningArm) -> None:
     assert arm.wrong_options == []
     assert {name: arm.options[name] for name in ASKED} == ASKED
     assert arm.options["thunder lock (log)"] == "off"
@@ -56,7 +56,7 @@ def test_processes_are_those_of_the_service(arm: RunningArm) -> None:
 
 def test_requests_are_counted_by_nginx_and_by_the_workers(arm: RunningArm) -> None:
     before, by_worker = arm.served(), arm.worker_requests()
-    assert arm.served() == before  # asking is not counted
+    assert arm.served() == before  # reading is not counted
     for _ in range(10):
         assert ask(arm, "/workload/bare")[0].status == 200
     assert arm.served() - before == 10
@@ -67,7 +67,7 @@ def test_requests_are_counted_by_nginx_and_by_the_workers(arm: RunningArm) -> No
 
 def test_redis_commands_are_the_apps(arm: RunningArm) -> None:
     before = arm.redis_commands()
-    assert arm.redis_commands() == before  # asking is not counted
+    assert arm.redis_commands() == before  # reading is not counted
     for _ in range(10):
         ask(arm, PROTECTED, headers={"Cookie": arm.cookie})
     assert arm.redis_commands() - before >= 10
@@ -83,10 +83,10 @@ def test_a_reload_replaces_every_worker(arm: RunningArm, how: ReloadMode) -> Non
     assert ask(arm, PROTECTED, headers={"Cookie": arm.cookie})[0].status == 200
 
 
-def test_a_server_that_does_something_else_is_found_out(
+def test_a_server_with_other_options_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two servers that were told one thing and do another: uWSGI, and one without metrics."""
+    """Servers that run with other options than those asked for: uWSGI, and one without metrics."""
     root = Path(__file__).parents[2]
     liars = {
         "uwsgi-liar": ("uwsgi", f"export STACK_THUNDER_LOCK=off\nexec {root}/uwsgi/entrypoint"),
@@ -111,7 +111,7 @@ def test_a_server_that_does_something_else_is_found_out(
         assert started["gunicorn-liar"].wrong_options == ["workers: asked 2, 1 run"]
 
 
-def test_a_canary_serves_the_same(arm: RunningArm) -> None:
+def test_a_canary_gives_the_same_answers(arm: RunningArm) -> None:
     settings = {**SHAPE, "STACK_APP": "lab.plan.canary:hold_20()"}
     with arms([ArmSpec("canary", settings)]) as started:
         canary = started["canary"]
@@ -122,13 +122,13 @@ def test_a_canary_serves_the_same(arm: RunningArm) -> None:
             assert processes.pss_bytes([process]) > 20e6 / len(canary.workers())
 
 
-def test_what_a_server_would_ignore_is_refused() -> None:
+def test_an_option_that_a_server_would_ignore_is_refused() -> None:
     with pytest.raises(
         StackError, match=r"arm 'lockless': waitress does not support STACK_THUNDER_LOCK"
     ):
         lab.start(ArmSpec("lockless", {"STACK_THUNDER_LOCK": "on"}, server="waitress"))
 
 
-def test_an_unknown_server_says_which_are_known() -> None:
+def test_an_unknown_server_lists_the_known_ones() -> None:
     with pytest.raises(StackError, match=r"no such server: apache: known are uwsgi, .*granian"):
         lab.start(ArmSpec("other", SHAPE, server="apache"))

@@ -1,4 +1,4 @@
-"""A canary adds its cost to each call of the app, and nothing else; an unknown one is refused."""
+"""A canary adds exactly its cost to each call of the app; an unknown one is refused."""
 
 import resource
 import time
@@ -28,20 +28,20 @@ def switches() -> int:
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
-def test_burn_burns_cpu_time() -> None:
+def test_burn_uses_cpu_time() -> None:
     before, slept = time.thread_time(), switches()
     call("burn", 40)
     assert time.thread_time() - before >= CALLS * 40e-6
     assert switches() - slept < CALLS / 10
 
 
-def test_wake_sleeps_that_often() -> None:
+def test_wake_sleeps_as_often_as_it_is_called() -> None:
     before = switches()
     call("wake", 3)
     assert switches() - before == pytest.approx(3 * CALLS, rel=0.05)
 
 
-def test_wait_waits_without_burning() -> None:
+def test_wait_uses_no_cpu_time() -> None:
     before, burnt = time.monotonic(), time.thread_time()
     call("wait", 2)
     assert time.monotonic() - before >= CALLS * 2e-3
@@ -55,7 +55,7 @@ def test_any_amount_is_a_factory_that_experiments_may_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["burn", "burn_0", "burn_x", "sleep_1", "burn_1000000000", "path"])
-def test_an_unknown_one_says_what_is_allowed(name: str) -> None:
+def test_an_unknown_one_lists_what_is_allowed(name: str) -> None:
     with pytest.raises(AttributeError, match=r"burn_<µs>.*wake_<times>.*hold_<MB>.*wait_<ms>"):
         getattr(canary, name)
     assert not is_canary(name)

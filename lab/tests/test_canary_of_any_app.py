@@ -1,4 +1,4 @@
-"""An experiment may be about an app of one's own: its canary is that very app with a known cost."""
+"""An experiment can be about any app; its canary is that app with a known cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real run, cut off by Ctrl-C while its arms start: nothing is left, and it goes on later."""
+"""A real run that Ctrl-C interrupts while its arms start leaves nothing and can be continued."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def lab(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def wait_for_workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Everything that *process* has started, once uWSGI is among it."""
+    """The descendants of *process*, once uWSGI is among them."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         family = psutil.Process(process.pid).children(recursive=True)
@@ -76,7 +76,7 @@ def test_ctrl_c_leaves_nothing_and_the_same_command_continues(tmp_path: Path) ->
     try:
         family = wait_for_workers(process)
         made = directories(family)
-        # Twice, as impatient people do; the second must not stop the cleaning up.
+        # Twice: the second one must not interrupt the clean-up.
         os.kill(process.pid, signal.SIGINT)
         time.sleep(0.2)
         os.kill(process.pid, signal.SIGINT)
@@ -84,14 +84,14 @@ def test_ctrl_c_leaves_nothing_and_the_same_command_continues(tmp_path: Path) ->
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "nothing is left running. The same command continues in" in said
+    assert "no process is left. The same command continues in" in said
     assert made
     assert not [directory for directory in made if directory.exists()]
     assert not psutil.wait_procs(family, timeout=5)[1]
 
     again = lab(tmp_path, *arguments)
     assert "Continues there" in again.stdout
-    assert "2 blocks cannot decide anything" in again.stdout
+    assert "2 blocks decide nothing" in again.stdout
     assert again.returncode == 3, again.stdout + again.stderr
     folder = tmp_path / "results" / "tiny" / "latest"
     trials = (folder / "trials.jsonl").read_text(encoding="utf-8").splitlines()

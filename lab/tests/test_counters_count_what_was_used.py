@@ -1,4 +1,4 @@
-"""The counters agree with what a process knows of itself: CPU, switches of every thread, memory."""
+"""The counters agree with a process's own: CPU time, context switches of all threads, memory."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from lab.measure import counters
 
 MB = 1 << 20
 
-# Does what each line that it reads says, and answers with a line when it is done.
+# Executes each line that it reads, and prints a line when it is done.
 SUBJECT = """
 import mmap, os, sys, threading, time
 
@@ -46,7 +46,7 @@ def fork():
     told, tell = os.pipe()
     pid = os.fork()
     if not pid:
-        # A shared page belongs to a process once it has looked at it.
+        # A shared page counts for a process once it has read it.
         for mapping in kept:
             for at in range(0, len(mapping), 4096):
                 mapping[at]
@@ -117,12 +117,12 @@ def test_switches_of_a_thread_that_is_not_the_main_one(subject: Subject) -> None
     before = subject.read()
     subject.do("begin.set() or sleeps(300)")
     used = counters.used(before, subject.read())
-    # 200 of the thread, 300 of the main one, and a few for the lock that both take.
+    # 200 of the thread, 300 of the main thread, and a few for their common lock.
     assert 500 <= used.voluntary["app"] <= 600
 
 
-def test_being_pushed_aside_is_counted_apart() -> None:
-    """Two that burn on one CPU push each other aside and never give it up themselves."""
+def test_preemptions_are_counted_separately() -> None:
+    """Two busy processes on one CPU preempt each other and never yield."""
     cpu = min(os.sched_getaffinity(0))
     with a_process() as one, a_process() as other:
         for each in (one, other):
@@ -135,7 +135,7 @@ def test_being_pushed_aside_is_counted_apart() -> None:
     assert used.involuntary["app"] >= 5
 
 
-def test_services_are_kept_apart() -> None:
+def test_services_are_counted_separately() -> None:
     with a_process() as busy, a_process() as idle:
         pids = {"app": [busy.pid], "nginx": [idle.pid]}
         before = counters.read(pids)
@@ -145,7 +145,7 @@ def test_services_are_kept_apart() -> None:
     assert used.cpu_ns["nginx"] < 0.01e9
 
 
-def test_a_process_that_ended_is_told_and_not_subtracted() -> None:
+def test_an_ended_process_is_reported_and_not_subtracted() -> None:
     with a_process() as stays, a_process() as ends:
         pids = {"app": [stays.pid, ends.pid]}
         ends.do("burn(0.1)")
@@ -160,7 +160,7 @@ def test_a_process_that_ended_is_told_and_not_subtracted() -> None:
     assert used.voluntary["app"] >= 0
 
 
-def test_a_process_that_began_meanwhile_counts_in_full(subject: Subject) -> None:
+def test_a_new_process_counts_in_full(subject: Subject) -> None:
     before = subject.read()
     with a_process() as new:
         burnt_ns = int(new.do("burn(0.1)"))
@@ -180,7 +180,7 @@ def test_a_thread_that_ended_leaves_no_negative_count(subject: Subject) -> None:
     assert 20 <= used.voluntary["app"] < 100
 
 
-def test_memory_that_two_share_is_halved_and_private_to_none(subject: Subject) -> None:
+def test_shared_memory_is_halved_and_not_private(subject: Subject) -> None:
     size = 64 * MB
     empty = counters.memory([subject.pid])
     subject.do(f"hold({size}, mmap.MAP_SHARED)")
@@ -195,14 +195,14 @@ def test_memory_that_two_share_is_halved_and_private_to_none(subject: Subject) -
     assert both.uss_bytes < size / 4
 
 
-def test_memory_of_one_alone_is_private(subject: Subject) -> None:
+def test_unshared_memory_is_private(subject: Subject) -> None:
     before = counters.memory([subject.pid])
     subject.do(f"hold({32 * MB}, mmap.MAP_PRIVATE)")
     after = counters.memory([subject.pid])
     assert after.uss_bytes - before.uss_bytes == pytest.approx(32 * MB, rel=0.05)
 
 
-def test_memory_of_the_dead_is_nothing() -> None:
+def test_an_ended_process_has_no_memory() -> None:
     with a_process() as subject:
         subject.end()
         assert counters.memory([subject.pid]) == counters.Memory(0, 0)
@@ -212,10 +212,10 @@ def test_balance_is_the_coefficient_of_variation() -> None:
     assert counters.balance({1: 10, 2: 10}, {1: 60, 2: 60}) == 0
     assert counters.balance({1: 0, 2: 0}, {1: 100, 2: 0}) == pytest.approx(1)
     assert counters.balance({}, {1: 400, 2: 0, 3: 0, 4: 0}) == pytest.approx(3**0.5)
-    # Worker 2 was restarted: what it had served before is not subtracted from its new count.
+    # Worker 2 was restarted: its old count is not subtracted from the new one.
     assert counters.balance({1: 50, 2: 500}, {1: 150, 2: 100}) == 0
 
 
-def test_balance_of_nothing_is_refused() -> None:
+def test_balance_without_requests_is_refused() -> None:
     with pytest.raises(ValueError, match="no worker has served"):
         counters.balance({1: 5, 2: 7}, {1: 5, 2: 7})

@@ -1,4 +1,4 @@
-"""EAGAIN: the exact number where tracepoints may be used, a plain sentence where not."""
+"""EAGAIN is counted exactly where tracepoints are allowed; elsewhere a sentence says why not."""
 
 import socket
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from lab.measure import eagain
 
-# On each line: 7 accepts that find nothing, in the main thread and in one that is there before.
+# Per line: 7 accepts without a connection, in the main thread and in an older one.
 SERVER = """
 import socket, sys, threading
 listener = socket.socket()
@@ -86,7 +86,7 @@ def never() -> int:
     raise AssertionError("a run that cannot be counted must not be started")
 
 
-def test_where_perf_is_missing_a_sentence_says_how_to_get_it(
+def test_without_perf_a_sentence_says_how_to_install_it(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(eagain.programs, "SEARCH_PATH", str(tmp_path))
@@ -96,7 +96,7 @@ def test_where_perf_is_missing_a_sentence_says_how_to_get_it(
     assert "linux-perf" in said
 
 
-def test_where_perf_may_not_the_sentence_says_who_may(
+def test_without_permission_a_sentence_says_who_has_it(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     perf = tmp_path / "perf"
@@ -114,10 +114,10 @@ def test_where_perf_may_not_the_sentence_says_who_may(
     assert "'event syntax error: unknown tracepoint'" in str(eagain.measure(server, never))
 
 
-def test_a_perf_that_ends_early_is_an_answer_too(
+def test_an_error_of_perf_is_reported(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """One that is too old to be controlled says so and ends."""
+    """Such as that of an old version without --control."""
     perf = tmp_path / "perf"
     perf.write_text(
         "#!/bin/sh\ncase $* in *--control*) echo 'unknown option control' >&2; exit 129;; esac\n"

@@ -1,4 +1,4 @@
-"""A wrong experiment is refused before anything starts: its line, what is wrong, what is right."""
+"""The faults of an experiment's file are reported with their line and what is allowed."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lab.plan.experiment import Budget, Claim
 from lab.plan.experiment_file import ExperimentError, find, line_of, parse, read
 
 GOOD = """\
-# What a stranger would write.
+# A file with everything in it.
 question = "Does it?"
 primary  = { metric = "wakeups", load = "one client" }
 baseline = "off"
@@ -38,7 +38,7 @@ extra = { arm = "on", against = "off", load = "full", metric = "pss_mb", per = 3
 """  # noqa: E501
 
 
-def test_a_right_file_is_read() -> None:
+def test_a_correct_file_is_read() -> None:
     experiment = parse(GOOD, "mine/locks.toml")
     assert experiment.name == "locks"
     assert (experiment.primary_metric, experiment.primary_load) == ("wakeups", "one client")
@@ -72,7 +72,7 @@ def test_claims_and_budgets_are_read() -> None:
     )
 
 
-def test_a_list_of_users_is_a_load_each() -> None:
+def test_a_list_of_users_becomes_a_load_each() -> None:
     loads = parse(GOOD, "x.toml").loads
     ladder = [(load.name, load.users) for load in loads if load.name.startswith("ladder")]
     assert ladder == [("ladder, 1 user", 1), ("ladder, 2 users", 2)]
@@ -150,13 +150,16 @@ def test_controls_take_part_in_the_primary_load_alone() -> None:
         ('stand_in = "cpu_us"', 'stand_in = "cpu"', 23, "'cpu' is not a valid stand_in"),
         ('fact = "harakiri-kills"', 'fact = "harakiri"', 24, "did you mean harakiri-kills?"),
         ('"harakiri-kills"', '"harakiri-kills", ratio = 1', 24, "'ratio' is not a valid key"),
+        ("rounds = 10", 'arms = ["on"]', 7, "the primary load needs the baseline among its arms"),
+        ("rounds = 10", 'arms = ["onn"]', 7, "'onn' is not a valid arm, did you mean on?"),
+        ("rounds = 10", 'arms = ["off"]', 26, "'on' is not among the arms of 'one client'"),
         ("limit = 2", "limit = 0", 26, "limit = 0: must be a number above 0"),
         (", limit = 2", "", 26, "limit is missing in budgets wakes"),
         ("per = 3", "per = 0.5", 27, "per = 0.5: must be a whole number"),
         ('"pss_mb"', '"start"', 27, "'start' is not a valid metric"),
     ],
 )
-def test_a_fault_is_told_with_its_line(right: str, wrong: str, line: int, said: str) -> None:
+def test_a_fault_is_reported_with_its_line(right: str, wrong: str, line: int, said: str) -> None:
     assert right in GOOD
     with pytest.raises(ExperimentError) as error:
         parse(GOOD.replace(right, wrong, 1), "locks.toml")
@@ -164,7 +167,7 @@ def test_a_fault_is_told_with_its_line(right: str, wrong: str, line: int, said: 
     assert any(said in text for text in told), str(error.value)
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_faults_are_reported_in_the_order_of_the_file() -> None:
     wrong = GOOD.replace("wake_1", "wake").replace('"faster"', '"better"').replace("30%", "30")
     with pytest.raises(ExperimentError) as error:
         parse(wrong, "locks.toml")
@@ -174,14 +177,14 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file() -> None:
     assert lines == [5, 8, 20]
 
 
-def test_what_is_missing_altogether_is_named() -> None:
+def test_missing_keys_are_named() -> None:
     with pytest.raises(ExperimentError) as error:
         parse("", "empty.toml")
     for key in ("question", "primary", "baseline", "canary", "loads", "arms"):
         assert f"empty.toml: {key} is missing" in str(error.value)
 
 
-def test_one_arm_alone_is_no_comparison() -> None:
+def test_a_single_arm_is_no_comparison() -> None:
     lonely = GOOD[: GOOD.index("on = {")]
     with pytest.raises(ExperimentError, match="compares with nothing"):
         parse(lonely, "lonely.toml")
@@ -193,7 +196,7 @@ def test_shares_of_two_capacities_are_refused() -> None:
         parse(two, "x.toml")
 
 
-def test_a_line_is_found_behind_values_of_several_lines() -> None:
+def test_a_line_is_found_after_values_of_several_lines() -> None:
     text = 'a = """\nb = 1\n"""\n\n# b\nb = [\n  1,\n]\n[c.d]\ne = 1\n'
     assert line_of(text, ("b",)) == 6
     assert line_of(text, ("c", "d", "e")) == 10
@@ -211,7 +214,7 @@ def test_an_unknown_experiment_lists_the_known(tmp_path: Path) -> None:
         find(str(tmp_path / "gone.toml"))
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_binary_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "binary.toml"
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ExperimentError, match=r"binary\.toml"):

@@ -1,16 +1,18 @@
-"""Claims about uWSGI: each probe sees on a real one what is true of the pinned version."""
+"""Each probe observes the behaviour of the pinned uWSGI."""
 
 import os
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from lab.measure import facts
 from lab.measure.facts import Fact, FactError
+from lab.plan.experiment import FactName
 
-# What the pinned uWSGI (2.0.31) does, by claim, with words that must be in the evidence. A probe
-# that had stopped seeing anything would not find both kinds.
+# Whether each claim is true of the pinned uWSGI (2.0.31), and words of its evidence. Both
+# outcomes occur, so a probe that observes nothing fails.
 KNOWN = {
     "sigterm-reloads": (True, "brutally killing workers"),
     "die-on-term-stops": (True, "exit code 0"),
@@ -27,16 +29,16 @@ KNOWN = {
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Fact | FactError]:
-    return facts.gather(list(facts.PROBES))
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fact | FactError]:
+    return facts.gather(list(facts.PROBES), tmp_path_factory.mktemp("facts") / "facts.json", print)
 
 
 def test_every_probe_is_known() -> None:
-    assert KNOWN.keys() == facts.PROBES.keys()
+    assert KNOWN.keys() == facts.PROBES.keys() == set(get_args(FactName))
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_a_probe_sees_what_is_true(found: dict[str, Fact | FactError], name: str) -> None:
+def test_a_probe_has_the_known_outcome(found: dict[str, Fact | FactError], name: str) -> None:
     fact = found[name]
     assert isinstance(fact, Fact), fact
     holds, words = KNOWN[name]
@@ -51,7 +53,7 @@ def test_nothing_is_left_behind(found: dict[str, Fact | FactError]) -> None:
         try:
             assert b"uwsgi-fact-" not in entry.read_bytes()
         except OSError:
-            continue  # it ended just now
+            continue  # it has ended
 
 
 def test_a_server_that_does_not_start_is_an_error_with_its_log() -> None:
@@ -62,23 +64,23 @@ def test_a_server_that_does_not_start_is_an_error_with_its_log() -> None:
     assert "/nowhere/app.py" in str(error.value)
 
 
-def test_settings_of_the_shell_do_not_reach_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_ignores_the_environments_uwsgi_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "UWSGI_NEED_APP", "true")
     with facts.running(app=facts.BROKEN_APP) as server:
-        assert server.ask().status == 500
+        assert server.get().status == 500
 
 
-def test_a_claim_that_comes_out_differently_is_no_fact(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_with_two_outcomes_is_no_fact(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([(True, "it did"), (False, "it did not")])
     probes = {"coin": facts.Probe("the coin falls on its head", lambda: next(answers))}
     monkeypatch.setattr(facts, "PROBES", probes)
-    result = facts.gather(["coin"])["coin"]
+    result = facts.probe("coin")
     assert isinstance(result, FactError)
-    assert "came out differently" in str(result)
+    assert "had different outcomes" in str(result)
     assert "it did not" in str(result)
 
 
-def test_what_was_found_is_kept_and_not_tried_again(
+def test_facts_are_kept_in_a_file_and_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
@@ -94,11 +96,11 @@ def test_what_was_found_is_kept_and_not_tried_again(
     probes = {"good": facts.Probe("it does", sees), "bad": facts.Probe("it fails", fails)}
     monkeypatch.setattr(facts, "PROBES", probes)
     file = tmp_path / "facts.json"
-    first = facts.kept(["good", "bad"], file)
+    first = facts.gather(["good", "bad"], file, print)
     assert first["good"] == Fact("good", "it does", "“it did” (2 of 2 tries)", True)
     assert isinstance(first["bad"], FactError)
     seen.clear()
-    assert facts.kept(["good"], file)["good"] == first["good"]
+    assert facts.gather(["good"], file, print)["good"] == first["good"]
     assert seen == []
-    facts.kept(["bad", "good"], file)
-    assert len(seen) == facts.TRIES, "what failed before is tried again"
+    facts.gather(["bad", "good"], file, print)
+    assert seen, "a failed probe is tried again"

@@ -1,4 +1,4 @@
-"""A trial's figures are what trial.METRICS calls them, from what servers and load counted."""
+"""A trial's figures follow the definitions of trial.METRICS."""
 
 import os
 from pathlib import Path
@@ -94,7 +94,7 @@ def visit(folder: Path, under: Load) -> Trial:
     return trial
 
 
-def test_costs_are_a_request_of_those_that_were_sent(arm: FakeArm, tmp_path: Path) -> None:
+def test_costs_are_per_sent_request(arm: FakeArm, tmp_path: Path) -> None:
     figures = visit(tmp_path, CLOSED).figures
     assert figures["cpu_us_nginx"] == 10_000 / SENT
     assert figures["cpu_us"] == 96_000 / SENT, "all three services, each once"
@@ -114,7 +114,7 @@ def test_costs_are_a_request_of_those_that_were_sent(arm: FakeArm, tmp_path: Pat
     assert arm.stopped
 
 
-def test_gates_get_what_they_ask_for(arm: FakeArm, tmp_path: Path) -> None:
+def test_the_evidence_for_the_gates_is_complete(arm: FakeArm, tmp_path: Path) -> None:
     closed = visit(tmp_path, CLOSED).evidence
     assert closed.served == SENT, "without the warm-up"
     assert (closed.slots, closed.holds_s) == (8, 0.02)

@@ -11,7 +11,7 @@ from lab.measure.histogram import Histogram
 def test_a_tenth_of_a_millisecond_shows_below_100_ms() -> None:
     steps = [tenths / 10 for tenths in range(1, 1001)]
     every = Histogram(ms / 1000 for ms in steps)
-    # The k-th of 1000 equally many latencies is the percentile k/10.
+    # The k-th of 1000 latencies is the percentile k/10.
     found = every.percentiles([tenths / 10 for tenths in range(1, 1001)])
     assert list(found.values()) == pytest.approx(steps, abs=0.065)
     assert len(set(found.values())) == 1000
@@ -38,7 +38,7 @@ def test_percentiles_are_those_of_the_latencies() -> None:
     assert percentiles[100] == found.max_ms
 
 
-def test_blocks_can_be_added_after_a_trip_through_text() -> None:
+def test_encoded_histograms_can_be_added() -> None:
     first, second = [0.001] * 90, [0.1] * 10
     merged = Histogram.decode(Histogram(first).encode())
     merged.add(Histogram.decode(Histogram(second).encode()))
@@ -49,14 +49,14 @@ def test_blocks_can_be_added_after_a_trip_through_text() -> None:
     assert merged.percentile(91) == pytest.approx(100.0, rel=0.001)
 
 
-def test_what_is_too_short_or_too_long_is_counted_all_the_same() -> None:
+def test_latencies_outside_the_range_are_counted() -> None:
     found = Histogram([0.0, -0.5, 61.0, 3600.0])
     assert found.count == 4
     assert found.percentile(50) == 0.001
     assert found.max_ms == 60_000
 
 
-def test_an_empty_one_has_zeros_and_survives_too() -> None:
+def test_an_empty_histogram_has_zeros() -> None:
     found = Histogram.decode(Histogram().encode())
     assert (found.count, found.mean_ms, found.max_ms, found.percentile(99)) == (0, 0, 0, 0)
 
@@ -68,6 +68,6 @@ def test_other_text_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("percent", [-1, 100.1])
-def test_a_percentage_that_is_none_is_refused(percent: float) -> None:
+def test_an_invalid_percentage_is_refused(percent: float) -> None:
     with pytest.raises(ValueError, match="give 0 to 100"):
         Histogram([1]).percentile(percent)

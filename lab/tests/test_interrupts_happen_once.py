@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run once, after what is just being stopped; a second one only gets an answer."""
+"""Ctrl-C interrupts a run once, after a stop in progress; a second one prints a message."""
 
 import io
 import os
@@ -15,7 +15,7 @@ def press(number: int = signal.SIGINT) -> None:
 
 
 class Gone(io.StringIO):
-    """The output of a terminal that was closed, or a print that breaks into another one."""
+    """The output of a closed terminal, or a print that interrupts another one."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
@@ -26,15 +26,15 @@ class Gone(io.StringIO):
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_it_ends_what_runs(number: int) -> None:
-    with pytest.raises(KeyboardInterrupt), interrupts.heeded():
+def test_a_signal_interrupts_the_run(number: int) -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts.handled():
         press(number)
         pytest.fail("it went on")
 
 
-def test_what_is_being_stopped_is_stopped_first(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stop_in_progress_is_completed_first(capsys: pytest.CaptureFixture[str]) -> None:
     stopped = []
-    with pytest.raises(KeyboardInterrupt), interrupts.heeded():
+    with pytest.raises(KeyboardInterrupt), interrupts.handled():
         with interrupts.held():
             press()
             stopped.append("one")
@@ -46,11 +46,11 @@ def test_what_is_being_stopped_is_stopped_first(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out.count("stopping the servers") == 2
 
 
-def test_pressed_again_while_it_cleans_up_it_says_so_and_goes_on(
+def test_a_second_signal_only_prints_a_message(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cleaned = False
-    with pytest.raises(KeyboardInterrupt), interrupts.heeded():
+    with pytest.raises(KeyboardInterrupt), interrupts.handled():
         try:
             press()
         finally:
@@ -61,11 +61,11 @@ def test_pressed_again_while_it_cleans_up_it_says_so_and_goes_on(
 
 
 @pytest.mark.parametrize("error", [OSError(5, "gone"), RuntimeError("reentrant call")])
-def test_an_output_that_fails_does_not_stop_the_stopping(
+def test_a_failing_output_does_not_interrupt_the_clean_up(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     cleaned = False
-    with pytest.raises(KeyboardInterrupt), interrupts.heeded():
+    with pytest.raises(KeyboardInterrupt), interrupts.handled():
         try:
             press()
         finally:
@@ -75,9 +75,9 @@ def test_an_output_that_fails_does_not_stop_the_stopping(
     assert cleaned
 
 
-def test_another_run_can_be_interrupted_again() -> None:
+def test_the_next_run_can_be_interrupted_too() -> None:
     before = signal.getsignal(signal.SIGTERM)
     for _ in range(2):
-        with pytest.raises(KeyboardInterrupt), interrupts.heeded():
+        with pytest.raises(KeyboardInterrupt), interrupts.handled():
             press()
     assert signal.getsignal(signal.SIGTERM) == before

@@ -1,4 +1,4 @@
-"""What the generator says of its requests is what the server saw: how many, which failed, how."""
+"""The generator's counts of requests and failures agree with the server's."""
 
 import socket
 from pathlib import Path
@@ -9,9 +9,11 @@ from lab.measure import load
 from lab.tests.slow_server import BODY, Answer, Server, ignore, serving
 
 
-def test_a_closed_loop_sends_exactly_so_many_requests(tmp_path: Path) -> None:
+def test_a_closed_loop_sends_the_exact_number_of_requests(tmp_path: Path) -> None:
     lines: list[str] = []
-    with serving(Server(per_connection=10)) as server:  # nginx ends them, too, after a number
+    with serving(
+        Server(per_connection=10)
+    ) as server:  # nginx ends connections after a number of requests as well
         result = load.closed(
             server.target(),
             users=7,
@@ -22,7 +24,7 @@ def test_a_closed_loop_sends_exactly_so_many_requests(tmp_path: Path) -> None:
             folder=tmp_path,
             progress=lines.append,
         )
-    assert len(server.log) == 1 + 333  # the first answer, to compare the others with, is no load
+    assert len(server.log) == 1 + 333  # the first one gets the expected answer
     assert (result.intended, result.sent, result.done) == (333, 333, 333)
     assert (result.dropped, result.errors, result.wrong, result.faults) == (0, 0, 0, [])
     assert result.response.count == result.service.count == 333
@@ -31,7 +33,7 @@ def test_a_closed_loop_sends_exactly_so_many_requests(tmp_path: Path) -> None:
     assert "measuring" in lines
 
 
-def test_a_closed_loop_obeys_littles_law_and_leaves_its_warm_up_out(tmp_path: Path) -> None:
+def test_a_closed_loop_obeys_littles_law_and_excludes_its_warm_up(tmp_path: Path) -> None:
     with serving(Server(delay_s=0.02)) as server:
         result = load.closed(
             server.target(),
@@ -43,7 +45,7 @@ def test_a_closed_loop_obeys_littles_law_and_leaves_its_warm_up_out(tmp_path: Pa
             folder=tmp_path,
             progress=ignore,
         )
-    assert 0 < result.done < len(server.log) - 10  # half a second of 4 users is more than 10
+    assert 0 < result.done < len(server.log) - 10  # 4 users send more than 10 in half a second
     assert result.seconds == pytest.approx(1.0, abs=0.3)
     in_flight = result.done / result.seconds * result.response.mean_ms / 1000
     assert in_flight == pytest.approx(4, rel=0.15)
@@ -53,7 +55,7 @@ def test_a_closed_loop_obeys_littles_law_and_leaves_its_warm_up_out(tmp_path: Pa
     assert result.used.clock == pytest.approx(result.seconds, abs=0.2)
 
 
-def test_errors_and_wrong_bodies_are_told_apart(tmp_path: Path) -> None:
+def test_errors_and_wrong_bodies_are_counted_separately(tmp_path: Path) -> None:
     def answer(path: str, number: int) -> Answer:
         if number % 10 == 5:
             return 502, b"oops"
@@ -66,13 +68,13 @@ def test_errors_and_wrong_bodies_are_told_apart(tmp_path: Path) -> None:
             server.target(),
             users=3,
             seconds=None,
-            requests=199,  # and the first answer: 200, so 20 of each kind
+            requests=199,  # 200 with the first one, so 20 of each kind
             warm_s=0,
             seed=1,
             folder=tmp_path,
             progress=ignore,
         )
-    assert len(server.log) == 200  # what was cut off was not sent again
+    assert len(server.log) == 200  # interrupted requests are not repeated
     assert (result.sent, result.done) == (199, 179)
     assert (result.errors, result.wrong) == (40, 20)
     assert result.response.count == 159
@@ -84,7 +86,7 @@ def test_errors_and_wrong_bodies_are_told_apart(tmp_path: Path) -> None:
     assert wrong.startswith("20 x not the first answer's body")
 
 
-def test_an_expected_text_takes_the_place_of_the_first_answer(tmp_path: Path) -> None:
+def test_an_expected_text_replaces_the_first_answer(tmp_path: Path) -> None:
     def answer(path: str, number: int) -> Answer:
         return 200, b"request %d of the shop" % number if number % 10 else b"closed"
 
@@ -102,8 +104,8 @@ def test_an_expected_text_takes_the_place_of_the_first_answer(tmp_path: Path) ->
     assert (result.errors, result.wrong) == (0, 5)
 
 
-def test_a_connection_that_idles_away_is_no_error(tmp_path: Path) -> None:
-    """A server may close an idle connection; only a request that was sent can fail."""
+def test_a_closed_idle_connection_is_no_error(tmp_path: Path) -> None:
+    """Only a request that was sent can fail."""
     with serving(Server(idle_s=0.7)) as server:
         result = load.open_loop(
             server.target(),
@@ -114,12 +116,12 @@ def test_a_connection_that_idles_away_is_no_error(tmp_path: Path) -> None:
             folder=tmp_path,
             progress=ignore,
         )
-    assert server.connections > 2  # the first answer's, and more than one of the user's
+    assert server.connections > 2  # one for the first answer, and several of the user
     assert result.errors == 0
     assert result.done == result.intended > 2
 
 
-def test_an_arm_that_is_not_right_from_the_start_is_not_loaded(tmp_path: Path) -> None:
+def test_an_arm_with_a_wrong_first_answer_is_not_loaded(tmp_path: Path) -> None:
     with (
         serving(Server(lambda path, number: (302, b""))) as server,
         pytest.raises(load.LoadError, match=f"arm answers 302 Found at {server.address}/arm"),
@@ -137,7 +139,7 @@ def test_an_arm_that_is_not_right_from_the_start_is_not_loaded(tmp_path: Path) -
     assert len(server.log) == 1
 
 
-def test_an_arm_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_an_arm_that_does_not_answer_is_named(tmp_path: Path) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         target = load.Target("arm", f"http://127.0.0.1:{nobody.getsockname()[1]}", "/")

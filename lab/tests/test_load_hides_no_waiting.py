@@ -17,7 +17,7 @@ from lab.tests.slow_server import BODY, Answer, Server, ignore, serving
 STALL_S = 0.8
 
 
-def test_the_open_loop_shows_a_stall_to_everybody_who_came_meanwhile(tmp_path: Path) -> None:
+def test_the_open_loop_shows_a_stall_in_every_request_that_was_due(tmp_path: Path) -> None:
     with (
         serving(Server()) as server,
         load.OpenLoop(
@@ -36,7 +36,7 @@ def test_the_open_loop_shows_a_stall_to_everybody_who_came_meanwhile(tmp_path: P
         result = loop.wait()
     assert (result.errors, result.wrong, result.dropped) == (0, 0, 0)
     assert result.intended == result.done
-    # Two fifths of the arrivals fell into the stall and waited half of it on average.
+    # Two fifths of the arrivals are in the stall and wait half of it on average.
     assert result.response.percentile(90) > 400
     assert result.response.percentile(70) > 50
     assert result.longest_wait_ms > 700
@@ -61,8 +61,8 @@ def test_the_closed_loop_hides_the_same_stall(tmp_path: Path) -> None:
             progress=progress,
         )
         stall.join()
-    assert result.longest_wait_ms > 700  # one request has seen it
-    assert result.response.percentile(90) < 400  # and no percentile has
+    assert result.longest_wait_ms > 700  # one request includes it
+    assert result.response.percentile(90) < 400  # and no percentile does
     assert result.response.encode() == result.service.encode()
 
 
@@ -121,13 +121,13 @@ def test_arrivals_at_a_server_that_hangs_are_dropped_and_counted(tmp_path: Path)
     assert result.intended > 30
     assert result.dropped > 20
     assert result.sent == result.intended - result.dropped  # none was queued
-    assert result.errors == 5  # as many as may be in flight
+    assert result.errors == 5  # the limit of requests in flight
     assert result.done == result.sent - 5
     assert result.faults == ["5 x no answer within 1.5 s"]
     assert result.longest_wait_ms > 1400
 
 
-def test_failures_of_a_restart_are_counted_with_what_they_said(tmp_path: Path) -> None:
+def test_failures_during_a_restart_are_counted_with_their_text(tmp_path: Path) -> None:
     away = threading.Event()
 
     def answer(path: str, number: int) -> Answer:
@@ -155,4 +155,4 @@ def test_failures_of_a_restart_are_counted_with_what_they_said(tmp_path: Path) -
     assert result.errors == server.statuses.count(502) > 0
     assert result.faults == [f"{result.errors} x 502 Bad Gateway"]
     assert result.done == result.sent == result.intended
-    assert 0.5 < result.seconds < 20  # finish() has ended it
+    assert 0.5 < result.seconds < 20  # ended by finish()

@@ -1,4 +1,4 @@
-"""To Locust the lab's load is a test like any other: its CSV, its report and its page know it."""
+"""The lab's load is an ordinary Locust test: it is in the CSV files, the report and the page."""
 
 import csv
 import json
@@ -58,7 +58,7 @@ def test_locusts_own_files_have_the_measured_requests(tmp_path: Path) -> None:
     assert set(rows) == {"good", "bad", "Aggregated"}
     for name, arm in ours.items():
         assert arm["sent"] == 100
-        assert int(rows[name]["Request Count"]) == arm["sent"]  # no warm-up among them
+        assert int(rows[name]["Request Count"]) == arm["sent"]  # without the warm-up
         assert int(rows[name]["Failure Count"]) == arm["errors"]
         assert rows[name]["Type"] == "GET"
     assert ours["bad"]["errors"] > ours["good"]["errors"] == 0

@@ -1,4 +1,4 @@
-"""In a rotation no two arms are ever asked together, and the order is the seed's alone."""
+"""In a rotation only one arm gets requests at a time, in an order that the seed determines."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from lab.measure.load_plan import WARM_UP_SLICES
 from lab.tests.slow_server import Server, ignore, serving
 
 ARMS = ("plain", "twin", "canary")
-USERS, ROUNDS, SLICE = 4, 8, 22  # a slice that its users cannot share evenly
+USERS, ROUNDS, SLICE = 4, 8, 22  # a slice that is not a multiple of the users
 
 
 def _rotate(server: Server, folder: Path, seed: int) -> dict[str, load.Rotation]:
@@ -29,7 +29,7 @@ def test_a_rotation_keeps_its_barrier_and_its_order(tmp_path: Path) -> None:
         found = _rotate(server, tmp_path, seed=1)
 
     assert all(len(paths) == 1 for paths in server.together), "two arms were asked together"
-    # After the first answers and the warm-up, the log is made of whole slices.
+    # After the first answers and the warm-up, the log consists of whole slices.
     first = len(ARMS) * (1 + WARM_UP_SLICES * SLICE)
     measured = server.log[first:]
     assert len(measured) == len(ARMS) * ROUNDS * SLICE
@@ -72,11 +72,11 @@ def test_a_rotation_counts_every_round_of_every_arm(tmp_path: Path) -> None:
         assert total_us * 1000 == pytest.approx(result.used.cpu_ns["app"])
         total = sum(result.rounds["wakeups"]) * SLICE
         assert total == pytest.approx(result.used.voluntary["app"])
-        # All live in this one process, which works in the others' turns as well.
+        # All arms are this process, which also works during the others' slices.
         assert 0.1 < result.idle_share < 1.1
 
 
-def test_two_arms_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_arms_with_one_name_are_refused(tmp_path: Path) -> None:
     target = load.Target("arm", "http://127.0.0.1:9", "/")
     with pytest.raises(load.LoadError, match="a unique name"):
         load.rotate(

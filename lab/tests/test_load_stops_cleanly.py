@@ -1,4 +1,4 @@
-"""However the lab ends, its generator ends too, and it never loads what is not ours."""
+"""The generator ends with the lab, however that ends, and refuses foreign targets."""
 
 import os
 import signal
@@ -17,7 +17,9 @@ from lab.measure.load_plan import Plan
 from lab.tests.slow_server import CHECKOUT, Server, ignore, serving
 from tests.loadtest.stand_in import environment
 
-ELSEWHERE = load.Target("arm", "http://192.0.2.1:8080", "/")  # for documentation, RFC 5737
+ELSEWHERE = load.Target(
+    "arm", "http://192.0.2.1:8080", "/"
+)  # an address for documentation, RFC 5737
 
 LAB = """
 import sys
@@ -29,7 +31,7 @@ load.closed(target, users=2, seconds=60, requests=None, warm_s=0, seed=1,
 """
 
 
-# A shell starts `... &` with SIGINT ignored, and that is inherited.
+# A shell starts `... &` with SIGINT ignored, and children inherit that.
 IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 
 
@@ -44,7 +46,7 @@ def test_ctrl_c_leaves_no_process(tmp_path: Path, how: Sequence[str]) -> None:
         assert not locust.is_running()
 
 
-def test_a_lab_that_is_killed_takes_its_generator_along(tmp_path: Path) -> None:
+def test_the_generator_of_a_killed_lab_ends(tmp_path: Path) -> None:
     with serving(Server(delay_s=0.01)) as server:
         lab, locust = _start(server, tmp_path)
         lab.kill()
@@ -52,7 +54,7 @@ def test_a_lab_that_is_killed_takes_its_generator_along(tmp_path: Path) -> None:
         locust.wait(timeout=20)
 
 
-def test_an_open_loop_that_nobody_waits_for_is_stopped(tmp_path: Path) -> None:
+def test_an_open_loop_is_stopped_by_an_exception(tmp_path: Path) -> None:
     with serving(Server()) as server:
         loop = load.OpenLoop(
             server.target(),
@@ -70,7 +72,7 @@ def test_an_open_loop_that_nobody_waits_for_is_stopped(tmp_path: Path) -> None:
         assert not locust.is_running()
 
 
-def test_a_generator_that_fails_in_itself_says_so_and_ends(tmp_path: Path) -> None:
+def test_a_failing_generator_reports_the_error_and_ends(tmp_path: Path) -> None:
     with (
         serving(Server()) as server,
         pytest.raises(load.LoadError, match="the generator failed:"),
@@ -88,7 +90,7 @@ def test_a_generator_that_fails_in_itself_says_so_and_ends(tmp_path: Path) -> No
     assert not _generators(psutil.Process(), tmp_path)
 
 
-def test_the_generator_itself_loads_only_our_own(tmp_path: Path) -> None:
+def test_the_generator_refuses_foreign_targets(tmp_path: Path) -> None:
     plan = Plan(kind="closed", targets=[ELSEWHERE], users=1, seed=1, requests=1)
     plan.write(tmp_path / "load-plan.json")
     generator = CHECKOUT / "lab" / "measure" / "generator.py"
@@ -109,7 +111,7 @@ def test_the_generator_itself_loads_only_our_own(tmp_path: Path) -> None:
     assert not (tmp_path / "load-result.json").exists()
 
 
-def test_the_lab_loads_only_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lab_refuses_foreign_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ALLOW_REMOTE", raising=False)
     with pytest.raises(load.LoadError, match=r"arm: 192\.0\.2\.1 is not this machine"):
         load.closed(
@@ -127,7 +129,7 @@ def test_the_lab_loads_only_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def _start(
     server: Server, folder: Path, *how: str
 ) -> "tuple[subprocess.Popen[str], psutil.Process]":
-    """Start a lab that loads *server* for a minute; return it and its generator when it does."""
+    """Start a lab that loads *server* for a minute; return it and its generator."""
     lab = subprocess.Popen(
         [*how, sys.executable, "-c", LAB, server.address, str(folder)],
         stdout=subprocess.PIPE,

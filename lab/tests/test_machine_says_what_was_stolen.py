@@ -1,4 +1,4 @@
-"""The machine's own account: what was stolen, what was busy, and where it does not tell."""
+"""Stolen and busy CPU time, and systems that do not report them."""
 
 import json
 import re
@@ -26,16 +26,16 @@ def test_shares_are_of_all_cpu_time() -> None:
     assert used.busy_share == 100 / 200
 
 
-def test_a_kernel_that_knows_no_stealing() -> None:
+def test_a_kernel_without_steal_counts_zero() -> None:
     assert machine.CpuTimes.parse("cpu 100 0 50 850\n") == machine.CpuTimes(150, 850, 0)
 
 
-def test_idle_time_that_steps_back_is_not_negative() -> None:
+def test_decreasing_idle_time_is_not_negative() -> None:
     used = machine.CpuTimes.parse("cpu 100 0 0 799 0 0 0 5").since(machine.CpuTimes(90, 800, 5))
     assert (used.idle, used.stolen_share, used.busy_share) == (0, 0, 1)
 
 
-def test_no_tick_has_passed() -> None:
+def test_an_interval_without_ticks_has_zero_shares() -> None:
     nothing = machine.CpuTimes.parse(AFTER).since(machine.CpuTimes.parse(AFTER))
     assert nothing.stolen_share == nothing.busy_share == 0
 
@@ -61,7 +61,7 @@ def write_pressure(proc: Path, total_us: int) -> None:
     )
 
 
-def test_a_watch_sees_its_interval_alone(proc: Path) -> None:
+def test_a_watch_covers_its_own_interval(proc: Path) -> None:
     write_pressure(proc, 7_000_000)
     watch = machine.Watch()
     (proc / "stat").write_text(AFTER)
@@ -69,13 +69,13 @@ def test_a_watch_sees_its_interval_alone(proc: Path) -> None:
     assert watch.seen() == machine.Watched(seconds=4.0, stolen=0.05, busy=0.5, pressure=0.25)
 
 
-def test_a_kernel_without_pressure_says_nothing(proc: Path) -> None:
+def test_a_kernel_without_pressure_reports_none(proc: Path) -> None:
     watch = machine.Watch()
     (proc / "stat").write_text(AFTER)
     assert watch.seen().pressure is None
 
 
-def test_conditions_of_this_machine_are_ready_for_json() -> None:
+def test_the_conditions_can_be_written_as_json() -> None:
     found = json.loads(json.dumps(machine.conditions()))
     assert found["cores"] >= 1
     assert found["memory_bytes"] > 1 << 28
@@ -93,7 +93,7 @@ def test_conditions_of_this_machine_are_ready_for_json() -> None:
         ("Docker version 28.2.2, build e6534b4", "28.2.2"),
     ],
 )
-def test_versions_are_read_from_what_programs_say(
+def test_versions_are_read_from_the_output_of_programs(
     said: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "program"

@@ -1,4 +1,4 @@
-"""The published claims that ship: each says who said it, and can be tried by what the file has."""
+"""Each published claim has its source and can be tried with the arms and loads of its file."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ FILE = EXPERIMENTS / "published-claims.toml"
 TEXT = FILE.read_text(encoding="utf-8")
 
 
-def test_the_file_is_right_and_no_longer_than_its_claims_make_it() -> None:
+def test_the_file_is_correct_and_short_apart_from_its_claims() -> None:
     experiment = read(find("published-claims"))
     assert len(TEXT.splitlines()) - len(experiment.claims) <= 40
 
 
-def test_every_probe_has_a_claim_that_needs_it() -> None:
+def test_every_probe_has_a_claim() -> None:
     assert set(claims.facts_needed(read(FILE).claims)) == set(facts.PROBES)
 
 
-def test_every_arm_has_a_claim_that_needs_it() -> None:
+def test_every_arm_has_a_claim() -> None:
     experiment = read(FILE)
     named = {name for claim in experiment.claims.values() for name in (claim.arm, claim.against)}
     assert {arm.name for arm in experiment.arms if arm.role == "arm"} <= named
 
 
-def test_what_stands_in_for_a_rate_is_steadier() -> None:
-    """Requests per second are what a busy machine can tell least. The lock's claim has no stand-in:
-    cores that a lock leaves idle do not show in CPU time."""
+def test_the_stand_in_of_a_rate_is_a_count() -> None:
+    """Rates are the least precise figures on a busy machine. The claim about the lock has no
+    stand-in, because CPU time does not show idle cores."""
     claims = read(FILE).claims
     rates = {name for name, claim in claims.items() if claim.metric == "rps"}
     stand_ins = {name: claim.stand_in for name, claim in claims.items() if claim.stand_in}
@@ -48,14 +48,14 @@ def test_what_stands_in_for_a_rate_is_steadier() -> None:
         ('against = "gunicorn", load', 'against = "guni", load', "'guni' is not a valid against"),
     ],
 )  # fmt: skip
-def test_a_wrong_claim_is_told_with_its_line(right: str, wrong: str, told: str) -> None:
+def test_a_wrong_claim_is_reported_with_its_line(right: str, wrong: str, told: str) -> None:
     line = next(n for n, text in enumerate(TEXT.splitlines(), 1) if right in text)
     with pytest.raises(ExperimentError) as error:
         parse(TEXT.replace(right, wrong, 1), "my-claims.toml")
     assert str(error.value).startswith(f"my-claims.toml, line {line}: {told}")
 
 
-def test_the_short_app_answers_every_path_alike() -> None:
+def test_the_short_app_has_one_answer_for_all_paths() -> None:
     from lab.servers.short import BODY, application
 
     started = []

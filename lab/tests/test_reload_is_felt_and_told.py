@@ -1,4 +1,4 @@
-"""A reload under load: new workers, what failed, and the longest wait, on a real stack."""
+"""A reload under load on a real stack: new workers, failed requests, the longest wait."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,7 +36,7 @@ def reload(
     )
 
 
-def test_one_after_the_other_nobody_fails(lazy: RunningArm, tmp_path: Path) -> None:
+def test_a_chain_reload_fails_no_request(lazy: RunningArm, tmp_path: Path) -> None:
     before = lazy.workers()
     found = reload(lazy, lazy.address, lazy.cookie, tmp_path, "chain")
     assert found.failed == 0, found.load.faults
@@ -49,19 +49,17 @@ def test_one_after_the_other_nobody_fails(lazy: RunningArm, tmp_path: Path) -> N
     assert found.load.done == found.load.intended > 50
 
 
-def test_all_at_once_everybody_waits_until_the_app_is_loaded(
-    lazy: RunningArm, tmp_path: Path
-) -> None:
+def test_a_full_reload_makes_requests_wait_for_the_app(lazy: RunningArm, tmp_path: Path) -> None:
     found = reload(lazy, lazy.address, lazy.cookie, tmp_path, "full")
     assert found.kept == ()
-    # Loading the app takes longer than that anywhere; a request takes a few ms.
+    # Loading the app takes longer; a request takes a few ms.
     assert found.stall_ms > 200
     assert found.stall_ms < 1000 * found.reload_s + 1000
 
 
-def test_what_replaces_nobody_is_no_reload(lazy: RunningArm, tmp_path: Path) -> None:
+def test_a_reload_that_replaces_no_worker_is_reported(lazy: RunningArm, tmp_path: Path) -> None:
     class Idle:
-        """Says that it has reloaded."""
+        """Its reload does nothing."""
 
         def workers(self) -> list[int]:
             return lazy.workers()

@@ -1,4 +1,4 @@
-"""Whatever server hosts the app, a client gets the same answers and the app the same requests."""
+"""With every server clients get the same answers and the app gets the same requests."""
 
 import json
 import re
@@ -26,7 +26,7 @@ FORGED = {
     "Cookie": "a=b; c=d",
 }
 
-# What a server could treat in a way of its own: bodies in and out, their ends, errors, names.
+# Requests that servers may handle differently: bodies, their ends, errors, names.
 REQUESTS: dict[str, tuple[str, str, bytes | None, dict[str, str]]] = {
     "query": ("GET", "/mirror/?a=1&b=%20c&%C3%A9=", None, {}),
     "forged headers": ("GET", "/mirror/", None, FORGED),
@@ -54,7 +54,7 @@ def running() -> Iterator[dict[str, RunningArm]]:
 
 
 def seen_by_a_client(arm: RunningArm, what: str) -> tuple[int, list[str], bytes]:
-    """Status, names of headers, and the body without what is random in it."""
+    """Status, names of headers, and the body without its random parts."""
     method, path, body, headers = REQUESTS[what]
     answer, text = ask(arm, path, method=method, body=body, headers=headers)
     port = arm.address.rpartition(":")[2].encode()
@@ -69,7 +69,7 @@ def test_the_answer_is_the_same(running: dict[str, RunningArm], server: str, wha
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_app_believes_nginx_and_not_the_client(
+def test_the_app_trusts_nginx_and_not_the_client(
     running: dict[str, RunningArm], server: str
 ) -> None:
     arm = running[server]
@@ -128,6 +128,6 @@ def port_of_app(arm: RunningArm) -> int:
 
 
 def open_towards(port: int) -> int:
-    """How many connections to *port* of this machine stand open."""
+    """The number of open connections to *port* of this machine."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)

@@ -1,4 +1,4 @@
-"""What a server reports is read as it stands there, and any difference from the wish is a line."""
+"""The options that servers report are parsed, and each difference from the request is a line."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def wrong(log: str = LOG, metrics: str = METRICS, **asked: str) -> list[str]:
     return servers.uwsgi_disagreements({**DEFAULTS, **asked}, options)
 
 
-def test_what_was_asked_is_not_wrong() -> None:
+def test_matching_options_are_not_reported() -> None:
     assert wrong() == []
     assert servers.uwsgi_options(METRICS, LOG)["version"] == "2.0.31"
 
@@ -54,12 +54,12 @@ def test_what_was_asked_is_not_wrong() -> None:
         ({"STACK_LAZY_APPS": "on"}, "STACK_LAZY_APPS: asked on, the server reports off"),
     ],
 )
-def test_another_value_is_told(asked: dict[str, str], line: str) -> None:
+def test_another_value_is_reported(asked: dict[str, str], line: str) -> None:
     assert wrong(**asked) == [line]
 
 
-def test_the_log_is_believed_too() -> None:
-    """uWSGI may read an option and not do what it says."""
+def test_the_log_is_checked_too() -> None:
+    """uWSGI may read an option without applying it."""
     assert wrong(LOG.replace("lock: enabled", "lock: disabled")) == [
         "STACK_THUNDER_LOCK: asked on, the server's log reports off"
     ]
@@ -68,7 +68,7 @@ def test_the_log_is_believed_too() -> None:
     ]
 
 
-def test_silence_is_told() -> None:
+def test_an_option_that_is_not_reported_is_a_difference() -> None:
     assert wrong(metrics=METRICS.replace("thunder_lock", "thunder")) == [
         "STACK_THUNDER_LOCK: asked on, the server does not report it"
     ]
@@ -87,7 +87,7 @@ def test_a_server_without_options_is_judged_by_its_processes_and_its_command_lin
     assert servers.other_disagreements(gthread, asked, {**good, "workers": "3"}) == [
         "workers: asked 4, 3 run"
     ]
-    # A process for each slot: eight of one thread.
+    # A process per slot: eight with one thread.
     assert servers.other_disagreements(sync, asked, good) == [
         "workers: asked 8, 4 run",
         "threads: asked 1, the server has 2",
@@ -106,11 +106,11 @@ def test_a_server_without_options_is_judged_by_its_processes_and_its_command_lin
         " * Running on http://127.0.0.1:31559",
     ],
 )
-def test_the_line_that_says_where_it_listens_is_found(line: str) -> None:
+def test_the_line_with_the_address_is_found(line: str) -> None:
     assert servers.listening(f"starting\n{line}\nready\n") == line.strip()
 
 
-def test_every_server_says_how_it_is_started() -> None:
+def test_every_server_has_its_command() -> None:
     for server in SERVERS.values():
         assert server.name.split("-")[0].removesuffix("-dev") in server.command() or (
             server.name == "flask-dev" and "development" in server.command()
