@@ -131,11 +131,11 @@ class VirtualEnvironment:
         )
         if made.returncode != 0:
             shutil.rmtree(self._directory, ignore_errors=True)
-            said = (made.stdout + made.stderr).strip()
+            output = (made.stdout + made.stderr).strip()
             raise StackError(
                 f"{base} cannot create a virtual environment",
                 f"apt-get install -y --reinstall {programs.VENV[0].package}, or make up PYTHON=…",
-                log="\n".join(said.splitlines()[-8:]),
+                log="\n".join(output.splitlines()[-8:]),
             )
 
     def _pip(
@@ -156,13 +156,13 @@ class VirtualEnvironment:
         if code != 0:
             log = self._checkout / "run" / "pip.log"
             log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            telling = [
+            errors = [
                 line.strip() for line in lines if re.match(r"\s*(error|fatal)\b", line, re.I)
             ]
             raise StackError(
                 "the Python packages could not be installed",
                 f"see {log.relative_to(self._checkout)}, then repeat the command",
-                log="\n".join(telling[-6:] or lines[-6:]),
+                log="\n".join(errors[-6:] or lines[-6:]),
             )
 
     @contextmanager

@@ -21,10 +21,6 @@ VERSION = "one"
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
         time.sleep(1)
-    if environ["PATH_INFO"] == "/burn":
-        end = time.process_time() + 0.5
-        while time.process_time() < end:
-            pass
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{VERSION} {os.getpid()}".encode()]
 """

@@ -1,4 +1,4 @@
-"""Readiness is found through TLS, host names and IPv6 as well: `up` asks as a client would."""
+"""Readiness is recognised with TLS, host names and IPv6."""
 
 import socket
 import ssl

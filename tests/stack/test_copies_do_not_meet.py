@@ -1,4 +1,4 @@
-"""Two copies on ports of their own share nothing: no process, no data, no secret, no fate."""
+"""Two copies on ports of their own share no process, no data and no secret."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What keeps `make up` from coming up is told in one line with its remedy; nothing stays behind."""
+"""When `make up` fails it prints one line with reason and remedy, and leaves nothing behind."""
 
 import os
 import shutil

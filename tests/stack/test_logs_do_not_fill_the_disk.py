@@ -1,4 +1,4 @@
-"""A log that has grown too large is cut while its service writes on; a follower misses nothing."""
+"""A log that is too large is truncated while its service writes; a follower misses nothing."""
 
 import subprocess
 import sys

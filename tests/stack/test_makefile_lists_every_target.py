@@ -1,4 +1,4 @@
-"""`make` alone lists every target with its meaning, and every target is a command of the stack."""
+"""`make` alone lists every target with its meaning; every command of stack/ has a target."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""A fresh checkout needs `make up` alone: it makes .venv from the pins and uWSGI from source."""
+"""In a fresh checkout `make up` creates .venv from the pins and compiles uWSGI."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""A copy lives on without its terminal; what is left in its directory is not believed blindly."""
+"""A copy survives its terminal; files that an earlier run left are checked first."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A port that is taken for a moment is free; one that stays taken is refused by its name."""
+"""A port that is taken for a moment counts as free; one that stays taken is refused, by number."""
 
 from __future__ import annotations
 

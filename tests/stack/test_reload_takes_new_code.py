@@ -1,4 +1,4 @@
-"""`make reload` brings new code and new static files into force while every request is answered."""
+"""`make reload` loads new code and new static files while every request is answered."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A checkout may lie deep or have blanks in its path, although unix sockets and nginx mind both."""
+"""A checkout may have a long path or one with blanks, which unix sockets and nginx reject."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`make up` ends with a stack that answers and says where; `make down` leaves no process behind."""
+"""`make up` ends with a stack that answers and prints its address; `make down` ends it."""
 
 import re
 from collections.abc import Iterator
