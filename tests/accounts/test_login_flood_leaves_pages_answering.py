@@ -20,6 +20,8 @@ import pytest
 from stack.local.runtime import LocalRuntime
 from tests.stack.checkouts import own_name
 
+pytestmark = pytest.mark.quiet
+
 FLOODERS, TRIES_PER_SECOND = 12, 60
 PAGES_PER_SECOND = 50
 SLICES, SLICE_SECONDS = 5, 2
