@@ -31,6 +31,8 @@ FIXED = {"STACK_PORT": "0", "STACK_WORKLOAD": "on", "STACK_DEMO": "on", "STACK_L
 
 # How long a started stack may take to answer the path of an experiment with 200.
 PATIENCE_S = 20.0
+# How long a server may take to report the options that were asked for, on a busy machine.
+SETTLE_S = 5.0
 
 # Concurrent starts. More would wait for each other on a small machine.
 AT_ONCE = 3
@@ -230,18 +232,6 @@ def _get(address: str, path: str, cookie: str) -> tuple[int | None, str]:
         connection.close()
 
 
-def _first_metrics(instance: Instance) -> str:
-    """The metrics of uWSGI, whose exporter may start later than its workers."""
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return instance.runtime.metrics()
-        except StackError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
-
-
 def _workers(instance: Instance, server: Server) -> list[int]:
     main = instance.main_pids()["app"]
     if not server.is_uwsgi:
@@ -252,13 +242,32 @@ def _workers(instance: Instance, server: Server) -> list[int]:
 
 
 def _options(instance: Instance, server: Server) -> tuple[dict[str, str], list[str]]:
-    """What the server reports, and where that differs from what was asked."""
+    """What the server reports, and where that differs from what was asked.
+
+    It is read again for SETTLE_S if it differs: the first answer may come before all workers and
+    uWSGI's exporter are up.
+    """
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        late = time.monotonic() > deadline
+        try:
+            options, wrong = _read_options(instance, server)
+        except StackError:
+            if late:
+                raise
+        else:
+            if late or not wrong:
+                return options, wrong
+        time.sleep(0.1)
+
+
+def _read_options(instance: Instance, server: Server) -> tuple[dict[str, str], list[str]]:
     asked: Mapping[str, str] = instance.runtime.toggles
+    log = instance.runtime.server_log()
     if server.is_uwsgi:
-        metrics = _first_metrics(instance)
-        options = server_options.uwsgi_options(metrics, instance.runtime.server_log())
+        options = server_options.uwsgi_options(instance.runtime.metrics(), log)
         return options, server_options.uwsgi_disagreements(asked, options)
     main = instance.main_pids()["app"]
     workers = server_options.workers_of(server, main)
-    options = server_options.other_options(server, main, workers, instance.runtime.server_log())
+    options = server_options.other_options(server, main, workers, log)
     return options, server_options.other_disagreements(server, asked, options)

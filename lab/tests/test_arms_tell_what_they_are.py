@@ -87,6 +87,7 @@ def test_a_server_with_other_options_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Servers that run with other options than those asked for: uWSGI, and one without metrics."""
+    monkeypatch.setattr(lab, "SETTLE_S", 1.0)
     root = Path(__file__).parents[2]
     liars = {
         "uwsgi-liar": ("uwsgi", f"export STACK_THUNDER_LOCK=off\nexec {root}/uwsgi/entrypoint"),
