@@ -203,7 +203,7 @@ def _budget_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             "-" if row["ratio"] is None else f"{row['ratio']:.3f}",
             interval,
             str(row["n"]),
-            "met" if row["met"] else f"NOT met{row['why'] and ': '}{row['why']}",
+            "met" if row["met"] else "undecided" if row["why"] else "NOT met",
         )
     return table
 

@@ -19,8 +19,8 @@ def rows(experiment: Experiment, verdict: Mapping[str, Any]) -> list[dict[str, A
     """Return a row for each budget of *experiment*, in the order of the file.
 
     verdict: the content of verdict.json. A row holds name, budget (the limit), unit ("" for a
-    ratio), ratio, low, high, n (blocks), met, and why, which is "" where there is a figure. ratio
-    is the figure, a ratio or a value in the unit; it and its interval are None without one.
+    ratio), ratio, low, high, n (blocks), met, and why it cannot be decided, or "". ratio is the
+    figure, a ratio or a value in the unit; it and its interval are None if there is none.
     """
     found = []
     for budget in experiment.budgets:
@@ -30,26 +30,29 @@ def rows(experiment: Experiment, verdict: Mapping[str, Any]) -> list[dict[str, A
         row["unit"] = "" if budget.against and not budget.per else metric.unit
         row |= {key: figure and getattr(figure, key) for key in ("ratio", "low", "high")}
         row["n"] = figure.n if figure else 0
-        if metric.better == "lower":
-            row["met"] = figure is not None and figure.high <= budget.limit
+        if figure is None or why:
+            row["met"] = False
+        elif metric.better == "lower":
+            row["met"] = figure.high <= budget.limit
         else:
-            row["met"] = figure is not None and figure.low >= budget.limit
+            row["met"] = figure.low >= budget.limit
         found.append({**row, "why": why})
     return found
 
 
 def _figure(budget: Budget, comparisons: Sequence[Mapping[str, Any]]) -> tuple[Ratio | None, str]:
-    """The figure with its interval, or why there is none."""
+    """The figure with its interval, and why it decides nothing."""
     where = (budget.load, budget.metric, budget.arm)
     found = find(comparisons, *where, budget.against)
-    if found is None or found.verdict == "void":
-        return None, (found.why if found else "") or "there are no trials of it"
+    if found is None:
+        return None, "there are no trials of it"
+    why = found.why if found.verdict == "void" else ""
     if budget.against and not budget.per:
-        return found.estimate, ""
+        return found.estimate, why
     values = found.values["arm"]
     if budget.per:
         pairs = zip(values, found.values["baseline"], strict=True)
         values = [(arm - baseline) / budget.per for arm, baseline in pairs]
     if len(values) < 2 or min(values) <= 0:
-        return None, "it takes two blocks, and values above 0"
-    return over_blocks([math.log(value) for value in values]), ""
+        return None, why or "it takes two blocks, and values above 0"
+    return over_blocks([math.log(value) for value in values]), why

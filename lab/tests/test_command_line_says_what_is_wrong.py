@@ -35,9 +35,7 @@ def test_blocks_must_be_a_number(capsys: pytest.CaptureFixture[str], blocks: str
 
 
 def test_the_runtime_is_one_of_two(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'compose'" in told(
-        capsys, "compare", "--runtime=podman", "thunder-lock"
-    )
+    assert "'compose'" in told(capsys, "compare", "--runtime=podman", "thunder-lock")
 
 
 def test_other_servers_are_local_only(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
