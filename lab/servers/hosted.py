@@ -9,7 +9,9 @@ resets the connection and nginx answers 502.
 from __future__ import annotations
 
 import os
+import pkgutil
 import runpy
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,12 @@ def limited(app: WSGIApplication) -> WSGIApplication:
     return application
 
 
-_serve = runpy.run_path(str(Path(__file__).resolve().parents[2] / "uwsgi" / "serve.py"))
 # The servers that are uWSGI need STACK_APP for this module.
-_app = _serve["load"](os.environ.get("LAB_APP") or os.environ["STACK_APP"])
-application = ProxyFix(limited(_serve["draining"](_app)), x_for=1, x_proto=1)
+_target = os.environ.get("LAB_APP") or os.environ["STACK_APP"]
+if "uwsgi" in sys.modules:  # uwsgi/serve.py is running: it loads this module and reads the bodies
+    _found = pkgutil.resolve_name(_target.removesuffix("()"))
+    _app = _found() if _target.endswith("()") else _found
+else:
+    _serve = runpy.run_path(str(Path(__file__).resolve().parents[2] / "uwsgi" / "serve.py"))
+    _app = limited(_serve["draining"](_serve["load"](_target)))
+application = ProxyFix(_app, x_for=1, x_proto=1)
