@@ -59,7 +59,10 @@ def seen_by_a_client(arm: RunningArm, what: str) -> tuple[int, list[str], bytes]
     answer, text = ask(arm, path, method=method, body=body, headers=headers)
     port = arm.address.rpartition(":")[2].encode()
     same = re.sub(rb"\b[0-9a-f]{32}\b", b"ID", text.replace(b":" + port, b":PORT"))
-    return answer.status, sorted(name.lower() for name in answer.headers), same
+    # uwsgi/answers.py adds a Content-Length to short answers, HTTP servers send them chunked.
+    framing = {"content-length", "transfer-encoding"}
+    names = sorted({name.lower() for name in answer.headers} - framing)
+    return answer.status, names, same
 
 
 @pytest.mark.parametrize("server", OTHERS)
