@@ -26,7 +26,8 @@ _NOT_RENAMED = ("LICENSE", VERSION_FILE)
 class Unit:
     """A part that a copy can leave out.
 
-    Documents mark what holds only with it: ``<!-- demo -->`` … ``<!-- /demo -->``.
+    Documents mark what holds only with it: ``<!-- demo -->`` … ``<!-- /demo -->``. What holds only
+    in the template itself is marked ``template``.
     """
 
     # Deleted; the first one tells whether the unit is there.
@@ -65,6 +66,8 @@ def transform(tree: Path, name: str, left_out: Iterable[str]) -> None:
         if (tree / UNITS[unit].paths[0]).exists():
             _leave_out(tree, unit)
     shutil.rmtree(tree / "template")
+    for file in tree.rglob("*.md"):
+        _edit(file, lambda text: _without_marked(text, "template"))
     for file in _text_files(tree):
         if file.relative_to(tree).as_posix() not in _NOT_RENAMED:
             _edit(file, lambda text: text.replace(TEMPLATE_NAME, name))
