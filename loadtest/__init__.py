@@ -1,4 +1,4 @@
 """Load tests of the running stack with Locust.
 
-``python -m loadtest`` opens Locust's web page; ``--profile spike`` runs headless.
+``make loadtest`` opens Locust's web page; ``make loadtest PROFILE=spike`` runs headless.
 """

@@ -1,7 +1,117 @@
-"""``python -m loadtest``."""
+"""The command line: ``python -m loadtest --host URL [--profile P]``.
 
+With a profile it runs Locust headless and writes a folder under ``results/loadtest/<profile>/``.
+Without one it starts Locust's web page. Exit codes: 0 every threshold kept, 1 one broken, 2 usage,
+3 could not run, 130 interrupted. The checks before the start need no package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
 import sys
+from pathlib import Path
+from typing import NoReturn
 
-from loadtest.run import main
+from loadtest import profiles, target
+from loadtest.latest import new_folder
+
+EXIT_USAGE, EXIT_COULD_NOT_RUN = 2, 3
+# Users finish their current task and log out; after this time Locust kills them.
+STOP_TIMEOUT_SECONDS = 10
+
+
+def main() -> int:
+    """Check the options and become Locust. Returns an exit code only if Locust does not start."""
+    options = _parser().parse_args()
+    try:
+        profile = profiles.read(options.profile, os.environ) if options.profile else None
+        target.refuse_foreign(options.host, os.environ)
+        if options.check:
+            return 0
+        target.check_answers(options.host)
+    except profiles.ProfileError as error:
+        return _complain(str(error), EXIT_USAGE)
+    except target.TargetError as error:
+        return _complain(str(error), EXIT_USAGE if error.usage else EXIT_COULD_NOT_RUN)
+    arguments = [f"--host={options.host}", f"--stop-timeout={STOP_TIMEOUT_SECONDS}"]
+    if profile is None:
+        return _open_page(options, arguments)
+    try:
+        folder = new_folder(Path(options.results, profile.name))
+    except OSError as error:
+        return _complain(
+            f"cannot write results to {options.results} ({error.strerror}): give another --results",
+            EXIT_COULD_NOT_RUN,
+        )
+    bound = f"{profile.requests:,} requests or " if profile.requests else ""
+    print(
+        f"{profile.name}: {profile.users} users against {options.host}"
+        f" for {bound}{profile.seconds:,.0f} s",
+        flush=True,
+    )
+    arguments += ["--headless", "--only-summary", "--loglevel=WARNING"]
+    arguments += [f"--csv={folder / 'locust'}", f"--html={folder / 'report.html'}"]
+    _become_locust(arguments, LOADTEST_PROFILE=profile.name, LOADTEST_OUT=str(folder))
+
+
+def _open_page(options: argparse.Namespace, arguments: list[str]) -> int:
+    host, port = options.web_host, options.web_port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return _complain(
+                f"cannot listen on {host}:{port} ({error.strerror}): "
+                "give another port with --web-port",
+                EXIT_COULD_NOT_RUN,
+            )
+    address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
+    print(f"Locust's page: {address}  (loads {options.host}; Ctrl-C stops it)", flush=True)
+    arguments += [f"--web-host={host}", f"--web-port={port}", "--loglevel=WARNING"]
+    _become_locust([*arguments, "--exit-code-on-error=0"])
+
+
+def _become_locust(arguments: list[str], **environment: str) -> NoReturn:
+    """Replace this process by Locust, which patches the interpreter that it runs in."""
+    # A shell starts background jobs with SIGINT ignored, and Locust would inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Locust reads keys from a terminal; in a background job that would stop it.
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    # Locust reads LOCUST_… variables as options.
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    locustfile = Path(__file__).with_name("locustfile.py")
+    command = [sys.executable, "-m", "locust", f"--locustfile={locustfile}", *arguments]
+    os.execve(sys.executable, command, {**ours, **environment})  # noqa: S606
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtest",
+        description="Load the stack: headless with --profile, else on Locust's web page.",
+    )
+    host = os.environ.get("HOST")
+    parser.add_argument("--profile", help=f"one of {', '.join(profiles.PROFILES)}")
+    parser.add_argument(
+        "--host",
+        default=host,
+        required=not host,
+        type=lambda url: url.rstrip("/"),
+        help="address to load (default: HOST=); `make loadtest` finds the running stack",
+    )
+    parser.add_argument("--results", default="results/loadtest", help="default: %(default)s")
+    parser.add_argument("--check", action="store_true", help="check the options and exit")
+    parser.add_argument("--web-host", default="127.0.0.1", help="Locust's page; %(default)s")
+    parser.add_argument("--web-port", default=8089, type=int, help="Locust's page; %(default)s")
+    return parser
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"loadtest: {message}", file=sys.stderr)
+    return code
+
 
 sys.exit(main())

@@ -6,12 +6,10 @@ every hop is counted as a request.
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
 from locust import FastHttpUser
 
@@ -26,29 +24,15 @@ REDIRECT = (302, 303)
 
 
 class Response:
-    """The part of a response that checks and tasks need.
-
-    Locust's own response is false when its body is empty.
-    """
+    """What checks and tasks need. Locust's own response is false when its body is empty."""
 
     def __init__(self, response: Any) -> None:
         self._response = response
+        self.headers: Mapping[str, str] = response.headers or {}
 
     @property
     def text(self) -> str:
-        return str(self._response.text or "")
-
-    @property
-    def location(self) -> str:
-        return self.header("Location") or ""
-
-    def header(self, name: str) -> str | None:
-        value = self._response.headers.get(name)
-        return None if value is None else str(value)
-
-    def json(self) -> Any:
-        """The parsed body. Raises ValueError."""
-        return json.loads(self.text)
+        return self._response.text or ""
 
 
 # Returns what is wrong with the content of a response, or None. May raise IdentityLeak.
@@ -97,22 +81,20 @@ class StackUser(FastHttpUser):
         *name* is its row in the statistics. 429 and 503 get rows of their own, count as failures,
         and pause this user for as long as the server asks.
         """
-        headers = {"Accept": accept}
-        if form is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
         with self.client.request(
             method,
             path,
             name=name or path,
-            data=urlencode(form) if form is not None else None,
-            headers=headers,
+            data=form,
+            headers={"Accept": accept},
             allow_redirects=False,
             catch_response=True,
         ) as response:
-            failure = self._failure(response, expect, check)
+            found = Response(response)
+            failure = self._failure(response, found, expect, check)
             if failure is None:
                 response.success()
-                return Response(response)
+                return found
             response.failure(failure)
             return None
 
@@ -126,7 +108,7 @@ class StackUser(FastHttpUser):
         return check_head(self.expected_account, pages.head(page.text))
 
     def _failure(
-        self, response: Any, expect: Collection[int], check: Check | None
+        self, response: Any, found: Response, expect: Collection[int], check: Check | None
     ) -> str | Exception | None:
         status = response.status_code
         if status == 0:  # no response at all; Locust holds the reason
@@ -136,12 +118,12 @@ class StackUser(FastHttpUser):
         if status not in expect:
             return self.unexpected_status(response, expect)
         try:
-            return check(Response(response)) if check else None
+            return check(found) if check else None
         except IdentityLeak as leak:
             ledger.leaks.append(
                 {
                     "request": f"{response.request_meta['request_type']} {response.url}",
-                    "request_id": response.headers.get("X-Request-ID"),
+                    "request_id": found.headers.get("X-Request-ID"),
                     "expected": leak.expected,
                     "found": leak.found,
                 }
@@ -152,10 +134,9 @@ class StackUser(FastHttpUser):
         """Pause for as long as Retry-After asks; give the response a row of its own."""
         status = response.status_code
         response.request_meta["name"] = f"{status} {response.request_meta['name']}"
-        asked = pages.retry_after(response.headers.get("Retry-After"))
-        pause = min(1.0 if asked is None else asked, MAX_RETRY_AFTER_SECONDS)
+        asked = response.headers.get("Retry-After") or ""
+        usable = asked.isdecimal()  # the stack never sends a date
+        pause = min(float(asked), MAX_RETRY_AFTER_SECONDS) if usable else 1.0
         # Spread: users that are refused together must not come back together.
         self.paused_until = monotonic() + pause * random.uniform(1.0, 1.25)  # noqa: S311
-        if asked is None:
-            return f"{status} without a usable Retry-After"
-        return f"{status}, waiting as asked"
+        return f"{status}, waiting as asked" if usable else f"{status} without a usable Retry-After"

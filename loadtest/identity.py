@@ -7,6 +7,7 @@ One response with another user's identity is worse than any number of errors. It
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 from collections.abc import Mapping
@@ -15,10 +16,10 @@ from typing import Any
 
 LEAK = "identity leak"
 
-# The names can be recognised anywhere on a page, whatever its markup.
-_NAME = re.compile(r"\blt-[0-9a-f]{8}-[0-9]{4,}\b")
-_WROTE = re.compile(rf"({_NAME.pattern}) wrote")
+# Names of accounts can be recognised anywhere on a page, whatever its markup.
+NAME = re.compile(r"\blt-[0-9a-f]{8}-[0-9]{4,}\b")
 _RUN = secrets.token_hex(4)
+_numbers = itertools.count(1)
 
 
 class IdentityLeak(Exception):
@@ -37,10 +38,6 @@ class Ledger:
     checks: int = 0
     leaks: list[dict[str, Any]] = field(default_factory=list)
 
-    def clear(self) -> None:
-        self.checks = 0
-        self.leaks.clear()
-
 
 ledger = Ledger()
 
@@ -49,33 +46,10 @@ ledger = Ledger()
 class Account:
     """An account of this run. *id* is None until the app has reported it."""
 
-    name: str
-    password: str
+    name: str = field(default_factory=lambda: f"lt-{_RUN}-{next(_numbers):04}")
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     id: str | None = None
     registered: bool = False
-    posts: dict[str, str] = field(default_factory=dict)  # path → the text that must come back
-
-
-class Accounts:
-    """The accounts of this run, each used by one user at a time.
-
-    A user gives its account back when it stops, and the next one takes it: a registration costs a
-    password hash and counts towards the login limit.
-    """
-
-    def __init__(self, run: str = _RUN) -> None:
-        self._run = run
-        self._made = 0
-        self._free: list[Account] = []
-
-    def take(self) -> Account:
-        if self._free:
-            return self._free.pop()
-        self._made += 1
-        return Account(f"lt-{self._run}-{self._made:04}", secrets.token_urlsafe(18))
-
-    def give_back(self, account: Account) -> None:
-        self._free.append(account)
 
 
 def check_whoami(account: Account, answer: Mapping[str, Any]) -> str | None:
@@ -97,20 +71,8 @@ def check_head(account: Account | None, head: str) -> str | None:
 
     Returns the failure if the page does not show its own user. Raises IdentityLeak.
     """
-    shown = set(_NAME.findall(head))
+    shown = set(NAME.findall(head))
     own = {account.name} if account else set()
     if others := shown - own:
         raise IdentityLeak(account.name if account else None, ", ".join(sorted(others)))
     return "the page does not show who is logged in" if own - shown else None
-
-
-def check_post(account: Account, text: str, page: str) -> str | None:
-    """Look for the *text* of one of *account*'s posts on its page.
-
-    Returns the failure if it is missing. Raises IdentityLeak if another account's post is there.
-    """
-    if text in page:
-        return None
-    if others := {match[1] for match in _WROTE.finditer(page)} - {account.name}:
-        raise IdentityLeak(account.name, f"a post of {', '.join(sorted(others))}")
-    return "the post does not have the text that was written"

@@ -1,4 +1,4 @@
-"""The folders of runs: one folder a run, named for its start, and a link `latest` to the newest.
+"""One folder a run, named for its start, and a link `latest` to the newest.
 
 The load test and the lab both write `results/<name>/2026-11-25T18-20-00Z` and
 `results/<name>/latest`.
@@ -6,7 +6,6 @@ The load test and the lab both write `results/<name>/2026-11-25T18-20-00Z` and
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +32,6 @@ def point_to(folder: Path) -> None:
 
     The old link is replaced in one step: a reader sees the old or the new run, never none.
     """
-    with tempfile.TemporaryDirectory(prefix=".latest-", dir=folder.parent) as scratch:
-        link = Path(scratch, "latest")
-        link.symlink_to(folder.name)
-        link.replace(folder.parent / "latest")
+    link = folder.with_name(f".latest-{folder.name}")
+    link.symlink_to(folder.name)
+    link.replace(folder.with_name("latest"))

@@ -7,8 +7,8 @@
 # mypy: allow-untyped-calls
 from locust import events
 
+from loadtest.headless import begin, refuse_foreign_host
 from loadtest.posts import Author, AuthorWalkthrough, SoakAuthor
-from loadtest.recording import begin, refuse_foreign_host
 from loadtest.users import Member, SoakMember, Visitor, Walkthrough
 
 events.init.add_listener(begin)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-DEFAULT_LOGIN_RATE = 30  # a minute; the default of STACK_LOGIN_RATE
+DEFAULT_LOGIN_RATE = "30"  # a minute; the default of STACK_LOGIN_RATE
 # nginx allows ten at once beyond the rate. Two are left to the person who looks at the stack.
 BURST = 8
 # Logins a minute where the stack sets no limit: their argon2 hashes take about a core.
@@ -34,10 +34,8 @@ class LoginQueue:
 
     def reserve(self) -> float:
         """Reserve the next login; return the clock's time from which it is allowed."""
-        now = self._clock()
-        self._next = max(self._next, now)
-        allowed_from = max(now, self._next - self._lead)
-        self._next += self._interval
+        allowed_from = self._clock() + self.wait_seconds()
+        self._next = max(self._next, self._clock()) + self._interval
         return allowed_from
 
     def wait_seconds(self) -> float:
@@ -47,8 +45,5 @@ class LoginQueue:
 
 def login_queue(environ: Mapping[str, str]) -> LoginQueue:
     """A queue a tenth below the stack's limit, because nginx's clock and ours differ."""
-    try:
-        rate = int(environ.get("STACK_LOGIN_RATE", DEFAULT_LOGIN_RATE))
-    except ValueError:
-        rate = DEFAULT_LOGIN_RATE
+    rate = int(environ.get("STACK_LOGIN_RATE", DEFAULT_LOGIN_RATE))
     return LoginQueue(0.9 * rate if rate else UNLIMITED_RATE)

@@ -1,11 +1,9 @@
-"""Parses what users read: forms, links to static files, the page's header, Retry-After."""
+"""Parses what users read: forms, links to static files, the page's header."""
 
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
-from time import time
 
 _ASSET = re.compile(r"""(?:href|src)=["']?(/static/[^"'\s>]+)""")
 _HEAD = re.compile(r"<(header|nav)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
@@ -32,19 +30,6 @@ def csrf_token(html: str) -> str | None:
 def head(html: str) -> str:
     """The headers and navigation of a page, which show who is logged in."""
     return "\n".join(match[0] for match in _HEAD.finditer(html))
-
-
-def retry_after(value: str | None) -> float | None:
-    """The seconds that a ``Retry-After`` (a number or a date) asks for; None if unusable."""
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time())
-    except (ValueError, TypeError):
-        return None
 
 
 class _Forms(HTMLParser):

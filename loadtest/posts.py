@@ -7,15 +7,30 @@
 from __future__ import annotations
 
 import random
+import re
 import secrets
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from loadtest.client import REDIRECT, Check, Response
-from loadtest.identity import check_post
+from loadtest.identity import NAME, Account, IdentityLeak
 from loadtest.users import MemberTasks, SoakMember, Walkthrough, needs_login, weighted
 
 MAX_POSTS = 3
+_WROTE = re.compile(rf"({NAME.pattern}) wrote")
+
+
+def check_post(account: Account, text: str, page: str) -> str | None:
+    """Look for the *text* of one of *account*'s posts on its page.
+
+    Returns the failure if it is missing. Raises IdentityLeak if another account's post is there.
+    """
+    if text in page:
+        return None
+    if others := {match[1] for match in _WROTE.finditer(page)} - {account.name}:
+        raise IdentityLeak(account.name, f"a post of {', '.join(sorted(others))}")
+    return "the post does not have the text that was written"
 
 
 class PostTasks(MemberTasks):
@@ -23,9 +38,13 @@ class PostTasks(MemberTasks):
 
     abstract = True
 
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.posts: dict[str, str] = {}  # path → the text that must come back
+
     @needs_login
     def read_posts(self) -> None:
-        if self.get_page("/posts/") and self.account.posts:
+        if self.get_page("/posts/") and self.posts:
             self.read_post(self._any_post())
 
     @needs_login
@@ -34,21 +53,21 @@ class PostTasks(MemberTasks):
         form = self.get_form("/posts/", {"title": self.account.name, "text": text})
         response = form and self.fetch("POST", "/posts/", expect=REDIRECT, form=form)
         if response:
-            path = urlsplit(response.location).path
-            self.account.posts[path] = text
+            path = urlsplit(response.headers["Location"]).path
+            self.posts[path] = text
             self.read_post(path)
-        if len(self.account.posts) > MAX_POSTS:
-            self.delete_post(next(iter(self.account.posts)))
+        if len(self.posts) > MAX_POSTS:
+            self.delete_post(next(iter(self.posts)))
 
     @needs_login
     def edit_post(self) -> None:
-        if not self.account.posts:
+        if not self.posts:
             return
         path, text = self._any_post(), self._new_text()
         name, fields = "/posts/<id>/edit", {"title": self.account.name, "text": text}
         form = self.get_form(f"{path}/edit", fields, name=name, check=self._check_post(path))
         if form and self.fetch("POST", f"{path}/edit", name=name, expect=REDIRECT, form=form):
-            self.account.posts[path] = text
+            self.posts[path] = text
             self.read_post(path)
 
     def read_post(self, path: str) -> None:
@@ -56,21 +75,21 @@ class PostTasks(MemberTasks):
 
     def delete_post(self, path: str) -> None:
         if self.submit(f"{path}/delete", name="/posts/<id>/delete"):
-            del self.account.posts[path]
+            del self.posts[path]
 
     def log_out(self) -> None:
-        for path in list(self.account.posts):
+        for path in list(self.posts):
             self.delete_post(path)
         super().log_out()
 
     def _check_post(self, path: str) -> Check:
         def check(page: Response) -> str | None:
-            return check_post(self.account, self.account.posts[path], page.text)
+            return check_post(self.account, self.posts[path], page.text)
 
         return check
 
     def _any_post(self) -> str:
-        return random.choice(list(self.account.posts))  # noqa: S311
+        return random.choice(list(self.posts))  # noqa: S311
 
     def _new_text(self) -> str:
         return f"{self.account.name} wrote {secrets.token_hex(8)}"

@@ -1,28 +1,47 @@
-"""The size of each profile, for a machine with two cores that also runs the stack.
+"""The size, shape and thresholds of each profile, for two cores that also run the stack.
 
 Every figure can be set in the environment as ``<PROFILE>_<FIGURE>``: ``SPIKE_USERS=200``,
-``SOAK_REQUESTS=50000``. This module does not import Locust, which patches the interpreter's sockets
-and threads, so the command line can check a profile before Locust is installed.
+``SOAK_REQUESTS=50000``. This module does not import Locust, so the command line can check a profile
+before Locust is installed.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-
-from loadtest.thresholds import LIMITS, Limits
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import NamedTuple
 
 
 class ProfileError(ValueError):
     """An unknown profile or figure, or an invalid value. The text lists what is allowed."""
 
 
+def constant(_progress: float) -> float:
+    """All users, all the time."""
+    return 1.0
+
+
+def ramp(progress: float) -> float:
+    """Five equal steps; each lasts long enough for the latency to settle."""
+    return (int(progress * 5) + 1) / 5
+
+
+def spike(progress: float) -> float:
+    """An eighth of the users, then all of them at once, then an eighth again for the recovery."""
+    return 1.0 if 1 / 3 <= progress < 2 / 3 else 1 / 8
+
+
 @dataclass(frozen=True)
 class Profile:
-    """*users* at the peak, *rate* of them started a second. Ends after *seconds*, or earlier after
-    *requests* (0: no limit).
+    """A run and its thresholds.
+
+    *users* is the peak, *rate* how many of them start a second, *shape* the share of them at each
+    moment (both from 0 to 1). The run ends after *seconds*, or earlier after *requests* (0: no
+    limit); it fails with fewer. An error is a wrong status, a wrong body, no answer, or a 503. A
+    429 is *refused*: the server applied a limit and the client obeyed. The p95 leaves refused
+    requests out, because they are fast.
     """
 
     name: str
@@ -30,30 +49,33 @@ class Profile:
     users: int
     rate: float
     seconds: float
-    limits: Limits
+    _: KW_ONLY
+    shape: Callable[[float], float] = constant
     requests: int = 0
+    errors_percent: float
+    refused_percent: float = 5
+    p95_ms: float = 1000
 
 
-PROFILES: Mapping[str, Profile] = {
-    profile.name: profile
-    for profile in (
-        Profile("smoke", "does everything work?", 4, 2, 20, LIMITS["smoke"]),
-        Profile("steady", "an ordinary minute", 20, 2, 60, LIMITS["steady"]),
-        Profile("ramp", "five steps up to the peak", 50, 5, 100, LIMITS["ramp"]),
-        Profile("spike", "few users, eight times as many, few again", 80, 40, 60, LIMITS["spike"]),
-        # 32 users without think time keep 4 workers x 8 threads busy.
-        Profile(
-            "soak",
-            "no think time, every response checked",
-            32,
-            2,
-            900,
-            LIMITS["soak"],
-            requests=200_000,
-        ),
-    )
-}
-
+# Without think time, the 32 users of soak keep 4 workers x 8 threads busy.
+_ALL = (
+    Profile("smoke", "does everything work?", 4, 2, 20, errors_percent=0),
+    Profile("steady", "an ordinary minute", 20, 2, 60, errors_percent=0.1, p95_ms=500),
+    Profile("ramp", "five steps up to the peak", 50, 5, 100, shape=ramp, errors_percent=0.5),
+    Profile(
+        *("spike", "few users, eight times as many, few again", 80, 40, 60),
+        shape=spike,
+        errors_percent=1,
+        p95_ms=2000,
+    ),
+    Profile(
+        *("soak", "no think time, every response checked", 32, 2, 900),
+        requests=200_000,
+        errors_percent=0.01,
+        refused_percent=1,
+    ),
+)
+PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in _ALL}
 FIGURES = ("USERS", "RATE", "SECONDS", "REQUESTS", "P95_MS", "ERRORS_PERCENT", "REFUSED_PERCENT")
 
 
@@ -66,25 +88,11 @@ def read(name: str, environ: Mapping[str, str]) -> Profile:
         raise ProfileError(f"there is no profile {name!r}{hint} Profiles:\n{known}")
     prefix = f"{name.upper()}_"
     figures = {
-        key.removeprefix(prefix): _figure(key, key.removeprefix(prefix), text)
+        key.removeprefix(prefix).lower(): _figure(key, key.removeprefix(prefix), text)
         for key, text in environ.items()
         if key.startswith(prefix)
     }
-    profile = PROFILES[name]
-    limits = replace(
-        profile.limits,
-        p95_ms=figures.get("P95_MS", profile.limits.p95_ms),
-        errors=figures.get("ERRORS_PERCENT", profile.limits.errors * 100) / 100,
-        refused=figures.get("REFUSED_PERCENT", profile.limits.refused * 100) / 100,
-    )
-    return replace(
-        profile,
-        limits=limits,
-        users=int(figures.get("USERS", profile.users)),
-        rate=figures.get("RATE", profile.rate),
-        seconds=figures.get("SECONDS", profile.seconds),
-        requests=int(figures.get("REQUESTS", profile.requests)),
-    )
+    return replace(PROFILES[name], **figures)  # type: ignore[arg-type]
 
 
 def _figure(key: str, figure: str, text: str) -> float:
@@ -99,4 +107,34 @@ def _figure(key: str, figure: str, text: str) -> float:
     if not re.fullmatch(pattern, text) or (float(text) == 0 and not zero_allowed):
         kind = "a whole number" if whole else "a number"
         raise ProfileError(f"{key}={text!r}: must be {kind} above 0" + " or 0" * zero_allowed)
-    return float(text)
+    return int(text) if whole else float(text)
+
+
+class Rule(NamedTuple):
+    """One threshold after the run; *found* and *limit* are formatted for people."""
+
+    name: str
+    found: str
+    limit: str
+    kept: bool
+
+
+def judge(result: Mapping[str, float], profile: Profile, *, interrupted: bool) -> list[Rule]:
+    """Compare *result* (headless.totals) with the thresholds of *profile*.
+
+    The minimum of requests does not apply to an interrupted run. Every run fails with an identity
+    leak, and without an identity check.
+    """
+    made = result["requests"]
+    least = 1 if interrupted else max(profile.requests, 1)
+    rules = [Rule("requests", f"{made:,}", f"≥ {least:,}", made >= least)]
+    for name, limit in (("errors", profile.errors_percent), ("refused", profile.refused_percent)):
+        percent = 100 * result[name] / made if made else 0.0
+        rules.append(Rule(name, f"{percent:.3g} %", f"≤ {limit:.3g} %", percent <= limit))
+    p95, leaks, checks = result["p95_ms"], result["leaks"], result["identity_checks"]
+    return [
+        *rules,
+        Rule("p95", f"{p95:,.0f} ms", f"≤ {profile.p95_ms:,.0f} ms", p95 <= profile.p95_ms),
+        Rule("identity leaks", f"{leaks:,}", "0", leaks == 0),
+        Rule("identity checks", f"{checks:,}", "≥ 1", checks >= 1),
+    ]

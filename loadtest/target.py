@@ -1,4 +1,4 @@
-"""Finds the address to load, and refuses addresses of others.
+"""Checks the address to load, and refuses addresses of others.
 
 A load test of somebody else's server is an attack. Without ``ALLOW_REMOTE=yes`` only this machine
 and the stack's own container are loaded.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -26,14 +24,6 @@ class TargetError(Exception):
     def __init__(self, message: str, remedy: str, *, usage: bool = False) -> None:
         super().__init__(f"{message}: {remedy}")
         self.usage = usage
-
-
-def resolve(host: str | None, environ: Mapping[str, str]) -> str:
-    """Return the base URL to load: *host*, ``HOST``, or the running stack's. Raises TargetError."""
-    given = host or environ.get("HOST")
-    url = (given or _stack_url()).rstrip("/")
-    refuse_foreign(url, environ)
-    return url
 
 
 def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
@@ -74,21 +64,6 @@ def check_answers(url: str) -> None:
         raise TargetError(
             f"{url} does not answer ({reason})", "start the stack with `make up`, or give HOST="
         ) from error
-
-
-def _stack_url() -> str:
-    answer = subprocess.run(
-        [sys.executable, "-m", "stack", "url"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    lines = answer.stdout.split()
-    if answer.returncode != 0 or not lines:
-        detail = (answer.stderr.strip().splitlines() or ["it is not up"])[-1]
-        raise TargetError(f"no running stack ({detail})", "start it with `make up`, or give HOST=")
-    return lines[-1]
 
 
 def _host_of(url: str) -> str | None:

@@ -9,25 +9,24 @@ Put your own users here or into a file beside this one, and import them in locus
 # mypy: allow-untyped-calls
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping
 from functools import wraps
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from loadtest import pages
 from loadtest.client import REDIRECT, Check, Response, StackUser
-from loadtest.identity import Account, Accounts, check_whoami, ledger
+from loadtest.identity import Account, check_whoami, ledger
 from loadtest.login_queue import login_queue
 
-accounts = Accounts()
 queue = login_queue(os.environ)
 
 # Members stay logged in while the next login would have to wait longer than this.
 SHORT_QUEUE_SECONDS = 5.0
 
 Task = Callable[[Any], None]
-M = TypeVar("M", bound="MemberTasks")
 
 
 def weighted(weights: Mapping[Task, int]) -> list[Any]:
@@ -53,11 +52,11 @@ class VisitorTasks(StackUser):
         self.fetch("GET", "/version", accept="application/json")
 
 
-def needs_login(task: Callable[[M], None]) -> Callable[[M], None]:
+def needs_login(task: Task) -> Task:
     """Log in instead of running *task* if the user has no session."""
 
     @wraps(task)
-    def task_or_login(self: M) -> None:
+    def task_or_login(self: MemberTasks) -> None:
         if self.logged_in:
             task(self)
         else:
@@ -73,7 +72,7 @@ class MemberTasks(VisitorTasks):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self.account = accounts.take()
+        self.account = Account()
         self.logged_in = False
         self.login_time: float | None = None
         self.csrf_token = ""  # from the last page with a form; valid as long as the session
@@ -85,7 +84,6 @@ class MemberTasks(VisitorTasks):
     def on_stop(self) -> None:
         if self.logged_in:
             self.log_out()
-        accounts.give_back(self.account)
 
     @needs_login
     def whoami(self) -> None:
@@ -119,7 +117,7 @@ class MemberTasks(VisitorTasks):
             return
         new = not self.account.registered
         self.account.registered = True
-        if new and "/auth/login" in response.location:
+        if new and "/auth/login" in response.headers.get("Location", ""):
             return  # this app does not log new accounts in
         self.logged_in = True
         self.csrf_token = ""  # the form's token belonged to the session before the login
@@ -193,7 +191,7 @@ class MemberTasks(VisitorTasks):
     def _check_whoami(self, response: Response) -> str | None:
         ledger.checks += 1
         try:
-            return check_whoami(self.account, response.json())
+            return check_whoami(self.account, json.loads(response.text))
         except (ValueError, AttributeError):
             return "not a JSON object"
 
@@ -259,4 +257,4 @@ class SoakMember(MemberTasks):
 
 def _sets_no_cookie(response: Response) -> str | None:
     # Caches keep static files: a cookie on one would hand a session to everybody.
-    return "a static file sets a cookie" if response.header("Set-Cookie") else None
+    return "a static file sets a cookie" if "Set-Cookie" in response.headers else None

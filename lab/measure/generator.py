@@ -28,10 +28,21 @@ from lab.measure import load_plan as plans
 from lab.measure.conductor import Conductor, Job
 from lab.measure.connection import Connection
 from lab.measure.tally import TargetFailed
-
-# recording sets the buckets of Locust's own statistics to 0.1 ms instead of 1 ms.
-from loadtest import recording  # noqa: F401
 from loadtest.target import TargetError, refuse_foreign
+
+
+def bucket(milliseconds: float) -> float:
+    """Round to three significant digits, but not finer than 0.1 ms.
+
+    Locust rounds to 1 ms, which hides that a response of 3 ms became 15 % slower.
+    """
+    if milliseconds < 100:
+        return round(milliseconds, 1)
+    digits = len(str(int(milliseconds))) - 3
+    return round(milliseconds, -digits)
+
+
+stats.bucket_response_time = bucket  # type: ignore[assignment]  # annotated as int
 
 
 class LabUser(User):

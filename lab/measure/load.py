@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from lab.measure import counters
+from lab.measure import child, counters
 from lab.measure.histogram import Histogram
 from lab.measure.load_plan import (
     FINISH_SIGNAL,
@@ -37,7 +37,6 @@ from lab.measure.load_plan import (
     Plan,
     Target,
 )
-from loadtest import child
 from loadtest.target import TargetError, refuse_foreign
 
 __all__ = [

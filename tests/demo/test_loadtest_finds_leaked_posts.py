@@ -18,7 +18,7 @@ def test_a_leaked_post_fails_the_run(tmp_path: Path) -> None:
     with serving(StandIn(leak="post")) as url:
         done = run("--profile", "soak", "--host", url, "--results", str(tmp_path), **SOAK)
     assert done.returncode == 1, done.stderr
-    assert "GET /posts/<id>: identity leak" in done.stdout
+    assert "GET /posts/<id>: identity leak" in done.stderr
     details = (tmp_path / "soak" / "latest" / "identity-leaks.jsonl").read_text().splitlines()
     assert all(json.loads(leak)["found"].startswith("a post of lt-") for leak in details)
 

@@ -25,7 +25,7 @@ def test_a_leak_is_counted_and_fails_the_run(tmp_path: Path, leak: str, request_
         done = run("--profile", "soak", "--host", url, "--results", str(tmp_path), **BRISK)
 
     assert done.returncode == 1, done.stderr
-    assert f"GET {request_name}: identity leak" in done.stdout
+    assert f"GET {request_name}: identity leak" in done.stderr
     assert "BROKEN  identity leaks" in done.stdout
     latest = tmp_path / "soak" / "latest"
     summary = json.loads((latest / "summary.json").read_text())

@@ -6,7 +6,6 @@ from typing import Any
 import psutil
 import pytest
 
-from loadtest import target
 from loadtest.target import TargetError, refuse_foreign
 
 ADDRESSES = {
@@ -93,10 +92,3 @@ def test_a_service_name_that_resolves_to_the_internet_is_refused() -> None:
 def test_what_is_not_an_address_is_refused(url: str) -> None:
     with pytest.raises(TargetError, match="HOST="):
         refuse_foreign(url, {"ALLOW_REMOTE": "yes"})
-
-
-def test_the_given_address_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target, "_stack_url", lambda: "http://127.0.0.1:3")
-    assert target.resolve("http://127.0.0.1:1/", {"HOST": "x"}) == "http://127.0.0.1:1"
-    assert target.resolve(None, {"HOST": "http://127.0.0.1:2"}) == "http://127.0.0.1:2"
-    assert target.resolve(None, {}) == "http://127.0.0.1:3"

@@ -30,7 +30,7 @@ def test_a_pause_restores_the_burst_and_no_more() -> None:
 
 
 def test_the_default_is_the_default_of_the_stack() -> None:
-    assert str(login_queue.DEFAULT_LOGIN_RATE) == TOGGLES["STACK_LOGIN_RATE"].default
+    assert TOGGLES["STACK_LOGIN_RATE"].default == login_queue.DEFAULT_LOGIN_RATE
 
 
 def test_without_a_limit_logins_are_still_spread() -> None:

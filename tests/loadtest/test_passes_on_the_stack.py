@@ -25,7 +25,7 @@ def test_smoke_is_kept_and_every_request_arrived(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
     summary = json.loads((tmp_path / "smoke" / "latest" / "summary.json").read_text())
-    rows = {row["request"] for row in summary["rows"]}
+    rows = {f"{row['method']} {row['name']}" for row in summary["rows"]}
     assert {
         "GET /",
         "GET /static/…",

@@ -17,7 +17,7 @@ def test_sizes_can_be_changed() -> None:
         },
     )
     assert (profile.users, profile.rate, profile.requests) == (7, 0.5, 123)
-    assert profile.limits.errors == 0.02
+    assert profile.errors_percent == 2
     assert profile.seconds == PROFILES["soak"].seconds
 
 

@@ -1,7 +1,4 @@
-"""What a user reads in a response: forms, tokens, static files, Retry-After."""
-
-from email.utils import formatdate
-from time import time
+"""What a user reads in a response: forms, tokens, static files."""
 
 import pytest
 
@@ -57,13 +54,3 @@ def test_the_head_is_all_headers_and_navigation() -> None:
     assert "t1" in head
     assert "pager" in head
     assert "somebody" not in head
-
-
-def test_retry_after_in_both_forms() -> None:
-    assert pages.retry_after("12") == 12
-    in_a_minute = pages.retry_after(formatdate(time() + 60, usegmt=True))
-    assert in_a_minute is not None
-    assert 55 < in_a_minute <= 61
-    assert pages.retry_after(formatdate(0, usegmt=True)) == 0
-    assert pages.retry_after("soon") is None
-    assert pages.retry_after(None) is None
