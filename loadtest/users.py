@@ -75,7 +75,6 @@ class MemberTasks(VisitorTasks):
         self.account = Account()
         self.logged_in = False
         self.login_time: float | None = None
-        self.csrf_token = ""  # from the last page with a form; valid as long as the session
 
     @property
     def expected_account(self) -> Account | None:
@@ -120,7 +119,6 @@ class MemberTasks(VisitorTasks):
         if new and "/auth/login" in response.headers.get("Location", ""):
             return  # this app does not log new accounts in
         self.logged_in = True
-        self.csrf_token = ""  # the form's token belonged to the session before the login
         self.whoami()
 
     def wait_for_login(self, _login_time: float) -> None:
@@ -131,7 +129,6 @@ class MemberTasks(VisitorTasks):
         """Log out, and check that the session has ended."""
         if self.submit("/auth/logout"):
             self.logged_in = False
-            self.csrf_token = ""
             self.fetch(
                 "GET",
                 "/auth/whoami",
@@ -143,15 +140,12 @@ class MemberTasks(VisitorTasks):
     def get_page(
         self, path: str, *, name: str | None = None, check: Check | None = None
     ) -> Response | None:
-        """GET a page, check whose it is, and keep its form token. Return None if it is wrong."""
+        """GET a page and check whose it is. Return None if it is wrong."""
 
         def checks(page: Response) -> str | None:
             return self.check_identity(page) or (check(page) if check else None)
 
-        page = self.fetch("GET", path, name=name, check=checks)
-        if page:
-            self.csrf_token = pages.csrf_token(page.text) or self.csrf_token
-        return page
+        return self.fetch("GET", path, name=name, check=checks)
 
     def get_form(
         self,
@@ -174,17 +168,17 @@ class MemberTasks(VisitorTasks):
         return filled if self.get_page(path, name=name, check=has_form) else None
 
     def submit(self, path: str, *, name: str | None = None) -> Response | None:
-        """POST a form that consists of a button, with the token of a page of this session."""
-        if not self.csrf_token and not self.get_page("/home"):
+        """POST a form that consists of a button, with the token of the page behind the login."""
+        page = self.get_page("/home")
+        if page is None:
             return None
-        form = {"csrf_token": self.csrf_token}
+        form = {"csrf_token": pages.csrf_token(page.text) or ""}
         return self.fetch("POST", path, name=name, expect=REDIRECT, form=form)
 
     def unexpected_status(self, response: Any, expect: Any) -> str:
         location = response.headers.get("Location", "")
         if self.logged_in and (response.status_code == 401 or "/auth/login" in location):
             self.logged_in = False
-            self.csrf_token = ""
             return "session lost"
         return super().unexpected_status(response, expect)
 

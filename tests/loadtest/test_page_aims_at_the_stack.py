@@ -44,7 +44,7 @@ def test_the_page_loads_the_stack() -> None:
             html = answer.read().decode()
         assert address_of in html
         swarm(address, user_count="6", host=url)
-        wait_until(lambda: len(app.statuses("GET /$")) >= 3, 20)
+        wait_until(lambda: len(app.statuses("GET /$")) >= 12, 20)
         with urllib.request.urlopen(f"{address}/stats/requests") as answer:
             stats = json.load(answer)
     assert stats["total_fail_per_sec"] == 0
