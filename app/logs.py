@@ -7,35 +7,27 @@ Successful requests are not logged here: nginx logs them.
 from __future__ import annotations
 
 import logging
-import sys
 
 import structlog
 from flask import has_request_context, request
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, WrappedLogger
 
-REDACTED = "[redacted]"
 # Fields whose names contain one of these are redacted: a dict that is logged whole may hold one.
 SECRET_NAMES = ("cookie", "password", "secret", "authorization", "csrf", "session_id")
 
 
 def configure(*, readable: bool = False) -> None:
     """Log everything to stderr, as JSON or, for development, as *readable* text."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler()
     handler.setFormatter(formatter(readable=readable))
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.INFO)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
 def formatter(*, readable: bool = False) -> logging.Formatter:
     """A formatter that writes each record, with its `extra` fields, as one line."""
-    renderers: list[Processor]
-    if readable:
-        renderers = [structlog.dev.ConsoleRenderer()]
-    else:
-        # A plain traceback: structlog's dict form includes local variables, and in the login view
-        # one of them is a password.
-        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    # A plain traceback: structlog's dict form has local variables, in the login view a password.
+    json = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    renderers = [structlog.dev.ConsoleRenderer()] if readable else json
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
             structlog.stdlib.add_log_level,
@@ -61,7 +53,7 @@ def add_request(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     for name in event:
         if any(secret in name.lower() for secret in SECRET_NAMES):
-            event[name] = REDACTED
+            event[name] = "[redacted]"
     return event
 
 

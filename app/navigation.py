@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
@@ -11,8 +10,7 @@ from flask.blueprints import BlueprintSetupState
 from app.security import User
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A link that users with *permission* see; None: every logged-in user."""
 
     label: str
@@ -32,4 +30,4 @@ def add_link(
         links: Any = state.app.jinja_env.globals.setdefault("navigation", [])
         links.append(Link(label, endpoint, permission))
 
-    blueprint.record_once(add)
+    blueprint.record(add)

@@ -17,7 +17,6 @@ import toggles
 # The same as nginx's client_max_body_size (nginx/templates/limits.conf.template).
 MAX_BODY_BYTES = 1024 * 1024
 MIN_KEY_BYTES = 32
-REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 
 class SettingsError(ValueError):
@@ -41,9 +40,15 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read and check every variable. Raises SettingsError with one line for each fault."""
+        readers: dict[str, Callable[[Mapping[str, str]], Any]] = {
+            "stack": toggles.read,
+            "secret_key": _secret_key,
+            "redis_url": _redis_url,
+            "redis_password": _redis_password,
+        }
         values: dict[str, Any] = {}
         faults: list[str] = []
-        for name, read in _READERS.items():
+        for name, read in readers.items():
             try:
                 values[name] = read(environ)
             except (toggles.ToggleError, SettingsError) as error:
@@ -81,23 +86,18 @@ class Settings:
 
 
 def _secret_key(environ: Mapping[str, str]) -> bytes:
-    key = _read_secret(environ, "SECRET_KEY_FILE")
-    if key is None:
-        raise SettingsError(
-            "SECRET_KEY_FILE is not set: must name a file that holds a random key "
-            "(openssl rand -hex 32 prints one)"
-        )
+    key = _read_secret(environ, "SECRET_KEY_FILE") or b""
     if len(key) < MIN_KEY_BYTES:
         raise SettingsError(
-            f"SECRET_KEY_FILE={environ['SECRET_KEY_FILE']!r}: holds {len(key)} bytes, must hold at "
-            f"least {MIN_KEY_BYTES} (openssl rand -hex 32 prints a key)"
+            f"SECRET_KEY_FILE must name a file that holds a random key of at least {MIN_KEY_BYTES} "
+            "bytes (openssl rand -hex 32 prints one)"
         )
     return key
 
 
 def _redis_url(environ: Mapping[str, str]) -> str:
     url = environ.get("REDIS_URL", "")
-    if urlsplit(url).scheme not in REDIS_SCHEMES:
+    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
         # The message does not repeat the value, which may contain a password.
         raise SettingsError(
             "REDIS_URL is missing or invalid: must be like redis://app@redis:6379/0, "
@@ -126,11 +126,3 @@ def _read_secret(environ: Mapping[str, str], variable: str) -> bytes | None:
     if not content:
         raise SettingsError(f"{variable}={path!r}: the file is empty")
     return content
-
-
-_READERS: Mapping[str, Callable[[Mapping[str, str]], Any]] = {
-    "stack": toggles.read,
-    "secret_key": _secret_key,
-    "redis_url": _redis_url,
-    "redis_password": _redis_password,
-}

@@ -6,7 +6,7 @@ So a visitor has three states: a user, anonymous, or unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from flask import Flask, g
 from werkzeug.local import LocalProxy
@@ -15,8 +15,7 @@ from app.redis_client import StoreUnavailable
 from app.security import User, current_user
 
 
-@dataclass(frozen=True)
-class Visitor:
+class Visitor(NamedTuple):
     """*user* is None for an anonymous visitor. *known* is False while sessions cannot be read."""
 
     user: User | None
@@ -24,15 +23,13 @@ class Visitor:
 
 
 def _visitor() -> Visitor:
-    found: Visitor | None = g.get("visitor")
-    if found is None:
+    if "visitor" not in g:
         try:
             user = current_user._get_current_object()
-            found = Visitor(user if user.is_authenticated else None)
+            g.visitor = Visitor(user if user.is_authenticated else None)
         except StoreUnavailable:
-            found = Visitor(None, known=False)
-        g.visitor = found
-    return found
+            g.visitor = Visitor(None, known=False)
+    return g.visitor  # type: ignore[no-any-return]
 
 
 def init_app(app: Flask) -> None:

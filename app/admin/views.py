@@ -17,10 +17,11 @@ from flask import (
     url_for,
 )
 from flask.typing import ResponseReturnValue
+from wtforms import StringField
 
 from app.navigation import add_link
 from app.security import User, current_user, fresh_login_required, requires, security
-from app.security.forms import FindUserForm
+from app.security.forms import Form
 from app.security.manager import UserGone
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin", template_folder="templates")
@@ -28,6 +29,15 @@ add_link(blueprint, "Accounts", "admin.users", permission="users.manage")
 
 PAGE_SIZE = 50
 MAX_PAGE = 1_000_000
+
+
+class FindUserForm(Form):
+    """Filled from the query string: it changes nothing, and its result can be linked to."""
+
+    class Meta:
+        csrf = False
+
+    name = StringField("Name", render_kw={"autocomplete": "off", "autocapitalize": "none"})
 
 
 @blueprint.before_request

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import (
-    Blueprint,
-    Response,
-    current_app,
-    flash,
-    jsonify,
-    make_response,
-    redirect,
-    render_template,
-    request,
-    url_for,
-)
+from flask import Blueprint, Response, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import ServiceUnavailable
 
 from app.auth.filters import browser, utc_time
 from app.security import User, current_user, fresh_login_required, login_required, security
 from app.security.forms import Form
-from app.security.hashing import HashingBusy
 from app.security.manager import TooManyTries, UserGone, current_session
 from app.security.next_page import own_page
 from app.security.passwords import WeakPassword
 from app.security.users import NameTaken
 
 blueprint = Blueprint("auth", __name__, url_prefix="/auth", template_folder="templates")
-
 blueprint.add_app_template_filter(browser)
 blueprint.add_app_template_filter(utc_time)
 
@@ -38,29 +24,24 @@ WRONG_LOGIN = "The name or the password is wrong, or the account is disabled."
 WRONG_PASSWORD = "The password is wrong."  # noqa: S105, a message
 
 
-@blueprint.app_errorhandler(HashingBusy)
-def hashing_busy(error: HashingBusy) -> ResponseReturnValue:
-    """Too many passwords are being hashed: refuse the login, so that pages stay responsive."""
-    busy = ServiceUnavailable(retry_after=error.retry_after)
-    return current_app.make_response(current_app.handle_user_exception(busy))
-
-
 @blueprint.app_errorhandler(UserGone)
 def user_gone(_error: UserGone) -> ResponseReturnValue:
     """The account was deleted while its user was changing it."""
     return redirect(url_for(".login"), 303)
 
 
-@blueprint.get("/login")
+@blueprint.after_request
+def keep_out_of_caches(response: Response) -> Response:
+    """The forms contain a token of this session, for anonymous visitors too."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@blueprint.route("/login", methods=["GET", "POST"])
 def login() -> ResponseReturnValue:
-    return _page("login", security.login_form())
-
-
-@blueprint.post("/login")
-def log_in() -> ResponseReturnValue:
     form = security.login_form()
     if not form.validate_on_submit():
-        return _page("login", form, 400)
+        return _page("login", form)
     try:
         user = security.authenticate(form.name.data, form.password.data, _address())
     except TooManyTries as error:
@@ -72,24 +53,19 @@ def log_in() -> ResponseReturnValue:
     return _redirect_to_next()
 
 
-@blueprint.get("/register")
+@blueprint.route("/register", methods=["GET", "POST"])
 def register() -> ResponseReturnValue:
-    return _page("register", security.registration_form())
-
-
-@blueprint.post("/register")
-def create_account() -> ResponseReturnValue:
     form = security.registration_form()
     if not form.validate_on_submit():
-        return _page("register", form, 400)
+        return _page("register", form)
     try:
         user = security.register(form.name.data, form.password.data, details=form.details())
     except NameTaken:
         form.name.errors.append("This name is already taken. Please choose another.")
-        return _page("register", form, 400)
+        return _page("register", form)
     except WeakPassword as error:
         form.password.errors.append(str(error))
-        return _page("register", form, 400)
+        return _page("register", form)
     security.log_in(user)
     return _redirect_to_next()
 
@@ -100,18 +76,12 @@ def logout() -> ResponseReturnValue:
     return redirect(url_for("front.index"), 303)
 
 
-@blueprint.get("/reauthenticate")
+@blueprint.route("/reauthenticate", methods=["GET", "POST"])
 @login_required
 def reauthenticate() -> ResponseReturnValue:
-    return _page("reauthenticate", security.reauthentication_form())
-
-
-@blueprint.post("/reauthenticate")
-@login_required
-def confirm_password() -> ResponseReturnValue:
     form = security.reauthentication_form()
     if not form.validate_on_submit():
-        return _page("reauthenticate", form, 400)
+        return _page("reauthenticate", form)
     try:
         correct = security.reauthenticate(_user(), form.password.data, _address())
     except TooManyTries as error:
@@ -122,18 +92,12 @@ def confirm_password() -> ResponseReturnValue:
     return _redirect_to_next()
 
 
-@blueprint.get("/password")
+@blueprint.route("/password", methods=["GET", "POST"])
 @fresh_login_required
 def password() -> ResponseReturnValue:
-    return _page("password", security.password_form())
-
-
-@blueprint.post("/password")
-@fresh_login_required
-def change_password() -> ResponseReturnValue:
     form = security.password_form()
     if not form.validate_on_submit():
-        return _page("password", form, 400)
+        return _page("password", form)
     user = _user()
     try:
         if security.authenticate(user.name, form.current.data, _address()) != user:
@@ -144,16 +108,16 @@ def change_password() -> ResponseReturnValue:
         return _too_many_tries("password", form, error)
     except WeakPassword as error:
         form.password.errors.append(str(error))
-        return _page("password", form, 400)
+        return _page("password", form)
     flash("Your password has been changed. All your other sessions have ended.", "success")
-    return redirect(url_for("auth.sessions"), 303)
+    return redirect(url_for(".sessions"), 303)
 
 
 @blueprint.get("/sessions")
 @fresh_login_required
 def sessions() -> ResponseReturnValue:
     found = security.sessions.sessions_of(current_user.id)
-    return _private(render_template("auth/sessions.html", sessions=found))
+    return render_template("auth/sessions.html", sessions=found)
 
 
 @blueprint.post("/sessions/<handle>/end")
@@ -164,7 +128,7 @@ def end_session(handle: str) -> ResponseReturnValue:
     # A session that no longer exists is not an error.
     security.sessions.revoke(current_user.id, handle)
     flash("The session has ended.", "success")
-    return redirect(url_for("auth.sessions"), 303)
+    return redirect(url_for(".sessions"), 303)
 
 
 @blueprint.post("/sessions/end-others")
@@ -172,24 +136,19 @@ def end_session(handle: str) -> ResponseReturnValue:
 def end_other_sessions() -> ResponseReturnValue:
     security.sessions.revoke_user(current_user.id, except_session=current_session())
     flash("All your other sessions have ended.", "success")
-    return redirect(url_for("auth.sessions"), 303)
+    return redirect(url_for(".sessions"), 303)
 
 
 @blueprint.get("/whoami")
 @login_required
 def whoami() -> ResponseReturnValue:
-    return _private(jsonify(id=current_user.id, name=current_user.name))
+    return jsonify(id=current_user.id, name=current_user.name)
 
 
-def _page(name: str, form: Form, status: int = 200) -> Response:
-    """A page with a form: never cached, because it contains a token of this session."""
-    return _private(render_template(f"auth/{name}.html", form=form), status)
-
-
-def _private(body: str | Response, status: int = 200) -> Response:
-    response = make_response(body, status)
-    response.headers["Cache-Control"] = "no-store"
-    return response
+def _page(name: str, form: Form, status: int | None = None) -> Response:
+    """The page of *form*. Default for *status*: 400 if the form has errors, else 200."""
+    status = status or (400 if form.errors else 200)
+    return Response(render_template(f"auth/{name}.html", form=form), status)
 
 
 def _too_many_tries(name: str, form: Form, error: TooManyTries) -> Response:
@@ -200,12 +159,9 @@ def _too_many_tries(name: str, form: Form, error: TooManyTries) -> Response:
     return response
 
 
-def _redirect_to_next() -> Response:
+def _redirect_to_next() -> ResponseReturnValue:
     """To the page that required the login (`?next=`), or to the home page."""
-    target = own_page(request.args.get("next")) or url_for(security.home_endpoint)
-    response = redirect(target, 303)
-    response.headers["Cache-Control"] = "no-store"
-    return cast(Response, response)
+    return redirect(own_page(request.args.get("next")) or url_for(security.home_endpoint), 303)
 
 
 def _user() -> User:

@@ -21,18 +21,13 @@ class Readiness:
     """
 
     def __init__(
-        self,
-        ping: Callable[[], object],
-        *,
-        timeout: float = 0.1,
-        max_age: float = MAX_AGE_SECONDS,
+        self, ping: Callable[[], object], *, timeout: float = 0.1, max_age: float = MAX_AGE_SECONDS
     ) -> None:
         self._ping = ping
         self._timeout = timeout
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._probe: threading.Thread | None = None
-        self._answered = False
+        self._probe = threading.Thread()
         self._ready = False
         self._expires_at = 0.0
 
@@ -44,15 +39,15 @@ class Readiness:
             return self._ready
 
     def _run_probe(self) -> bool:
-        if self._probe is not None and self._probe.is_alive():
+        if self._probe.is_alive():
             return False  # the previous ping still hangs; another thread would hang as well
-        self._answered = False
-        self._probe = threading.Thread(target=self._call_ping, name="readiness", daemon=True)
+        answered = threading.Event()
+        self._probe = threading.Thread(target=self._call_ping, args=(answered,), daemon=True)
         self._probe.start()
         self._probe.join(self._timeout)
-        return self._answered
+        return answered.is_set()
 
-    def _call_ping(self) -> None:
+    def _call_ping(self, answered: threading.Event) -> None:
         with suppress(Exception):  # every error means the same: not ready
             self._ping()
-            self._answered = True
+            answered.set()

@@ -62,7 +62,7 @@ def _new_password_field(label: str = "Password") -> PasswordField:
 def _repeated_password_field(of: str) -> PasswordField:
     return PasswordField(
         "Repeat the password",
-        [InputRequired("Repeat the password."), EqualTo(of, "The passwords differ.")],
+        [InputRequired("Repeat the password."), EqualTo(of, "The passwords do not match.")],
         render_kw={"autocomplete": "new-password"},
     )
 
@@ -104,12 +104,3 @@ class PasswordForm(Form):
     current = _current_password_field("Current password")
     password = _new_password_field("New password")
     repeated = _repeated_password_field("password")
-
-
-class FindUserForm(Form):
-    """Filled from the query string: it changes nothing, and its result can be linked to."""
-
-    class Meta:
-        csrf = False
-
-    name = StringField("Name", render_kw={"autocomplete": "off", "autocapitalize": "none"})

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import argon2
+from werkzeug.exceptions import ServiceUnavailable
 
 Result = TypeVar("Result")
 
@@ -101,10 +102,11 @@ def _be_nice() -> None:
 _backgrounds: dict[int, ThreadPoolExecutor] = {}
 
 
-class HashingBusy(Exception):
-    """Too many hashes are in progress. *retry_after* is in seconds."""
+class HashingBusy(ServiceUnavailable):
+    """Too many hashes are in progress. Answers 503, so that pages stay responsive."""
 
-    retry_after = 2
+    def __init__(self) -> None:
+        super().__init__(retry_after=2)
 
 
 class HashingGate:

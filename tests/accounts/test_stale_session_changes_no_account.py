@@ -6,7 +6,7 @@ import pytest
 
 from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, admin, make_app, member
 
-ALWAYS = {"auth.log_in", "auth.create_account", "auth.logout", "auth.confirm_password"}
+ALWAYS = {"auth.login", "auth.register", "auth.logout", "auth.reauthenticate"}
 FIELDS = {
     "role": "moderator",
     "current": PASSWORD,
