@@ -161,6 +161,8 @@ class SecurityManager:
         """
         canonical_name = names.canonical(name)
         self.check_new_password(password, name)
+        if self._demo_missing and canonical_name == DEMO_NAME and password != DEMO_PASSWORD:
+            raise NameTaken(name)  # the demo account has yet to be created
         user = self.user_model(
             secrets.token_hex(16),
             name,

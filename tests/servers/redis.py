@@ -32,6 +32,8 @@ class RedisServer:
         self.password_file = folder / "password"
         self.socket = folder / "socket" / "redis.sock"
         self.process: subprocess.Popen[str] | None = None
+        # Here, because workers that are forked later must not write it at once.
+        (folder / "key").write_text(secrets.token_hex(32))
         self._environ = {
             "PATH": os.environ["PATH"],
             "REDIS_LISTEN": listen or str(self.socket),
@@ -72,13 +74,10 @@ class RedisServer:
     @property
     def environ(self) -> dict[str, str]:
         """What `create_app` needs to use this Redis, and a secret key."""
-        key = self.folder / "key"
-        if not key.exists():
-            key.write_text(secrets.token_hex(32))
         return {
             "REDIS_URL": self.url,
             "REDIS_PASSWORD_FILE": str(self.password_file),
-            "SECRET_KEY_FILE": str(key),
+            "SECRET_KEY_FILE": str(self.folder / "key"),
         }
 
     def connect(self, user: str = "app") -> redis.Redis:
