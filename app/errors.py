@@ -51,16 +51,11 @@ def answer(error: HTTPException) -> Response:
         message = EXPIRED_FORM
     elif status < 500 and error.description != type(error).description:
         message = error.description or message  # abort(400, "…") by a view
-    if wants_json():
-        response = jsonify(status=status, error=title, message=message, request_id=request_id())
-    else:
-        page = render_template(
-            "error.html", status=status, title=title, message=message, request_id=request_id()
-        )
-        response = Response(page)
+    shown = {"status": status, "error": title, "message": message, "request_id": request_id()}
+    response = jsonify(shown) if wants_json() else Response(render_template("error.html", **shown))
     response.status_code = status
     for name, value in error.get_headers():
-        if name.lower() != "content-type":
+        if name != "Content-Type":
             response.headers[name] = value
     response.headers["Cache-Control"] = "no-store"
     return response

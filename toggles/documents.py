@@ -61,24 +61,23 @@ def markdown() -> str:
 
 
 def env_example() -> str:
-    return "\n" + "".join(
-        f"# ── {title} ".ljust(WIDTH, "─") + "\n\n" + "".join(map(_setting, section))
+    return "\n".join(
+        f"# ── {title} ".ljust(WIDTH, "─") + "\n" + "".join(map(_setting, section))
         for title, section in SECTIONS.items()
     )
 
 
 def _setting(toggle: Toggle) -> str:
-    lines = textwrap.wrap(
-        toggle.advice,
+    production = f"In production: `{toggle.production}`. " if toggle.production else ""
+    comment = textwrap.fill(
+        production + toggle.advice,
         WIDTH,
         initial_indent="# ",
         subsequent_indent="# ",
         break_long_words=False,
         break_on_hyphens=False,
     )
-    if toggle.production:
-        lines.append(f"# {toggle.name}={toggle.production}")
-    return "\n".join([*lines, f"{toggle.name}={toggle.default}", "", ""])
+    return f"{comment}\n{toggle.name}={toggle.default}\n"
 
 
 def nginx_shell() -> str:

@@ -25,7 +25,7 @@ class Toggle:
     kind: Kind
     meaning: str  # one line, for the table
     readers: tuple[str, ...]  # services; without any, only the runtime that starts them reads it
-    advice: str  # a paragraph, for .env.example
+    advice: str  # the consequence of a change, for .env.example
     production: str = ""  # the production value, where it differs from the default
 
     def parse(self, text: str) -> str:
@@ -55,8 +55,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             ),
             "name of this copy; copies with different names and ports are independent",
             (APP,),
-            "Prefix of the containers, images and volumes, or the directory run/<name>/. Copies "
-            "with different names and ports run side by side.",
+            "Prefix of containers, images and volumes, or the directory run/<name>/. One for each "
+            "copy.",
         ),
         Toggle(
             "STACK_APP",
@@ -67,8 +67,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             ),
             "the WSGI app to serve",
             (APP,),
-            "The WSGI app to serve, as module:callable or module:factory(). PYTHONPATH is searched "
-            "first, then this directory: see docs/make-it-yours.md.",
+            "module:callable or module:factory(), found on PYTHONPATH or in this directory.",
         ),
     ),
     "Network": (
@@ -78,8 +77,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Address(),
             "address that nginx is published on",
             (),
-            "In production without another proxy in front, publish on every interface and also set "
-            "STACK_HOSTS and STACK_TLS.",
+            "Also set STACK_HOSTS and STACK_TLS. Behind a proxy on this machine, keep 127.0.0.1.",
             "0.0.0.0",  # noqa: S104 - an example
         ),
         Toggle(
@@ -98,8 +96,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "host names to answer; empty: all",
             (NGINX,),
             "nginx refuses every other Host header, so that no link or cached page can point to a "
-            "forged host. Empty accepts every well-formed name, which is safe only while the port "
-            "is not reachable from outside.",
+            "forged host. Empty (all) is safe only while the port is not reachable from outside.",
             "www.example.org,.example.net",
         ),
         Toggle(
@@ -109,9 +106,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "serve HTTPS as well",
             (NGINX, APP),
             "On: HTTP only redirects, cookies are Secure with the __Host- prefix, and HSTS is "
-            "sent. (!) Off behind a proxy that terminates TLS sends session cookies without "
-            "Secure: let that proxy speak TLS to this one. `make up` publishes the port in "
-            "containers; plain Compose also needs COMPOSE_FILE, see below.",
+            "sent. (!) Off behind a proxy that terminates TLS, session cookies are sent without "
+            "Secure.",
             "on",
         ),
         Toggle(
@@ -140,8 +136,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Switch(),
             "serve /workload/, the views for load tests",
             (APP,),
-            "On serves views that use CPU and time on purpose. Only load tests need them; every "
-            "client that reaches them can load the machine.",
+            "On serves views for load tests, with which any client can load the machine.",
         ),
     ),
     "Capacity": (
@@ -151,8 +146,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(1, 128),
             "uWSGI worker processes",
             (APP,),
-            "Only processes use more than one core: start with one or two per core. Each keeps its "
-            "own copy of the memory that the app changes after import.",
+            "Only processes use more than one core: start with one or two per core.",
         ),
         Toggle(
             "STACK_THREADS",
@@ -160,9 +154,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(1, 64),
             "threads per worker",
             (APP,),
-            "Threads overlap waits for Redis and other services; the threads of a worker share one "
-            "core. Use 1 if the app or one of its libraries is not thread-safe; harakiri is then "
-            "exact as well.",
+            "Threads overlap waits for Redis. Use 1 if the app is not thread-safe; harakiri is "
+            "then exact.",
         ),
         Toggle(
             "STACK_THUNDER_LOCK",
@@ -170,8 +163,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Switch(),
             "wake one worker per connection, not all",
             (APP,),
-            "Off: each new connection wakes every idle worker, and all but one find nothing. Try "
-            "off on a server whose workers are always busy (uwsgi/uwsgi.ini has the figures).",
+            "Off wakes every idle worker for each connection. uwsgi/uwsgi.ini says when that is "
+            "faster.",
         ),
         Toggle(
             "STACK_LAZY_APPS",
@@ -179,8 +172,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Switch(),
             "load the app in each worker instead of once before the fork",
             (APP,),
-            "On: each worker imports the app, which costs memory and start-up time. Libraries that "
-            "do not survive a fork need it. `make reload` then replaces one worker at a time.",
+            "On: each worker imports the app, for libraries that do not survive a fork. It costs "
+            "memory and start-up time, and `make reload` replaces one worker at a time.",
         ),
         Toggle(
             "STACK_LISTEN",
@@ -188,8 +181,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(16, 4096),
             "connections that may wait for a worker",
             (APP,),
-            "Length of the queue while all workers are busy. A longer queue makes clients wait "
-            "longer before they get an error. Must not exceed the kernel's net.core.somaxconn.",
+            "A longer queue means longer waits before an error. At most the kernel's "
+            "net.core.somaxconn.",
         ),
         Toggle(
             "STACK_HARAKIRI",
@@ -197,8 +190,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(1, 60, "seconds"),
             "time after which a stuck worker is killed",
             (NGINX, APP),
-            "Seconds after which uWSGI kills a worker that does not finish a request, with all its "
-            "threads. nginx gives up 5 s later.",
+            "Seconds until uWSGI kills a worker, with all its threads. nginx gives up 5 s later.",
         ),
         Toggle(
             "STACK_MAX_REQUESTS",
@@ -206,8 +198,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(0, 1_000_000_000, "0: never"),
             "requests after which a worker is replaced",
             (APP,),
-            "Set this only until a memory leak is found: each replacement costs a fork, with "
-            "STACK_LAZY_APPS=on an import.",
+            "Only until a memory leak is found. A replacement costs a fork; with STACK_LAZY_APPS, "
+            "an import.",
         ),
         Toggle(
             "STACK_MAX_WORKER_LIFETIME",
@@ -215,8 +207,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(0, 2_592_000, "seconds; 0: never"),
             "age at which a worker is replaced",
             (APP,),
-            "The same by age. (!) With threads, a worker past its lifetime can wait without limit "
-            "for idle threads (https://github.com/unbit/uwsgi/issues/1221).",
+            "(!) With threads, a worker past its lifetime can wait without limit for idle threads "
+            "(https://github.com/unbit/uwsgi/issues/1221).",
         ),
         Toggle(
             "STACK_BUFFER_SIZE",
@@ -224,8 +216,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(8192, 65535, "bytes"),
             "largest request line and headers that uWSGI accepts",
             (NGINX, APP),
-            "Size of request line and headers in the uwsgi protocol. A larger buffer allows larger "
-            "cookies and is allocated once per thread.",
+            "Bytes for request line and headers. More allows larger cookies; allocated once per "
+            "thread.",
         ),
         Toggle(
             "STACK_MAX_FD",
@@ -233,8 +225,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(256, 1_048_576),
             "open files per process",
             (APP,),
-            "uWSGI allocates a table of all of them. A container engine's default limit of 2^30 "
-            "costs 8 GB and minutes at start (https://github.com/unbit/uwsgi/issues/2299).",
+            "uWSGI allocates a table of all. A container engine's default of 2^30 costs 8 GB and "
+            "minutes at start (https://github.com/unbit/uwsgi/issues/2299).",
         ),
     ),
     "Logins and sessions": (
@@ -244,8 +236,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(0, 6000, "0: no limit"),
             "logins and registrations per minute and client address",
             (NGINX,),
-            "Logins, registrations and password checks per minute and client address. Load tests "
-            "set 0, no limit.",
+            "Per minute and client address; password checks count too. Load tests set 0, no limit.",
         ),
         Toggle(
             "STACK_SESSION_IDLE",
@@ -253,8 +244,8 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(1, 2_592_000, "seconds"),
             "time without a request after which a session ends",
             (APP,),
-            "Seconds without a request after which a session ends. Shorter is safer on shared "
-            "computers; longer asks for the password less often.",
+            "Seconds. Shorter is safer on shared computers; longer asks for the password less "
+            "often.",
         ),
         Toggle(
             "STACK_SESSION_ABSOLUTE",
@@ -262,8 +253,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(1, 31_536_000, "seconds"),
             "time after login at which a session ends in any case",
             (APP,),
-            "Seconds after login at which a session ends even if it is in use. At least "
-            "STACK_SESSION_IDLE.",
+            "Seconds after login. At least STACK_SESSION_IDLE.",
         ),
     ),
 }

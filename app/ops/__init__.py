@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, current_app, jsonify
 from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
 
 from app.ops.readiness import MAX_AGE_SECONDS, Readiness
 from app.release import VERSION
@@ -37,13 +38,10 @@ def livez() -> Response:
 
 
 @blueprint.get("/readyz")
-def readyz() -> Response:
+def readyz() -> ResponseReturnValue:
     ready: bool = current_app.extensions["readiness"].check()
-    response = jsonify(ready=ready, redis="up" if ready else "down")
-    if not ready:
-        response.status_code = 503
-        response.headers["Retry-After"] = str(MAX_AGE_SECONDS)
-    return response
+    body = jsonify(ready=ready, redis="up" if ready else "down")
+    return body if ready else (body, 503, {"Retry-After": str(MAX_AGE_SECONDS)})
 
 
 @blueprint.get("/version")
