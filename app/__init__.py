@@ -15,7 +15,6 @@ from flask_wtf.csrf import CSRFProtect
 from werkzeug.utils import import_string
 
 from app import errors, logs, static_files, visitor, workload
-from app.json_provider import BoundedJSONProvider
 from app.redis_client import Client, RedisClient, connect
 from app.security import SecurityManager
 from app.settings import Settings, SettingsError
@@ -46,7 +45,6 @@ def create_app(
 
     app = Flask(__name__, static_folder=None)
     app.config.from_mapping(settings.flask_config())
-    app.json = BoundedJSONProvider(app)
     logs.configure(readable=app.debug)
     static_files.init_app(app)
     errors.init_app(app)

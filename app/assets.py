@@ -19,7 +19,7 @@ COMPRESSIBLE = frozenset({".css", ".svg", ".txt", ".js", ".json", ".webmanifest"
 def read_all(folder: Path = STATIC) -> dict[str, tuple[str, bytes]]:
     """Name → (hashed name, content) of each file: `style.css` → `style.0123456789ab.css`."""
     found = {}
-    for file in sorted(folder.iterdir()):
+    for file in sorted(filter(Path.is_file, folder.iterdir())):
         content = file.read_bytes()
         digest = hashlib.sha256(content).hexdigest()[:12]
         found[file.name] = f"{file.stem}.{digest}{file.suffix}", content

@@ -6,9 +6,10 @@ reach the app (nginx/pages). Error pages do not read the session, because it may
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from flask import Flask, Response, jsonify, render_template, request
+from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
@@ -38,6 +39,7 @@ def wants_json() -> bool:
 
 
 def init_app(app: Flask) -> None:
+    app.json = BoundedJSONProvider(app)
     app.register_error_handler(HTTPException, answer)
 
 
@@ -59,3 +61,17 @@ def answer(error: HTTPException) -> Response:
             response.headers[name] = value
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+class BoundedJSONProvider(DefaultJSONProvider):
+    """Flask's provider, which reports a body nested beyond Python's recursion limit as invalid.
+
+    Werkzeug turns a ValueError into a 400 and does not catch RecursionError: 5,000 opening brackets
+    would be a 500, even with `get_json(silent=True)`.
+    """
+
+    def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        try:
+            return super().loads(s, **kwargs)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None

@@ -6,7 +6,6 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import BadRequest, TooManyRequests, Unauthorized
 
 from app import errors, static_files
-from app.json_provider import BoundedJSONProvider
 from app.redis_client import StoreUnavailable
 
 ID = "0123456789abcdef0123456789abcdef"
@@ -17,7 +16,6 @@ STATUSES = [400, 401, 403, 404, 405, 413, 429, 500, 503]
 def client():
     app = Flask("app", static_folder=None)
     app.config.update(STACK_NAME="a-stack", MAX_CONTENT_LENGTH=1000)
-    app.json = BoundedJSONProvider(app)
     static_files.init_app(app)
     errors.init_app(app)
 
