@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from app.release import VERSION
+from app.ops import VERSION
 
 
 def test_one_version():
