@@ -7,8 +7,6 @@ from html.parser import HTMLParser
 
 _ASSET = re.compile(r"""(?:href|src)=["']?(/static/[^"'\s>]+)""")
 _HEAD = re.compile(r"<(header|nav)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
-_TOKEN = re.compile(r"""<input\b[^>]*\bname=["']?csrf_token["'\s][^>]*>""", re.IGNORECASE)
-_VALUE = re.compile(r"""\bvalue=["']([^"']*)["']""", re.IGNORECASE)
 
 
 class FormError(ValueError):
@@ -20,13 +18,6 @@ def assets(html: str) -> list[str]:
     return list(dict.fromkeys(_ASSET.findall(html)))
 
 
-def csrf_token(html: str) -> str | None:
-    """The value of the first hidden ``csrf_token``, or None."""
-    field = _TOKEN.search(html)
-    value = _VALUE.search(field[0]) if field else None
-    return value[1] if value else None
-
-
 def head(html: str) -> str:
     """The headers and navigation of a page, which show who is logged in."""
     return "\n".join(match[0] for match in _HEAD.finditer(html))
@@ -35,23 +26,31 @@ def head(html: str) -> str:
 class _Forms(HTMLParser):
     """Collects the fields of every form with the values that the page gives them."""
 
-    def __init__(self) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
-        self.forms: list[tuple[str, dict[str, tuple[str, str]]]] = []
+        self.forms: list[dict[str, tuple[str, str]]] = []  # name → (type, value)
         self._open = False
+        self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append((found.get("action", ""), {}))
+            self.forms.append({})
             self._open = True
         elif self._open and tag in {"input", "textarea", "select"} and found.get("name"):
             kind = found.get("type", "text").lower() if tag == "input" else tag
-            self.forms[-1][1][found["name"]] = (kind, found.get("value", ""))
+            self.forms[-1][found["name"]] = (kind, found.get("value", ""))
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._open = False
+
+
+def csrf_token(html: str) -> str | None:
+    """The ``csrf_token`` of the first form that has one, or None."""
+    return next(
+        (form["csrf_token"][1] for form in _Forms(html).forms if "csrf_token" in form), None
+    )
 
 
 def fill(html: str, answers: dict[str, str], *, password: str = "") -> dict[str, str]:
@@ -60,9 +59,7 @@ def fill(html: str, answers: dict[str, str], *, password: str = "") -> dict[str,
     Hidden fields keep their values, every password field gets *password*. Raises FormError if no
     form has those fields, or if the form has another field to fill in.
     """
-    parser = _Forms()
-    parser.feed(html)
-    for _, fields in parser.forms:
+    for fields in _Forms(html).forms:
         if answers.keys() <= fields.keys():
             break
     else:
