@@ -20,21 +20,19 @@ import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     Headers = list[tuple[str, str]]
-    ExceptionInfo = (
-        tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
-    )
 
 # nginx holds back as much before it sends an answer on (uwsgi_busy_buffers_size).
 MOST_GATHERED = 64 * 1024
 
 _ERROR = b"Internal Server Error\n"
+_PLAIN_TEXT = ("Content-Type", "text/plain; charset=utf-8")
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ORDINARY_CLOSE = struct.pack("ii", 0, 0)
 _WITHOUT_BODY = ("1", "204", "304")
@@ -52,18 +50,14 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
             body = app(environ, head.start)
             chunks = iter(body)
             first = next(chunks, b"")
-            rest: Iterator[bytes]
-            if head.has_length() or environ["REQUEST_METHOD"] == "HEAD":
-                rest = chain((first,), chunks)
-            elif head.is_stream():
-                rest = _resetting(chain((first,), chunks), connection_fd())
-            else:
-                gathered, whole = _gather(first, chunks)
-                if whole:
-                    head.add("Content-Length", str(len(gathered)))
-                    rest = iter((gathered,))
-                else:
-                    rest = _resetting(chain((gathered,), chunks), connection_fd())
+            end_shows = head.has_length() or environ["REQUEST_METHOD"] == "HEAD"
+            if not end_shows and not head.is_stream():
+                first, end_shows = _gather(first, chunks)
+                if end_shows:
+                    head.headers.append(("Content-Length", str(len(first))))
+            chunks = chain((first,), chunks)
+            if not end_shows:
+                chunks = _resetting(chunks, connection_fd())
             head.send()
         # SystemExit too: sys.exit() in a view would end a worker with other threads' requests.
         except (Exception, SystemExit):
@@ -71,9 +65,10 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
             _close(body)
             if head.sent:
                 raise
-            start_response("500 Internal Server Error", _error_headers())
+            length = ("Content-Length", str(len(_ERROR)))
+            start_response("500 Internal Server Error", [_PLAIN_TEXT, length])
             return (_ERROR,)
-        return _Body(rest, body, environ)
+        return _Body(chunks, body, environ)
 
     return application
 
@@ -81,16 +76,16 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
 class _Head:
     """The status and headers that the app gave, held back until the first chunk is there."""
 
-    __slots__ = ("_forward", "_headers", "_status", "_write")
+    __slots__ = ("_forward", "_status", "_write", "headers")
 
     def __init__(self, forward: StartResponse) -> None:
         self._forward = forward
         self._status: str | None = None
-        self._headers: Headers = []
+        self.headers: Headers = []
         self._write: Callable[[bytes], object] | None = None
 
     def start(
-        self, status: str, headers: Headers, exc_info: ExceptionInfo | None = None, /
+        self, status: str, headers: Headers, exc_info: OptExcInfo | None = None, /
     ) -> Callable[[bytes], object]:
         """WSGI's start_response. Raises ValueError for text that HTTP cannot carry."""
         if exc_info and exc_info[1] and self.sent:
@@ -102,18 +97,15 @@ class _Head:
             value.encode("latin-1")
             name.encode("latin-1")
         status.encode("latin-1")
-        self._status, self._headers = status, list(headers)
+        self._status, self.headers = status, list(headers)
         return self._write_now
-
-    def add(self, name: str, value: str) -> None:
-        self._headers.append((name, value))
 
     def send(self) -> Callable[[bytes], object]:
         """Send status and headers unless they are sent, and return uWSGI's `write`."""
         if self._status is None:
             raise AssertionError("the app returned an answer without calling start_response")
         if self._write is None:
-            self._write = self._forward(self._status, self._headers)
+            self._write = self._forward(self._status, self.headers)
         return self._write
 
     @property
@@ -124,11 +116,11 @@ class _Head:
         """Whether nginx can tell the end of this answer from its head."""
         if self._status is not None and self._status.startswith(_WITHOUT_BODY):
             return True
-        return self.sent or any(name.lower() == "content-length" for name, _ in self._headers)
+        return self.sent or any(name.lower() == "content-length" for name, _ in self.headers)
 
     def is_stream(self) -> bool:
         """Whether the client waits for each chunk."""
-        for name, value in self._headers:
+        for name, value in self.headers:
             lower = name.lower()
             if lower == "content-type" and value.lower().startswith("text/event-stream"):
                 return True
@@ -156,8 +148,7 @@ class _Body:
         try:
             yield from self._chunks
         except (Exception, SystemExit):
-            # The head is sent. The end of the connection is now too early for nginx: by the length,
-            # or by the reset.
+            # The head is sent. nginx notices the early end by the length or by the reset.
             _report(self._environ)
 
     def close(self) -> None:
@@ -209,7 +200,3 @@ def _report(environ: WSGIEnvironment) -> None:
         environ.get("PATH_INFO", ""),
         environ.get("HTTP_X_REQUEST_ID", "-"),
     )
-
-
-def _error_headers() -> Headers:
-    return [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(_ERROR)))]

@@ -12,26 +12,43 @@ from __future__ import annotations
 
 import os
 import runpy
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import uwsgi
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 
+uwsgi = sys.modules["uwsgi"]  # uWSGI's own; the directory of that name cannot be imported
 # By its path: a preforked app may have imported a module of its own that is called `master`.
 statistics = runpy.run_path(str(Path(__file__).with_name("master.py")))["statistics"]
 
 RUN = Path(os.environ["APP_RUN"])
-CLIENT_SECONDS = 5
 
-OPTIONS = (
+OPTIONS = {
     *("thunder-lock", "lazy-apps", "processes", "threads", "listen", "harakiri", "max-requests"),
     *("max-worker-lifetime", "buffer-size", "max-fd", "worker-reload-mercy", "master"),
+}
+
+
+# From the master's statistics, then what _process() returns.
+WORKER_METRICS = (
+    (CounterMetricFamily, "uwsgi_requests", "Requests handled by all processes of this worker"),
+    (CounterMetricFamily, "uwsgi_exceptions", "Exceptions that reached uWSGI"),
+    (CounterMetricFamily, "uwsgi_harakiri", "Kills because of harakiri"),
+    (CounterMetricFamily, "uwsgi_respawns", "Restarts of this worker"),
+    (GaugeMetricFamily, "uwsgi_worker_pid", "Pid of the current process"),
+    (GaugeMetricFamily, "uwsgi_worker_busy_threads", "Threads that handle a request"),
+    (CounterMetricFamily, "uwsgi_worker_cpu_seconds", "CPU time of the process"),
+    (GaugeMetricFamily, "uwsgi_worker_pss_bytes", "Memory; a page of n processes counts 1/n"),
+    (GaugeMetricFamily, "uwsgi_worker_uss_bytes", "Memory that no other process shares"),
+    (CounterMetricFamily, "uwsgi_worker_voluntary_switches", "Wake-ups of all threads"),
+    (CounterMetricFamily, "uwsgi_worker_involuntary_switches", "Preemptions of all threads"),
 )
 
 
@@ -40,27 +57,27 @@ class Workers:
 
     def collect(self) -> Iterator[Metric]:
         document = statistics(RUN)
-        yield from _queue(document)
-        yield from _states(document["workers"])
+        options = _options()
+        yield GaugeMetricFamily(
+            "uwsgi_listen_queue", "Connections waiting for a worker", document["listen_queue"]
+        )
+        yield GaugeMetricFamily(
+            "uwsgi_listen_queue_max",
+            "Connections that fit into the listen queue",
+            options.get("listen", 0.0),
+        )
+        yield _states(document["workers"])
         yield from _by_worker(document["workers"])
-        yield from _options()
+        family = GaugeMetricFamily(
+            "uwsgi_option", "Effective options of uWSGI; on is 1, off is 0", labels=["name"]
+        )
+        for name, value in options.items():
+            family.add_metric([name.replace("-", "_")], value)
+        yield family
 
 
-def _queue(document: dict[str, Any]) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
-        "uwsgi_listen_queue",
-        "Connections waiting for a worker",
-        value=document["listen_queue"],
-    )
-    yield GaugeMetricFamily(
-        "uwsgi_listen_queue_max",
-        "Connections that fit into the listen queue",
-        value=float(_options_in_force().get("listen", 0)),
-    )
-
-
-def _states(workers: list[dict[str, Any]]) -> Iterator[Metric]:
-    """A worker is busy while at least one of its threads handles a request."""
+def _states(workers: list[dict[str, Any]]) -> Metric:
+    """Count the workers. One is busy while at least one of its threads handles a request."""
     states = dict.fromkeys(("busy", "idle", "starting"), 0)
     for worker in workers:
         if not worker["pid"] or not worker["accepting"]:
@@ -70,52 +87,29 @@ def _states(workers: list[dict[str, Any]]) -> Iterator[Metric]:
     family = GaugeMetricFamily("uwsgi_workers", "Workers by state", labels=["state"])
     for state, count in states.items():
         family.add_metric([state], count)
-    yield family
+    return family
 
 
 def _busy_threads(worker: dict[str, Any]) -> int:
-    """Return how many of the worker's threads are handling a request."""
     return sum(core["in_request"] for core in worker["cores"])
 
 
 def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
-    def counter(name: str, text: str) -> CounterMetricFamily:
-        return CounterMetricFamily(name, text, labels=["worker"])
-
-    def gauge(name: str, text: str) -> GaugeMetricFamily:
-        return GaugeMetricFamily(name, text, labels=["worker"])
-
-    requests = counter("uwsgi_requests", "Requests handled by all processes of this worker")
-    exceptions = counter("uwsgi_exceptions", "Exceptions that reached uWSGI")
-    harakiri = counter("uwsgi_harakiri", "Kills because of harakiri")
-    respawns = counter("uwsgi_respawns", "Restarts of this worker")
-    pid = gauge("uwsgi_worker_pid", "Pid of the current process")
-    busy = gauge("uwsgi_worker_busy_threads", "Threads that handle a request")
-    cpu = counter("uwsgi_worker_cpu_seconds", "CPU time of the process")
-    pss = gauge(
-        "uwsgi_worker_pss_bytes", "Memory, with a page shared by n processes counted as 1/n"
-    )
-    uss = gauge("uwsgi_worker_uss_bytes", "Memory that no other process shares")
-    voluntary = counter("uwsgi_worker_voluntary_switches", "Wake-ups of all threads")
-    involuntary = counter("uwsgi_worker_involuntary_switches", "Preemptions of all threads")
-    cost = (cpu, pss, uss, voluntary, involuntary)
+    families = [kind(name, text, labels=["worker"]) for kind, name, text in WORKER_METRICS]
     for worker in workers:
-        label = [str(worker["id"])]
-        requests.add_metric(label, worker["requests"])
-        exceptions.add_metric(label, worker["exceptions"])
-        harakiri.add_metric(label, worker["harakiri_count"])
-        # uWSGI counts the first start as a respawn.
-        respawns.add_metric(label, max(0, worker["respawn_count"] - 1))
-        pid.add_metric(label, worker["pid"])
-        busy.add_metric(label, _busy_threads(worker))
-        try:
-            used = _process(worker["pid"])
-        except (OSError, ValueError):
-            continue  # the process ended after the statistics were read
-        for family, value in zip(cost, used, strict=True):
-            family.add_metric(label, value)
-    yield from (requests, exceptions, harakiri, respawns, pid, busy)
-    yield from cost
+        figures = [
+            worker["requests"],
+            worker["exceptions"],
+            worker["harakiri_count"],
+            max(0, worker["respawn_count"] - 1),  # uWSGI counts the first start
+            worker["pid"],
+            _busy_threads(worker),
+        ]
+        with suppress(OSError, ValueError):  # the process ended after the statistics were read
+            figures += _process(worker["pid"])
+        for family, figure in zip(families, figures, strict=False):
+            family.add_metric([str(worker["id"])], figure)
+    yield from families
 
 
 def _process(pid: int) -> tuple[float, int, int, int, int]:
@@ -146,32 +140,21 @@ def _fields(file: Path) -> dict[str, int]:
     return fields
 
 
-def _options() -> Iterator[Metric]:
-    family = GaugeMetricFamily(
-        "uwsgi_option", "Effective options of uWSGI; on is 1, off is 0", labels=["name"]
-    )
-    for name, value in _options_in_force().items():
-        family.add_metric([name.replace("-", "_")], value)
-    yield family
-
-
-def _options_in_force() -> dict[str, float]:
+def _options() -> dict[str, float]:
+    # As uwsgi_opt_true() of core/uwsgi.c reads them; a bare flag is True.
+    words = {"off": 0.0, "false": 0.0, "no": 0.0, "on": 1.0, "true": 1.0, "yes": 1.0}
     found = {}
-    for name, raw in uwsgi.opt.items():
-        key = name.decode() if isinstance(name, bytes) else name
-        if key not in OPTIONS:
-            continue
-        text = raw.decode() if isinstance(raw, bytes) else raw
-        # As uwsgi_opt_true() of core/uwsgi.c reads them; a bare flag is True.
-        words = {"off": 0.0, "false": 0.0, "no": 0.0, "on": 1.0, "true": 1.0, "yes": 1.0}
-        found[key] = float(text) if text is True or text.isdigit() else words.get(text, 1.0)
+    for name in OPTIONS & uwsgi.opt.keys():
+        text = uwsgi.opt[name]
+        text = "true" if text is True else text.decode()
+        found[name] = float(text) if text.isdigit() else words.get(text, 1.0)
     return found
 
 
 class Handler(BaseHTTPRequestHandler):
     """Answers GET /metrics and nothing else."""
 
-    timeout = CLIENT_SECONDS  # a silent client must not block the scraper
+    timeout = 5  # seconds: a silent client must not block the scraper
     server_version = "uwsgi-exporter"
     sys_version = ""
     registry: CollectorRegistry
@@ -198,7 +181,7 @@ class Handler(BaseHTTPRequestHandler):
 def serve() -> None:
     host, _, port = os.environ["METRICS_LISTEN"].rpartition(":")
     Handler.registry = CollectorRegistry(auto_describe=False)
-    Handler.registry.register(Workers())  # type: ignore[arg-type]
+    Handler.registry.register(Workers())
     server = HTTPServer((host.strip("[]"), int(port)), Handler)
     while True:
         # serve_forever() would wake up twice a second to look for a shutdown request.

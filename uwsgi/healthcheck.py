@@ -14,16 +14,13 @@ import sys
 from protocol import DEFAULT_LISTEN, get
 
 PATH = "/livez"
-TIMEOUT_SECONDS = 2.5  # below the container's health check timeout of 3 s
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) > 1:
-        print(__doc__, file=sys.stderr)
-        return 2
     listen = (arguments or [os.environ.get("APP_LISTEN", DEFAULT_LISTEN)])[0]
     try:
-        status, _ = get(listen, PATH, TIMEOUT_SECONDS)
+        # Below the container's health check timeout of 3 s.
+        status, _ = get(listen, PATH, timeout=2.5)
     except (OSError, ValueError) as error:
         print(f"{listen}{PATH}: {error}", file=sys.stderr)
         return 1

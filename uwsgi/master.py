@@ -8,18 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-TIMEOUT_SECONDS = 2.0
-
 
 def run_directory(environ: Mapping[str, str]) -> Path:
     """Return the directory of the master's socket and fifo, the only one that is written to."""
-    return Path(environ.get("UWSGI_RUN") or "/tmp/uwsgi")  # noqa: S108 - a tmpfs of the container
+    return Path(environ.get("APP_RUN") or "/tmp/uwsgi")  # noqa: S108 - a tmpfs of the container
 
 
 def statistics(run: Path) -> dict[str, Any]:
     """Return the document. Raises OSError while the master is starting or stopping."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(TIMEOUT_SECONDS)
+        connection.settimeout(2.0)
         connection.connect(str(run / "stats.sock"))
         with connection.makefile("rb") as stream:
             text = stream.read()

@@ -15,18 +15,18 @@ from __future__ import annotations
 
 import gc
 import importlib
-import importlib.util
 import os
 import random
+import runpy
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 # nginx accepts bodies up to 1 MiB (client_max_body_size); a longer one may be reset.
 MOST_DRAINED = 1 << 20
@@ -52,18 +52,13 @@ def load(target: str) -> WSGIApplication:
     return cast("WSGIApplication", found)
 
 
-class _Input(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 class DrainedResponse:
     """A response that reads the rest of the request's body when it is closed."""
 
     __slots__ = ("_input", "_response")
 
-    def __init__(self, response: Iterable[bytes], body: _Input) -> None:
-        self._response = response
-        self._input = body
+    def __init__(self, response: Iterable[bytes], body: InputStream) -> None:
+        self._response, self._input = response, body
 
     def __iter__(self) -> Iterator[bytes]:
         # The app's own iterator: a long response then has no cost per chunk.
@@ -74,16 +69,10 @@ class DrainedResponse:
             if close := getattr(self._response, "close", None):
                 close()
         finally:
-            _drain(self._input)
-
-
-def _drain(body: _Input) -> None:
-    left = MOST_DRAINED
-    try:
-        while left > 0 and (chunk := body.read(min(left, 65536))):
-            left -= len(chunk)
-    except OSError:
-        pass  # The client has closed the connection, so no response can be lost.
+            left = MOST_DRAINED
+            with suppress(OSError):  # the client has closed the connection
+                while left > 0 and (chunk := self._input.read(min(left, 65536))):
+                    left -= len(chunk)
 
 
 def draining(app: WSGIApplication) -> WSGIApplication:
@@ -99,17 +88,6 @@ def draining(app: WSGIApplication) -> WSGIApplication:
         return DrainedResponse(response, environ["wsgi.input"])
 
     return application
-
-
-def neighbour(name: str) -> ModuleType:
-    """Return the module in the file *name* beside this one, under a name that no app uses."""
-    file = Path(__file__).resolve().with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"_uwsgi_{name}", file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is no Python module")
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def name_the_python() -> None:
@@ -186,14 +164,15 @@ def run_after_fork(in_child: list[Callable[[], object]]) -> None:
     (!) A `random.Random()` or numpy `Generator` that the app has created stays the same in all
     workers; it may have a seed on purpose.
     """
+
+    def reseed() -> None:
+        random.seed()
+        if numpy := sys.modules.get("numpy.random"):
+            numpy.seed()
+
     postfork = importlib.import_module("uwsgidecorators").postfork
-    for handler in (random.seed, _reseed_numpy, *in_child):
+    for handler in (reseed, *in_child):
         postfork(handler)
-
-
-def _reseed_numpy() -> None:
-    if numpy := sys.modules.get("numpy.random"):
-        numpy.seed()
 
 
 def keep_memory_shared() -> None:
@@ -209,15 +188,17 @@ def keep_memory_shared() -> None:
 
 if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name cannot be imported
     _server = sys.modules["uwsgi"]
-    _answers, _inherited = neighbour("answers"), neighbour("inherited")
+    # By their paths: the app may have modules of these names.
+    _answers = runpy.run_path(str(Path(__file__).with_name("answers.py")))
+    _inherited = runpy.run_path(str(Path(__file__).with_name("inherited.py")))
     search_here_last()
     name_the_python()
     _in_child = record_fork_handlers()
-    _before = _inherited.open_descriptors()
+    _before = _inherited["open_descriptors"]()
     _app = load(os.environ["STACK_APP"])
     if not _server.worker_id():
-        refuse_what_forks_cannot_share(_inherited.opened_since(_before))
-    application = draining(_answers.guarded(_app, _server.connection_fd))
+        refuse_what_forks_cannot_share(_inherited["opened_since"](_before))
+    application = draining(_answers["guarded"](_app, _server.connection_fd))
     run_after_fork(_in_child)
     keep_memory_shared()
 elif __name__ == "__main__":

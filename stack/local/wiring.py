@@ -59,7 +59,7 @@ def environment(
         # uWSGI and the app
         "APP_LISTEN": f"127.0.0.1:{ports['app']}",
         "METRICS_LISTEN": f"127.0.0.1:{ports['metrics']}",
-        "UWSGI_RUN": f"{run}/uwsgi",
+        "APP_RUN": f"{run}/uwsgi",
         "SECRET_KEY_FILE": f"{run}/secrets/secret-key",
         "REDIS_URL": f"unix://app@{run}/redis.sock?db=0",
         # Redis

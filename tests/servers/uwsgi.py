@@ -116,7 +116,7 @@ class Uwsgi:
             "STACK_PROCESSES": "2",
             "APP_LISTEN": f"{address}:{self.port}",
             "METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
-            "UWSGI_RUN": str(self.run),
+            "APP_RUN": str(self.run),
             **environ,
         }
         with self.log_file.open("wb") as log:

@@ -17,7 +17,7 @@ def run(tmp_path: Path, *arguments: str, **environ: str) -> subprocess.Completed
         env={
             **inherited,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "UWSGI_RUN": str(tmp_path / "run"),
+            "APP_RUN": str(tmp_path / "run"),
             "SECRET_KEY_FILE": str(tmp_path / "key"),
             **environ,
         },
@@ -98,7 +98,7 @@ def test_an_app_that_cannot_be_imported_ends_it_with_22(tmp_path: Path) -> None:
 def test_reload_without_a_server(tmp_path: Path) -> None:
     answer = subprocess.run(
         [RELOAD],
-        env={**os.environ, "UWSGI_RUN": str(tmp_path)},
+        env={**os.environ, "APP_RUN": str(tmp_path)},
         capture_output=True,
         text=True,
         timeout=30,
