@@ -7,16 +7,6 @@ installed. `python3 -m toggles` prints the table.
 
 from toggles.checks import Switch, ToggleError, Whole
 from toggles.environment import of_service, read
-from toggles.table import PREFIX, SERVICES, TOGGLES, Toggle
+from toggles.table import PREFIX, SERVICES, TOGGLES
 
-__all__ = [
-    "PREFIX",
-    "SERVICES",
-    "TOGGLES",
-    "Switch",
-    "Toggle",
-    "ToggleError",
-    "Whole",
-    "of_service",
-    "read",
-]
+__all__ = ["PREFIX", "SERVICES", "TOGGLES", "Switch", "ToggleError", "Whole", "of_service", "read"]

@@ -86,20 +86,12 @@ def nginx_shell() -> str:
         "# Generated from toggles/table.py by `make docs`: defaults and allowed values of nginx's",
         "# toggles. nginx/entrypoint sources it and has the functions that it calls.",
     ]
+    functions = {Switch: "switch", Whole: "whole", Hosts: "hosts"}
     for toggle in TOGGLES.values():
         if NGINX in toggle.readers:
-            value = f'"${{{toggle.name}-{toggle.default}}}"'
-            check = f"{_function(toggle)} {toggle.name} {value} {shlex.quote(toggle.kind.allowed)}"
-            lines.append(f"{toggle.name}=$({check}{_bounds(toggle)}) || exit")
+            name, kind = toggle.name, toggle.kind
+            value = f'"${{{name}-{toggle.default}}}"'
+            check = f"{functions[type(kind)]} {name} {value} {shlex.quote(kind.allowed)}"
+            bounds = f" {kind.low} {kind.high}" if isinstance(kind, Whole) else ""
+            lines.append(f"{name}=$({check}{bounds}) || exit")
     return "\n".join(lines) + "\n"
-
-
-def _function(toggle: Toggle) -> str:
-    for kind, function in ((Switch, "switch"), (Whole, "whole"), (Hosts, "hosts")):
-        if isinstance(toggle.kind, kind):
-            return function
-    raise TypeError(f"nginx/entrypoint has no check for {toggle.name}")
-
-
-def _bounds(toggle: Toggle) -> str:
-    return f" {toggle.kind.low} {toggle.kind.high}" if isinstance(toggle.kind, Whole) else ""

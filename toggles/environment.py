@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 
 from toggles.checks import ToggleError
-from toggles.table import PREFIX, SERVICES, TOGGLES
+from toggles.table import PREFIX, TOGGLES
 
 
 def read(environ: Mapping[str, str]) -> dict[str, str]:
@@ -30,17 +30,9 @@ def read(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_service(service: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Return those of *values* that *service* (``nginx``, ``app``, ``redis``) reads.
-
-    Raises ValueError for another service.
-    """
-    if service not in SERVICES:
-        raise ValueError(f"{service!r} is not one of {', '.join(SERVICES)}")
-    return {
-        name: values[name]
-        for name, toggle in TOGGLES.items()
-        if service in toggle.readers and name in values
-    }
+    """Return those of *values* that *service* (one of SERVICES) reads."""
+    read_by = {name for name, toggle in TOGGLES.items() if service in toggle.readers}
+    return {name: value for name, value in values.items() if name in read_by}
 
 
 def _unknown(name: str) -> str:
