@@ -144,7 +144,7 @@ def _options() -> dict[str, float]:
     # As uwsgi_opt_true() of core/uwsgi.c reads them; a bare flag is True.
     words = {"off": 0.0, "false": 0.0, "no": 0.0, "on": 1.0, "true": 1.0, "yes": 1.0}
     found = {}
-    for name in OPTIONS & uwsgi.opt.keys():
+    for name in sorted(OPTIONS & uwsgi.opt.keys()):
         text = uwsgi.opt[name]
         text = "true" if text is True else text.decode()
         found[name] = float(text) if text.isdigit() else words.get(text, 1.0)
