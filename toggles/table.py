@@ -24,9 +24,9 @@ class Toggle:
     default: str
     kind: Kind
     meaning: str  # one line, for the table
-    readers: tuple[str, ...]  # services; without any, only the runtime that starts them reads it
     advice: str  # the consequence of a change, for .env.example
     production: str = ""  # the production value, where it differs from the default
+    readers: tuple[str, ...] = (APP,)  # empty: only the runtime that starts the services reads it
 
     def parse(self, text: str) -> str:
         """Return *text* in its normal spelling. Raises ToggleError, which names what is allowed."""
@@ -54,7 +54,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
                 "up to 41 lowercase letters, digits, - and _, with a letter or digit at both ends",
             ),
             "name of this copy; copies with different names and ports are independent",
-            (APP,),
             "Prefix of containers, images and volumes, or the directory run/<name>/. One for each "
             "copy.",
         ),
@@ -66,7 +65,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
                 "module:callable or module:factory()",
             ),
             "the WSGI app to serve",
-            (APP,),
             "module:callable or module:factory(), found on PYTHONPATH or in this directory.",
         ),
     ),
@@ -76,48 +74,48 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "127.0.0.1",
             Address(),
             "address that nginx is published on",
-            (),
             "Also set STACK_HOSTS and STACK_TLS. Behind a proxy on this machine, keep 127.0.0.1.",
             "0.0.0.0",  # noqa: S104 - an example
+            readers=(),
         ),
         Toggle(
             "STACK_PORT",
             "8080",
             _PORT,
             "port that nginx is published on",
-            (),
             "Port for HTTP.",
             "80",
+            readers=(),
         ),
         Toggle(
             "STACK_HOSTS",
             "",
             Hosts(),
             "host names to answer; empty: all",
-            (NGINX,),
             "nginx refuses every other Host header, so that no link or cached page can point to a "
             "forged host. Empty (all) is safe only while the port is not reachable from outside.",
             "www.example.org,.example.net",
+            readers=(NGINX,),
         ),
         Toggle(
             "STACK_TLS",
             "off",
             Switch(),
             "serve HTTPS as well",
-            (NGINX, APP),
             "On: HTTP only redirects, cookies are Secure with the __Host- prefix, and HSTS is "
             "sent. (!) Off behind a proxy that terminates TLS, session cookies are sent without "
             "Secure.",
             "on",
+            readers=(NGINX, APP),
         ),
         Toggle(
             "STACK_TLS_PORT",
             "8443",
             _PORT,
             "port that HTTPS is published on",
-            (NGINX,),
             "Port for HTTPS.",
             "443",
+            readers=(NGINX,),
         ),
     ),
     "Content": (
@@ -126,7 +124,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "off",
             Switch(),
             "create the demo account",
-            (APP,),
             "On creates an account with a public password. `make up` turns it on while nothing "
             "sets it and STACK_BIND is a loopback address; this line turns that off.",
         ),
@@ -135,7 +132,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "off",
             Switch(),
             "serve /workload/, the views for load tests",
-            (APP,),
             "On serves views for load tests, with which any client can load the machine.",
         ),
     ),
@@ -145,7 +141,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "4",
             Whole(1, 128),
             "uWSGI worker processes",
-            (APP,),
             "Only processes use more than one core: start with one or two per core.",
         ),
         Toggle(
@@ -153,7 +148,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "2",
             Whole(1, 64),
             "threads per worker",
-            (APP,),
             "Threads overlap waits for Redis. Use 1 if the app is not thread-safe; harakiri is "
             "then exact.",
         ),
@@ -162,7 +156,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "on",
             Switch(),
             "wake one worker per connection, not all",
-            (APP,),
             "Off wakes every idle worker for each connection. uwsgi/uwsgi.ini says when that is "
             "faster.",
         ),
@@ -171,7 +164,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "off",
             Switch(),
             "load the app in each worker instead of once before the fork",
-            (APP,),
             "On: each worker imports the app, for libraries that do not survive a fork. It costs "
             "memory and start-up time, and `make reload` replaces one worker at a time.",
         ),
@@ -180,7 +172,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "1024",
             Whole(16, 4096),
             "connections that may wait for a worker",
-            (APP,),
             "A longer queue means longer waits before an error. At most the kernel's "
             "net.core.somaxconn.",
         ),
@@ -189,15 +180,14 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "30",
             Whole(1, 60, "seconds"),
             "time after which a stuck worker is killed",
-            (NGINX, APP),
             "Seconds until uWSGI kills a worker, with all its threads. nginx gives up 5 s later.",
+            readers=(NGINX, APP),
         ),
         Toggle(
             "STACK_MAX_REQUESTS",
             "0",
             Whole(0, 1_000_000_000, "0: never"),
             "requests after which a worker is replaced",
-            (APP,),
             "Only until a memory leak is found. A replacement costs a fork; with STACK_LAZY_APPS, "
             "an import.",
         ),
@@ -206,7 +196,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "0",
             Whole(0, 2_592_000, "seconds; 0: never"),
             "age at which a worker is replaced",
-            (APP,),
             "(!) With threads, a worker past its lifetime can wait without limit for idle threads "
             "(https://github.com/unbit/uwsgi/issues/1221).",
         ),
@@ -215,16 +204,15 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "32768",
             Whole(8192, 65535, "bytes"),
             "largest request line and headers that uWSGI accepts",
-            (NGINX, APP),
             "Bytes for request line and headers. More allows larger cookies; allocated once per "
             "thread.",
+            readers=(NGINX, APP),
         ),
         Toggle(
             "STACK_MAX_FD",
             "4096",
             Whole(256, 1_048_576),
             "open files per process",
-            (APP,),
             "uWSGI allocates a table of all. A container engine's default of 2^30 costs 8 GB and "
             "minutes at start (https://github.com/unbit/uwsgi/issues/2299).",
         ),
@@ -235,15 +223,14 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "30",
             Whole(0, 6000, "0: no limit"),
             "logins and registrations per minute and client address",
-            (NGINX,),
             "Per minute and client address; password checks count too. Load tests set 0, no limit.",
+            readers=(NGINX,),
         ),
         Toggle(
             "STACK_SESSION_IDLE",
             "1800",
             Whole(1, 2_592_000, "seconds"),
             "time without a request after which a session ends",
-            (APP,),
             "Seconds. Shorter is safer on shared computers; longer asks for the password less "
             "often.",
         ),
@@ -252,7 +239,6 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "28800",
             Whole(1, 31_536_000, "seconds"),
             "time after login at which a session ends in any case",
-            (APP,),
             "Seconds after login. At least STACK_SESSION_IDLE.",
         ),
     ),
