@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from stack import commands, venv
 
-PINS = (*venv.SERVE, *venv.LOADTEST, *venv.pins("lab", "lab-servers", unit="lab"))
+OWN = (Path("lab/requirements/lab.txt"), Path("lab/requirements/lab-servers.txt"))
+PINS = (*venv.SERVE, *venv.LOADTEST, *OWN)
 
 
 def in_venv(_: Mapping[str, str]) -> int:

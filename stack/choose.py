@@ -5,11 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -20,35 +16,32 @@ from stack.runtime import Runtime
 _ENGINE_TIMEOUT_S = 10
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A runtime, its kind, and the reason for it as the rest of a sentence."""
-
-    runtime: Runtime
-    kind: Literal["local", "compose"]
-    reason: str
-
-
-def choose(
-    environ: Mapping[str, str], checkout: Path = CHECKOUT, progress: Progress | None = None
-) -> Choice:
+def choose(environ: Mapping[str, str], progress: Progress | None = None) -> tuple[Runtime, str]:
     """Return the runtime that RUNTIME names, else the one that this copy runs in, else what works.
 
-    Raises StackError for another value of RUNTIME.
+    The second value is the reason as the rest of a sentence. Raises StackError for another value of
+    RUNTIME.
     """
-    local = LocalRuntime(environ, checkout, progress=progress)
+    local = LocalRuntime(environ, progress=progress)
     asked = environ.get("RUNTIME", "")
     if asked not in ("", "compose", "local"):
         raise StackError(f"RUNTIME={asked!r} is neither compose nor local", "make up RUNTIME=local")
     if asked == "local":
-        return Choice(local, "local", "RUNTIME=local")
+        return local, "RUNTIME=local"
     if not asked and local.is_started():
-        return Choice(local, "local", "this copy runs as local processes")
-    fault = None if asked else engine_fault()
-    if fault:
-        return Choice(local, "local", fault)
+        return local, "this copy runs as local processes"
+    if not asked and (fault := engine_fault()):
+        return local, fault
     reason = "RUNTIME=compose" if asked else "docker compose and an engine answer"
-    return Choice(ComposeRuntime(environ, checkout, progress=progress), "compose", reason)
+    return ComposeRuntime(environ, progress=progress), reason
+
+
+def running(environ: Mapping[str, str], remedy: str = "make up") -> Runtime:
+    """Return the runtime of the running stack. Raises StackError with *remedy* if it is not up."""
+    runtime, _ = choose(environ)
+    if not runtime.is_up():
+        raise StackError(f"the stack {runtime.name} is not up", remedy)
+    return runtime
 
 
 def engine_fault() -> str | None:
@@ -61,7 +54,7 @@ def engine_fault() -> str | None:
     ):
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=_ENGINE_TIMEOUT_S, check=False
+                command, capture_output=True, timeout=_ENGINE_TIMEOUT_S, check=False
             )
         except (subprocess.TimeoutExpired, OSError):
             return f"`{' '.join(command[:2])}` does not answer"

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Mapping
 
 from stack import dev, jobs
-from stack.choose import choose
+from stack.choose import choose, running
 from stack.commands import Command
 from stack.errors import StackError
 from stack.progress import Progress
-from stack.runtime import Runtime, ServiceStatus
+from stack.runtime import ServiceStatus
 from toggles import TOGGLES
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
@@ -18,15 +18,16 @@ from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 def up(environ: Mapping[str, str]) -> int:
     progress = Progress.to_terminal()
     environ = _with_demo_default(environ)
-    choice = choose(environ, progress=progress)
-    if choice.runtime.is_up():
-        print(f"The stack is up already: {choice.runtime.address()} ({choice.kind})")
-        _print_unapplied(choice.runtime)
+    runtime, reason = choose(environ, progress)
+    if runtime.is_up():
+        print(f"The stack is up already: {runtime.address()} ({runtime.kind})")
+        now = runtime.running_toggles()
+        if changed := [f"{k}={v}" for k, v in runtime.toggles.items() if now.get(k) != v]:
+            print(f"  not applied: {', '.join(changed)}; `make down up` applies it")
         return 0
-    print(f"Runtime: {choice.kind}, because {choice.reason} (RUNTIME= overrides it).")
-    choice.runtime.up()
-    progress.clear()
-    print(f"\nThe stack is up: {choice.runtime.address()}")
+    print(f"Runtime: {runtime.kind}, because {reason} (RUNTIME= overrides it).")
+    runtime.up()
+    print(f"\nThe stack is up: {runtime.address()}")
     if environ.get("STACK_DEMO") == "on" and "STACK_APP" not in environ:
         print(f"  demo account: {DEMO_NAME}, password: {DEMO_PASSWORD}")
     print(
@@ -49,28 +50,18 @@ def _with_demo_default(environ: Mapping[str, str]) -> dict[str, str]:
     return {**environ, "STACK_DEMO": "on"}
 
 
-def _print_unapplied(runtime: Runtime) -> None:
-    running = runtime.running_toggles()
-    changed = [f"{k}={v}" for k, v in runtime.toggles.items() if running.get(k) != v]
-    if changed:
-        print(f"  not applied: {', '.join(changed)}; `make down up` applies it")
-
-
 def down(environ: Mapping[str, str]) -> int:
-    progress = Progress.to_terminal()
-    runtime = choose(environ, progress=progress).runtime
-    runtime.down()
-    progress.clear()
+    choose(environ, Progress.to_terminal())[0].down()
     print("The stack is down. Data and secrets are kept; `make clean` removes them.")
     return 0
 
 
 def status(environ: Mapping[str, str]) -> int:
-    choice = choose(environ)
-    services = choice.runtime.status()
+    runtime, _ = choose(environ)
+    services = runtime.status()
     if not services:
-        raise StackError(f"the stack {choice.runtime.name} is not up", "make up")
-    head = ("service", "pid" if choice.kind == "local" else "container", "address", "state")
+        raise StackError(f"the stack {runtime.name} is not up", "make up")
+    head = ("service", "pid" if runtime.kind == "local" else "container", "address", "state")
     rows = [(*head, "uptime", "memory"), *map(_row, services)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -101,20 +92,17 @@ def duration(seconds: float) -> str:
 
 
 def reload(environ: Mapping[str, str]) -> int:
-    choose(environ, progress=Progress.to_terminal()).runtime.reload()
+    choose(environ, Progress.to_terminal())[0].reload()
     return 0
 
 
 def logs(environ: Mapping[str, str]) -> int:
     # Only a terminal follows; a pipe or a file gets the present content.
-    return choose(environ).runtime.logs(follow=sys.stdout.isatty())
+    return choose(environ)[0].logs(follow=sys.stdout.isatty())
 
 
 def url(environ: Mapping[str, str]) -> int:
-    runtime = choose(environ).runtime
-    if not runtime.is_up():
-        raise StackError(f"the stack {runtime.name} is not up", "make up")
-    print(runtime.address())
+    print(running(environ).address())
     return 0
 
 

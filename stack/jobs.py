@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stack import programs
 from stack.checkout import CHECKOUT
-from stack.choose import choose, engine_fault
+from stack.choose import engine_fault, running
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -97,19 +97,12 @@ def loadtest(environ: Mapping[str, str]) -> int:
     """Run PROFILE headless, or open Locust's page; against HOST or the running stack."""
     if not (CHECKOUT / "loadtest").is_dir():
         raise StackError("this checkout has no loadtest/", "git checkout -- loadtest")
-    host = environ.get("HOST") or _address_of_running_stack(environ)
+    host = environ.get("HOST") or running(environ, "make up, or make loadtest HOST=…").address()
     profile = environ.get("PROFILE")
     arguments = ["-m", "loadtest", "--host", host, *(["--profile", profile] if profile else [])]
     # A wrong option is reported before anything is installed: the check needs no package.
     checked = subprocess.run([sys.executable, *arguments, "--check"], cwd=CHECKOUT, check=False)
     return checked.returncode or run_python(arguments, LOADTEST)
-
-
-def _address_of_running_stack(environ: Mapping[str, str]) -> str:
-    runtime = choose(environ).runtime
-    if not runtime.is_up():
-        raise StackError(f"the stack {runtime.name} is not up", "make up, or make loadtest HOST=…")
-    return runtime.address()
 
 
 def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
@@ -191,22 +184,15 @@ def clean(environ: Mapping[str, str]) -> int:
 
 
 def _tracked() -> Sequence[str]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
         return [name for name in listed.stdout.splitlines() if (CHECKOUT / name).is_file()]
     # A checkout without git.
-    skipped = {".venv", "run", "results"}
-    return [
-        os.fspath(path.relative_to(CHECKOUT))
-        for path in sorted(CHECKOUT.rglob("*"))
-        if path.is_file() and path.relative_to(CHECKOUT).parts[0] not in skipped
-    ]
+    files = (path.relative_to(CHECKOUT) for path in CHECKOUT.rglob("*") if path.is_file())
+    return sorted(str(file) for file in files if file.parts[0] not in (".venv", "run", "results"))
 
 
 def _is_shell(file: Path) -> bool:
     with file.open("rb") as stream:
-        first = stream.readline(40)
-    return first.startswith(b"#!") and first.rstrip().endswith((b"/sh", b"/bash", b" bash", b" sh"))
+        return re.match(rb"#!.*\b(ba)?sh\s*$", stream.readline(40)) is not None

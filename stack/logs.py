@@ -13,16 +13,6 @@ _COLOURS = {"nginx": "32", "app": "36", "redis": "35"}
 _LAST_LINES = 10
 
 
-def whole(file: Path) -> str:
-    """Return a log including its rotated parts; ``.1`` is the newest of them."""
-    rotated = sorted(
-        (path for path in file.parent.glob(f"{file.name}.*") if path.suffix[1:].isdigit()),
-        key=lambda path: -int(path.suffix[1:]),
-    )
-    parts = [path.read_text(errors="replace") for path in (*rotated, file) if path.exists()]
-    return "".join(parts)
-
-
 def show(directory: Path, services: Sequence[str], *, follow: bool) -> int:
     """Print each service's log; with *follow*, its last lines and then new ones until Ctrl-C."""
     tails = [_Tail(directory / f"{service}.log", service) for service in services]
@@ -63,23 +53,18 @@ class _Tail:
 
     def _read(self) -> list[bytes]:
         if self._stream is None:
-            try:
-                self._stream = self._file.open("rb")
-            except FileNotFoundError:
+            if not self._file.exists():
                 return []
+            self._stream = self._file.open("rb")
         *lines, self._rest = (self._rest + self._stream.read()).split(b"\n")
         return lines
 
     def _was_rotated(self) -> bool:
         """Whether the file was truncated (stack.local.rotate) or replaced by a new start."""
-        if self._stream is None:
+        if self._stream is None or not self._file.exists():
             return False
-        try:
-            now = self._file.stat()
-        except FileNotFoundError:
-            return False
-        cut = now.st_size < self._stream.tell()
-        return cut or now.st_ino != os.fstat(self._stream.fileno()).st_ino
+        now, open_one = self._file.stat(), os.fstat(self._stream.fileno())
+        return now.st_ino != open_one.st_ino or now.st_size < self._stream.tell()
 
     def _print(self, lines: list[bytes]) -> None:
         for line in lines:

@@ -40,11 +40,11 @@ def try_bind(address: str, port: int) -> OSError | None:
     return None
 
 
-def free(address: str = "127.0.0.1", *, avoid: frozenset[int] = frozenset()) -> int:
+def free(address: str = "127.0.0.1") -> int:
     """Return a port on which nothing listens, and which no running process got from here lately."""
     for _ in range(1000):
         port = random.choice(_INTERNAL)  # noqa: S311 - two copies must differ, nobody guesses
-        if port not in avoid and (reservation := _reserve(port)):
+        if reservation := _reserve(port):
             if try_bind(address, port) is None:
                 _reserved.append(reservation)
                 return port
@@ -69,23 +69,19 @@ def _reserve(port: int) -> socket.socket | None:
 
 def require(address: str, port: int, variable: str) -> None:
     """Raise StackError, with the command to type, unless *port* can be used."""
-    error = try_bind(address, port)
     for _ in range(_RETRIES):
-        if error is None or error.errno != errno.EADDRINUSE:
+        if (error := try_bind(address, port)) is None:
+            return
+        if error.errno != errno.EADDRINUSE:
             break
         time.sleep(_PAUSE_S)
-        error = try_bind(address, port)
-    if error is None:
-        return
+    assert error is not None  # noqa: S101 - the loop has run
     if error.errno == errno.EADDRINUSE:
         owner = _owner(port)
-        other = next(
-            (p for p in range(port + 1, port + 100) if p < 65536 and not try_bind(address, p)), 0
-        )
-        raise StackError(
-            f"port {port} is taken" + (f" ({owner})" if owner else ""),
-            f"make up {variable}={other or 'another'}",
-        )
+        others = range(port + 1, min(port + 100, 65536))
+        other = next((str(p) for p in others if not try_bind(address, p)), "another")
+        taken = f"port {port} is taken" + (f" ({owner})" if owner else "")
+        raise StackError(taken, f"make up {variable}={other}")
     if error.errno == errno.EACCES:
         raise StackError(f"only root may use port {port}", f"make up {variable}=8080")
     if error.errno == errno.EADDRNOTAVAIL:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import runpy
 import socket
 import ssl
 import urllib.parse
 from pathlib import Path
 
-from stack.checkout import CHECKOUT
-
 TIMEOUT_S = 5.0
-
-# By its path: `uwsgi` is importable only inside the server (uwsgi/__init__.py).
-_PROTOCOL = runpy.run_path(str(CHECKOUT / "uwsgi" / "protocol.py"))
 
 
 def stack_answers(address: str, host: str) -> bool:
@@ -34,16 +28,11 @@ def http_status(url: str, *, host: str = "") -> int | None:
     may be self-signed, and the address is this machine's own.
     """
     parts = urllib.parse.urlsplit(url)
-    connection: http.client.HTTPConnection
+    where = parts.hostname or "", parts.port
+    connection = http.client.HTTPConnection(*where, timeout=TIMEOUT_S)
     if parts.scheme == "https":
         context = ssl._create_unverified_context()  # noqa: S323
-        connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port, timeout=TIMEOUT_S, context=context
-        )
-    else:
-        connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=TIMEOUT_S
-        )
+        connection = http.client.HTTPSConnection(*where, timeout=TIMEOUT_S, context=context)
     try:
         connection.request("GET", parts.path or "/", headers={"Host": host} if host else {})
         return connection.getresponse().status
@@ -51,36 +40,6 @@ def http_status(url: str, *, host: str = "") -> int | None:
         return None
     finally:
         connection.close()
-
-
-def http_text(url: str) -> str:
-    """Return the body of a GET. Raises OSError unless the status is 200."""
-    parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
-    try:
-        connection.request("GET", parts.path)
-        response = connection.getresponse()
-        body = response.read().decode()
-    except http.client.HTTPException as error:
-        raise OSError(str(error)) from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise OSError(f"{url} answers {response.status}")
-    return body
-
-
-def uwsgi_get(
-    host: str,
-    port: int,
-    path: str,
-    *,
-    host_header: str = "localhost",
-    timeout_s: float = TIMEOUT_S,
-) -> tuple[int, bytes]:
-    """Return status and body of a GET in the uwsgi protocol. Raises OSError without a response."""
-    status, body = _PROTOCOL["get"](f"{host}:{port}", path, timeout_s, host_header)
-    return int(status), bytes(body)
 
 
 def redis_answers(path: Path, password_file: Path) -> bool:

@@ -1,11 +1,11 @@
-"""Processes from /proc and the kernel's clocks: which belong together, and what they use."""
+"""Processes from /proc: which belong together, and what memory they use."""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ class Process:
     """The fields of /proc/PID/stat that are used here. Times are in clock ticks."""
 
     pid: int
-    state: str
     parent: int
     group: int
     session: int
@@ -35,29 +34,23 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def find(pid: int, *, zombie: bool = False) -> Process | None:
-    """Return the process; None when there is none, or a zombie without *zombie*."""
+def find(pid: int) -> Process | None:
+    """Return the process; None when there is none, or only a zombie."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The name in parentheses may contain blanks and parentheses.
     fields = text[text.rindex(")") + 2 :].split()
-    process = Process(
-        pid=pid,
-        state=fields[0],
-        parent=int(fields[1]),
-        group=int(fields[2]),
-        session=int(fields[3]),
-        started_ticks=int(fields[19]),
-    )
-    return None if process.state in "ZX" and not zombie else process
+    if fields[0] in "ZX":
+        return None
+    return Process(pid, *(int(fields[n]) for n in (1, 2, 3, 19)))
 
 
-def running(*, zombies: bool = False) -> list[Process]:
+def running() -> list[Process]:
     """Return every process of this machine."""
     pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
-    return [process for pid in pids if (process := find(pid, zombie=zombies)) is not None]
+    return [process for pid in pids if (process := find(pid)) is not None]
 
 
 def in_session(leader: int, started_ticks: int) -> list[Process]:
@@ -77,21 +70,9 @@ def family(root: int) -> list[Process]:
     """Return process *root*, its descendants and the other members of its process group."""
     known = running()
     members = {p.pid for p in known if root in (p.pid, p.group)}
-    grew = True
-    while grew:
-        children = {p.pid for p in known if p.parent in members} - members
+    while children := {p.pid for p in known if p.parent in members} - members:
         members |= children
-        grew = bool(children)
     return [p for p in known if p.pid in members]
-
-
-def cpu_ns(pid: int) -> int:
-    """Return the CPU time of all threads of a process, ended ones included, in nanoseconds.
-
-    Raises OSError for a process that does not exist.
-    """
-    # The kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED).
-    return time.clock_gettime_ns((~pid << 3) | 2)
 
 
 def pss_bytes(members: Iterable[Process]) -> int:
@@ -99,18 +80,9 @@ def pss_bytes(members: Iterable[Process]) -> int:
     total = 0
     for process in members:
         with suppress(OSError):
-            total += memory_bytes(process.pid)["Pss"]
+            rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+            total += int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0]) * 1024
     return total
-
-
-def memory_bytes(pid: int) -> dict[str, int]:
-    """Return /proc/PID/smaps_rollup: field (Rss, Pss, Private_Clean, …) → bytes.
-
-    Raises OSError for a process that does not exist or belongs to another user.
-    """
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
-    fields = (line.split() for line in lines)
-    return {name.rstrip(":"): int(value) * 1024 for name, value, *_ in fields}
 
 
 def end(members: Iterable[Process], *, grace_s: float = 5.0) -> None:
@@ -128,14 +100,3 @@ def end(members: Iterable[Process], *, grace_s: float = 5.0) -> None:
             time.sleep(0.02)
         if not living:
             return
-
-
-def kill(members: Callable[[], list[Process]], *, timeout_s: float = 5.0) -> None:
-    """Kill what *members* returns, again and again until it returns no process."""
-    deadline = time.monotonic() + timeout_s
-    while (living := members()) and time.monotonic() < deadline:
-        # The oldest first: a master would replace its workers.
-        for process in sorted(living, key=lambda p: (p.started_ticks, p.pid)):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-        time.sleep(0.005)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +104,8 @@ def _debian_like() -> bool:
         text = Path("/etc/os-release").read_text(encoding="utf-8")
     except OSError:
         return False
-    ids = [line.split("=", 1)[1].strip('"') for line in text.splitlines() if line[:2] == "ID"]
-    return "debian" in " ".join(ids).split() and which("apt-get") is not None
+    like = re.search(r"^ID(_LIKE)?=.*\bdebian\b", text, re.MULTILINE)
+    return like is not None and which("apt-get") is not None
 
 
 def _apt(packages: Sequence[str], command: str, progress: Progress) -> None:
@@ -112,7 +113,7 @@ def _apt(packages: Sequence[str], command: str, progress: Progress) -> None:
         # On a new machine or image the package lists are empty or old.
         for step in (["apt-get", "update"], command.split()):
             code, output = run_with_progress(
-                step, progress, environ={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+                step, progress, {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             )
         if code != 0:
             raise StackError(f"`{command}` failed", "run it by hand", log="\n".join(output[-15:]))
@@ -141,16 +142,9 @@ def _services_not_started(packages: Sequence[str]) -> Iterator[None]:
 
 
 def run_with_progress(
-    command: Sequence[str],
-    progress: Progress,
-    *,
-    environ: dict[str, str] | None = None,
-    read: Callable[[str], str | None] = str,
+    command: Sequence[str], progress: Progress, environ: Mapping[str, str]
 ) -> tuple[int, list[str]]:
-    """Run *command*, show its progress, and return its exit code and output lines.
-
-    *read* turns a line of output into a detail to show, or None.
-    """
+    """Run *command* and show its output as progress; return its exit code and output lines."""
     lines: list[str] = []
     with subprocess.Popen(
         command,
@@ -165,9 +159,7 @@ def run_with_progress(
         try:
             for line in process.stdout:
                 lines.append(line.rstrip())
-                shown = read(lines[-1])
-                if shown:
-                    progress.detail(shown)
+                progress.detail(line.strip())
         except BaseException:
             process.kill()
             raise

@@ -19,8 +19,7 @@ class Progress:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
-        self._terminal = stream is not None and stream.isatty()
-        self._dirty = False
+        self._detailed = False
         self._last = 0.0
 
     @classmethod
@@ -30,27 +29,25 @@ class Progress:
     def step(self, text: str) -> None:
         """Begin a step."""
         self._last = time.monotonic()
+        self.clear()
         self._write(f"  {text}\n")
 
     def detail(self, text: str) -> None:
         """Show what the current step does at the moment."""
-        now = time.monotonic()
-        if self._terminal:
-            self._write(f"    {text[:100]}", partial=True)
-        elif now - self._last >= self.EVERY_S:
-            self._last = now
-            self._write(f"    {text}\n")
+        if self._stream is not None and self._stream.isatty():
+            self._write(f"\r\x1b[K    {text[:100]}")
+            self._detailed = True
+        elif time.monotonic() - self._last >= self.EVERY_S:
+            self._last = time.monotonic()
+            self._write(f"    {text[:100]}\n")
 
     def clear(self) -> None:
         """Erase the detail on a terminal, before something else writes."""
-        if self._dirty:
-            self._write("")
+        if self._detailed:
+            self._write("\r\x1b[K")
+            self._detailed = False
 
-    def _write(self, text: str, *, partial: bool = False) -> None:
-        if self._stream is None:
-            return
-        if self._dirty:
-            text = "\r\x1b[K" + text
-        self._dirty = partial
-        self._stream.write(text)
-        self._stream.flush()
+    def _write(self, text: str) -> None:
+        if self._stream is not None:
+            self._stream.write(text)
+            self._stream.flush()

@@ -1,10 +1,19 @@
-"""The interface that both runtimes implement, containers and local processes."""
+"""What both runtimes have in common, containers and local processes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+import toggles
+from stack import ports, probes
+from stack.address import known_host, public_address
+from stack.errors import StackError
+from stack.progress import Progress
 
 # In the order of a request's path.
 SERVICES = ("nginx", "app", "redis")
@@ -22,37 +31,80 @@ class ServiceStatus:
     memory_bytes: int | None
 
 
-class Runtime(Protocol):
-    """One copy of the stack. Every method raises StackError when it fails."""
+class Runtime(ABC):
+    """One copy of the stack. Every method raises StackError when it fails.
 
-    name: str
-    # What `up` starts a copy with.
-    toggles: dict[str, str]
+    *environ* holds the ``STACK_*`` values; others have their defaults. ``STACK_PORT=0`` takes free
+    ports. As a library: ``with LocalRuntime({"STACK_PORT": "0"}) as stack: stack.address()``.
+    """
 
+    kind: ClassVar[str]
+
+    def __init__(
+        self, environ: Mapping[str, str], checkout: Path, progress: Progress | None
+    ) -> None:
+        self._settings = dict(environ)
+        any_port = self._settings.get("STACK_PORT") == "0"
+        if any_port:
+            del self._settings["STACK_PORT"]
+        try:
+            # What `up` starts a copy with.
+            self.toggles = toggles.read(self._settings)
+        except toggles.ToggleError as error:
+            raise StackError(str(error)) from error
+        if any_port:
+            for variable in ("STACK_PORT", "STACK_TLS_PORT"):
+                self.toggles[variable] = str(ports.free(self.toggles["STACK_BIND"]))
+        self.name = self.toggles["STACK_NAME"]
+        self._checkout = checkout
+        self._progress = progress or Progress()
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.down()
+
+    @abstractmethod
     def up(self) -> None:
         """Start what does not run and return once the stack answers; on failure leave nothing."""
 
+    @abstractmethod
     def down(self, *, volumes: bool = False) -> None:
         """Stop this copy; with *volumes*, delete its data and secrets as well."""
 
-    def address(self) -> str:
-        """Where the stack answers, such as ``http://127.0.0.1:8080``."""
-
+    @abstractmethod
     def is_up(self) -> bool: ...
 
-    def running_toggles(self) -> Mapping[str, str]:
-        """The toggles that the running services were started with, as far as they are known."""
+    @abstractmethod
+    def running_toggles(self) -> dict[str, str]:
+        """The toggles that the running services were started with; those of today may differ."""
 
+    @abstractmethod
     def status(self) -> list[ServiceStatus]: ...
 
+    @abstractmethod
     def reload(self) -> None:
         """Load the app's new code without refusing a request."""
 
+    @abstractmethod
     def logs(self, follow: bool = True) -> int:
         """Print the services' logs, each line with its service; return an exit code."""
 
-    def metrics(self) -> str:
-        """The exporter's Prometheus text."""
+    def address(self) -> str:
+        """Where the stack answers, such as ``http://127.0.0.1:8080``."""
+        return public_address(self.running_toggles())
 
-    def server_log(self) -> str:
-        """The app server's log since its start."""
+    def _ready(self) -> bool:
+        running = self.running_toggles()
+        return probes.stack_answers(public_address(running), known_host(running))
+
+    def _published_ports(self) -> dict[str, int]:
+        names = ["STACK_PORT", *(["STACK_TLS_PORT"] if self.toggles["STACK_TLS"] == "on" else [])]
+        return {name: int(self.toggles[name]) for name in names}

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,25 +21,19 @@ from stack.errors import StackError
 from stack.progress import Progress
 
 
-def pins(*groups: str, unit: str = "") -> tuple[Path, ...]:
-    """Return the files with the pins of *groups*, relative to the checkout.
-
-    They are in ``requirements/``; those of a *unit* (a folder that a copy may delete) are in the
-    ``requirements/`` of that folder. No two files may have the same name.
-    """
-    return tuple(Path(unit, "requirements", f"{group}.txt") for group in groups)
-
-
 def every_pin_file(checkout: Path = CHECKOUT) -> tuple[Path, ...]:
-    """Return every file with pins in *checkout*: what linters and tests need."""
+    """Return every file with pins in *checkout*: what linters and tests need.
+
+    Those of a unit are in the ``requirements/`` of its folder. No two have the same name.
+    """
     found = (*checkout.glob("requirements/*.txt"), *checkout.glob("*/requirements/*.txt"))
     return tuple(sorted(file.relative_to(checkout) for file in found))
 
 
 _SERVER = Path("requirements/server.txt")
-DEVELOP = pins("app", "local")
+DEVELOP = (Path("requirements/app.txt"), Path("requirements/local.txt"))
 SERVE = (*DEVELOP, _SERVER)
-LOADTEST = pins("loadtest")
+LOADTEST = (Path("requirements/loadtest.txt"),)
 
 
 class VirtualEnvironment:
@@ -67,7 +61,7 @@ class VirtualEnvironment:
         return (() if works else programs.VENV) + (programs.COMPILER if compiles else ())
 
     def ensure(self, files: Sequence[Path]) -> None:
-        """Install every package that *files* pin; see pins(). Raises StackError if that fails."""
+        """Install every package that *files* pin. Raises StackError if that fails."""
         with self._locked():
             programs.ensure(self.needs(files), self._progress)
             stamp = self._read_stamp()
@@ -76,32 +70,29 @@ class VirtualEnvironment:
             if not outdated and self._works():
                 return
             if not self._works():
-                stamp = {}
-                outdated = list(files)
+                stamp, outdated = {}, list(files)
                 self._create()
             self._stamp.unlink(missing_ok=True)
             plain = [file for file in outdated if file != _SERVER]
             if plain:
                 names = ", ".join(file.stem for file in plain)
                 self._progress.step(f"installing Python packages into .venv ({names})")
-                self._pip([], plain, _pip_activity)
+                self._pip([], plain)
             if _SERVER in outdated:
                 self._progress.step("compiling uWSGI with uwsgi/build.ini (about a minute)")
                 # pip's cache does not know that the build profile went into a wheel.
                 options = ["--no-cache-dir", "--no-binary=uwsgi", "--force-reinstall", "--verbose"]
-                self._pip(options, [_SERVER], _compiler_activity)
+                self._pip(options, [_SERVER])
             stamp.update({file.stem: wanted[file] for file in files})
             self._stamp.write_text(json.dumps(stamp, indent=2) + "\n", encoding="ascii")
 
     def _fingerprint(self, file: Path) -> str:
         sources = [file, Path("uwsgi/build.ini")] if file == _SERVER else [file]
-        digest = hashlib.sha256()
         for source in sources:
-            try:
-                digest.update((self._checkout / source).read_bytes() + b"\0")
-            except FileNotFoundError:
-                raise StackError(f"{source} is missing", f"git checkout {source}") from None
-        return digest.hexdigest()
+            if not (self._checkout / source).exists():
+                raise StackError(f"{source} is missing", f"git checkout {source}")
+        content = [(self._checkout / source).read_bytes() + b"\0" for source in sources]
+        return hashlib.sha256(b"".join(content)).hexdigest()
 
     def _read_stamp(self) -> dict[str, str]:
         try:
@@ -131,34 +122,28 @@ class VirtualEnvironment:
         )
         if made.returncode != 0:
             shutil.rmtree(self._directory, ignore_errors=True)
-            output = (made.stdout + made.stderr).strip()
             raise StackError(
                 f"{base} cannot create a virtual environment",
                 f"apt-get install -y --reinstall {programs.VENV[0].package}, or make up PYTHON=…",
-                log="\n".join(output.splitlines()[-8:]),
+                log="\n".join((made.stdout + made.stderr).strip().splitlines()[-8:]),
             )
 
-    def _pip(
-        self, options: Sequence[str], files: Sequence[Path], read: Callable[[str], str | None]
-    ) -> None:
+    def _pip(self, options: Sequence[str], files: Sequence[Path]) -> None:
         requirements = [f"--requirement={self._checkout / file}" for file in files]
         code, lines = programs.run_with_progress(
             [str(self.python), "-m", "pip", "install", "--require-hashes", "--no-input",
              "--progress-bar=off", "--disable-pip-version-check", *options, *requirements],
             self._progress,
-            environ={
+            {
                 **{k: v for k, v in os.environ.items() if not k.startswith("UWSGI_")},
                 "UWSGI_PROFILE": str(self._checkout / "uwsgi" / "build.ini"),
                 "PIP_ROOT_USER_ACTION": "ignore",
             },
-            read=read,
         )  # fmt: skip
         if code != 0:
             log = self._checkout / "run" / "pip.log"
             log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-            errors = [
-                line.strip() for line in lines if re.match(r"\s*(error|fatal)\b", line, re.I)
-            ]
+            errors = [line for line in lines if re.match(r"\s*(error|fatal)\b", line, re.I)]
             raise StackError(
                 "the Python packages could not be installed",
                 f"see {log.relative_to(self._checkout)}, then repeat the command",
@@ -200,17 +185,3 @@ def run_python(arguments: Sequence[str], files: Sequence[Path], checkout: Path =
                     continue
         finally:
             signal.signal(signal.SIGTERM, before)
-
-
-def _pip_activity(line: str) -> str | None:
-    match = re.match(
-        r"\s*(Collecting|Downloading|Installing collected packages:?|Using cached) ?(\S*)", line
-    )
-    return f"{match[1].rstrip(':')} {match[2].split(' ')[0].rstrip(',')}" if match else None
-
-
-def _compiler_activity(line: str) -> str | None:
-    match = re.search(r"\[gcc[^\]]*\] (\w\S+)|linking (\w\S+)", line) or re.search(
-        r"-o (\S+\.o)\b", line
-    )
-    return f"compiling {next(filter(None, match.groups()))}" if match else _pip_activity(line)

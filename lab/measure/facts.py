@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -25,13 +26,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lab.plan.experiment import FactName
-from stack import ports, probes
+from stack import ports
+from stack.checkout import CHECKOUT
 
 TRIES = 2
 # Longer than any step takes on a busy machine.
 PATIENCE_S = 15.0
 # Concurrent probes. Most of their time is waiting.
 AT_ONCE = 3
+
+# By its path: `uwsgi` is importable only inside the server (uwsgi/__init__.py).
+_PROTOCOL = runpy.run_path(str(CHECKOUT / "uwsgi" / "protocol.py"))
 
 APP = """
 import os, pathlib, threading, time
@@ -132,7 +137,7 @@ class Server:
 
     def get(self, path: str = "/", timeout: float = PATIENCE_S) -> Answer:
         """Raises OSError without an answer."""
-        status, body = probes.uwsgi_get("127.0.0.1", self.port, path, timeout_s=timeout)
+        status, body = _PROTOCOL["get"](f"127.0.0.1:{self.port}", path, timeout)
         if status != 200:
             return Answer(status)
         version, pid, ticks = body.decode().split()

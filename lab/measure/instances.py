@@ -6,19 +6,26 @@ Redis, a reload in a given mode, and an immediate stop.
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
+import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
+from lab.plan.servers import AppServer
 from stack import probes, processes
 from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
-from stack.local.runtime import AppServer, LocalRuntime
+from stack.local.runtime import LocalRuntime
+from stack.local.state import State
 from stack.progress import Progress
 from toggles import TOGGLES
 
@@ -35,6 +42,12 @@ class Instance(Protocol):
 
     def main_pids(self) -> dict[str, int]:
         """Service → the pid of its first process on this machine."""
+
+    def metrics(self) -> str:
+        """The exporter's Prometheus text."""
+
+    def server_log(self) -> str:
+        """The app server's log since its start."""
 
     def host_pid(self, pid: int, members: list[int]) -> int:
         """The pid on this machine of the one of *members* whose own namespace calls it *pid*."""
@@ -58,7 +71,9 @@ class LocalInstance:
     def __init__(
         self, environ: Mapping[str, str], server: AppServer, progress: Progress | None
     ) -> None:
-        self.runtime = LocalRuntime(environ, progress=progress, server=server)
+        self.runtime = LocalRuntime(environ, progress=progress)
+        entrypoints = {"nginx": server.nginx, "app": server.entrypoint}
+        self.runtime.entrypoints = {**self.runtime.entrypoints, **entrypoints}
 
     def main_pids(self) -> dict[str, int]:
         return self.runtime.main_pids()
@@ -66,18 +81,29 @@ class LocalInstance:
     def host_pid(self, pid: int, members: list[int]) -> int:  # noqa: ARG002 - one pid namespace
         return pid
 
+    def metrics(self) -> str:
+        return self._get("metrics", "/metrics")
+
+    def server_log(self) -> str:
+        return (self.runtime.run_dir / "logs" / "app.log").read_text(errors="replace")
+
     def nginx_status(self) -> str:
+        return self._get("status", "/status")
+
+    def _get(self, purpose: str, path: str) -> str:
+        url = f"http://127.0.0.1:{self.runtime.state().ports[purpose]}{path}"
         try:
-            return probes.http_text(f"http://127.0.0.1:{self.runtime.ports()['status']}/status")
-        except OSError as error:
-            raise StackError(f"nginx's counters cannot be read ({error})") from error
+            with urllib.request.urlopen(url, timeout=probes.TIMEOUT_S) as response:
+                return str(response.read().decode())
+        except (OSError, http.client.HTTPException) as error:
+            raise StackError(f"{url} cannot be read ({error})") from error
 
     def redis_statistics(self) -> str:
         try:
             password = (self.runtime.run_dir / "secrets" / "redis-password").read_text().strip()
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(probes.TIMEOUT_S)
-                connection.connect(str(self.runtime.redis_socket()))
+                connection.connect(f"{self.runtime.state().run}/redis.sock")
                 connection.sendall(f"AUTH monitor {password}\r\nINFO commandstats\r\n".encode())
                 with connection.makefile("rb") as answer:
                     if answer.readline() != b"+OK\r\n":
@@ -97,7 +123,10 @@ class LocalInstance:
             raise StackError("the workers were not replaced", log=done.stdout + done.stderr)
 
     def stop(self) -> None:
-        self.runtime.kill()
+        state = State.load(self.runtime.run_dir / "state.json")
+        if state is not None:
+            kill(state.processes)
+        self.runtime.down()
 
 
 class ComposeInstance:
@@ -123,6 +152,16 @@ class ComposeInstance:
             if int(numbers[-1]) == pid:
                 return member
         raise StackError(f"process {pid} of the app's container is not visible on this machine")
+
+    def metrics(self) -> str:
+        ask = (
+            "from urllib.request import urlopen;"
+            "print(urlopen('http://127.0.0.1:9101/metrics', timeout=5).read().decode(), end='')"
+        )
+        return self.runtime.compose("exec", "-T", "app", "python3", "-c", ask)
+
+    def server_log(self) -> str:
+        return self.runtime.log("app")
 
     def nginx_status(self) -> str:
         ask = r"exec 3<>/dev/tcp/127.0.0.1/8081; printf 'GET /status HTTP/1.0\r\n\r\n' >&3; cat <&3"
@@ -153,3 +192,14 @@ def _reload_setting(mode: ReloadMode) -> dict[str, str]:
 def members(main: int) -> list[int]:
     """The living processes of the service whose first process is *main*."""
     return sorted(process.pid for process in processes.family(main)) if main else []
+
+
+def kill(members: Callable[[], list[processes.Process]], *, timeout_s: float = 5.0) -> None:
+    """Kill what *members* returns, again and again until it returns no process."""
+    deadline = time.monotonic() + timeout_s
+    while (living := members()) and time.monotonic() < deadline:
+        # The oldest first: a master would replace its workers.
+        for process in sorted(living, key=lambda p: (p.started_ticks, p.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        time.sleep(0.005)

@@ -86,7 +86,7 @@ class RunningArm:
         """Worker → requests that it has answered; None if the server does not report them."""
         if not self.server.is_uwsgi:
             return None
-        metrics = self._instance.runtime.metrics()
+        metrics = self._instance.metrics()
         return server_options.uwsgi_by_worker(metrics, "uwsgi_requests_total")
 
     def redis_commands(self) -> int:
@@ -236,7 +236,7 @@ def _workers(instance: Instance, server: Server) -> list[int]:
     main = instance.main_pids()["app"]
     if not server.is_uwsgi:
         return server_options.workers_of(server, main)
-    pids = server_options.uwsgi_by_worker(instance.runtime.metrics(), "uwsgi_worker_pid").values()
+    pids = server_options.uwsgi_by_worker(instance.metrics(), "uwsgi_worker_pid").values()
     family = members(main)
     return sorted(instance.host_pid(pid, family) for pid in pids if pid)
 
@@ -263,9 +263,9 @@ def _options(instance: Instance, server: Server) -> tuple[dict[str, str], list[s
 
 def _read_options(instance: Instance, server: Server) -> tuple[dict[str, str], list[str]]:
     asked: Mapping[str, str] = instance.runtime.toggles
-    log = instance.runtime.server_log()
+    log = instance.server_log()
     if server.is_uwsgi:
-        options = server_options.uwsgi_options(instance.runtime.metrics(), log)
+        options = server_options.uwsgi_options(instance.metrics(), log)
         return options, server_options.uwsgi_disagreements(asked, options)
     main = instance.main_pids()["app"]
     workers = server_options.workers_of(server, main)

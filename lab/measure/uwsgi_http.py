@@ -61,7 +61,7 @@ def _build(progress: Progress) -> None:
              "--disable-pip-version-check", "--verbose", f"--target={folder}",
              f"--requirement={_PINS}"],
             progress,
-            environ={
+            {
                 **{k: v for k, v in os.environ.items() if not k.startswith("UWSGI_")},
                 "UWSGI_PROFILE": os.fspath(_PROFILE),
                 "UWSGI_PROFILE_OVERRIDE": PLUGINS,

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from stack.checkout import CHECKOUT
-from stack.local.runtime import UWSGI, AppServer
 
 SERVERS_FOLDER = "lab/servers"
 HTTP_NGINX = f"{SERVERS_FOLDER}/nginx"
@@ -27,6 +27,18 @@ NOT_EVERYWHERE = (
     "STACK_MAX_WORKER_LIFETIME",
     "STACK_MAX_FD",
 )
+
+
+@dataclass(frozen=True)
+class AppServer:
+    """The entrypoints of an app server and of its nginx, as paths in the checkout.
+
+    Both get the environment of stack.local.wiring. The app server listens on APP_LISTEN.
+    """
+
+    entrypoint: str
+    nginx: str
+    speaks: Literal["uwsgi", "http"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ SERVERS: Mapping[str, Server] = {
     for server in (
         Server(
             "uwsgi",
-            UWSGI,
+            AppServer("uwsgi/entrypoint", "nginx/entrypoint", "uwsgi"),
             "none: nginx's uwsgi_pass opens a connection per request",
             "loads the app before the fork",
         ),

@@ -1,5 +1,6 @@
 """An arm that is stopped, or that fails to start, leaves no process and no directory."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -7,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lab.measure import running_arm as lab
 from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import PROTECTED, SHAPE
-from stack import processes
 from stack.errors import StackError
 from stack.local import runtime
 from stack.local.supervisor import Supervisor
@@ -31,20 +32,28 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sessions.add(child.pid)
         return child
 
-    def left() -> list[processes.Process]:
-        return [p for p in processes.running(zombies=True) if p.session in sessions]
+    def left() -> list[psutil.Process]:
+        """Zombies too."""
+        return [p for p in psutil.process_iter() if session_of(p.pid) in sessions]
 
     monkeypatch.setattr(runtime, "_TMP", str(folder))
     monkeypatch.setattr(Supervisor, "start", noting)
     try:
         yield
         assert sessions, "no copy was started: nothing was tested"
-        assert [p for p in left() if p.state not in "ZX"] == []
+        assert [p for p in left() if p.status() != psutil.STATUS_ZOMBIE] == []
         assert list(folder.iterdir()) == []
         # init reaps orphans with a delay.
         wait_until(lambda: not left(), 15)
     finally:
         shutil.rmtree(folder)
+
+
+def session_of(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def test_a_stopped_arm_is_gone() -> None:

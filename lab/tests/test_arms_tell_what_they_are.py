@@ -14,7 +14,6 @@ from lab.plan.arms import ArmSpec
 from lab.tests.running_arms import PROTECTED, SHAPE, arms, ask
 from stack import processes
 from stack.errors import StackError
-from stack.local.runtime import AppServer
 
 ASKED = {
     "STACK_PROCESSES": "3",
@@ -101,7 +100,7 @@ def test_a_server_with_other_options_is_detected(
         script.write_text(f"#!/bin/sh\n{text}\n")
         script.chmod(0o755)
         model = servers.SERVERS[honest]
-        program = AppServer(str(script), model.program.nginx, model.program.speaks)
+        program = servers.AppServer(str(script), model.program.nginx, model.program.speaks)
         liar = replace(model, name=name, program=program)
         monkeypatch.setitem(servers.SERVERS, name, liar)  # type: ignore[misc]
     with arms([ArmSpec(name, SHAPE, server=name) for name in liars]) as started:

@@ -11,20 +11,17 @@ import os
 import re
 import subprocess
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from stack import ports, probes
-from stack.address import known_host, public_address
+from stack import ports, programs
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.progress import Progress
-from stack.runtime import SERVICES, ServiceStatus
+from stack.runtime import SERVICES, Runtime, ServiceStatus
 from toggles import PREFIX, ToggleError
 from toggles import read as read_toggles
 
@@ -32,15 +29,9 @@ from toggles import read as read_toggles
 DEFAULT_BASE_IMAGE = "debian:trixie-slim"
 # Containers answer within seconds; a slow machine that compiles meanwhile may need longer.
 START_TIMEOUT_S = 120.0
-_STEP = re.compile(r"#\d+ \[(?P<stage>[^\]]+)\] (?P<what>.+)")
-_MOUNT = re.compile(r"--mount=\S+")
 # nginx's ports in the container, and the toggles that publish them.
 _PORTS = {8443: "STACK_TLS_PORT", 8080: "STACK_PORT"}
 _INTERNAL_ADDRESS = {"app": "app:3031", "redis": "redis:6379"}
-_READ_METRICS = (
-    "from urllib.request import urlopen;"
-    "print(urlopen('http://127.0.0.1:9101/metrics', timeout=5).read().decode(), end='')"
-)
 
 
 @dataclass(frozen=True)
@@ -93,13 +84,14 @@ class Container:
         return self.restarts > 0 or self.state in {"exited", "dead", "restarting"}
 
 
-class ComposeRuntime:
-    """One copy of the stack in containers. Implements ``stack.runtime.Runtime``.
+class ComposeRuntime(Runtime):
+    """One copy of the stack in containers.
 
-    *environ* holds the ``STACK_*`` settings, and BASE_IMAGE, CA_BUNDLE and similar ones where they
-    differ from this process's environment. ``STACK_PORT=0`` takes a free port. *files* are further
-    Compose files, read after the stack's own.
+    *environ* may also hold BASE_IMAGE, CA_BUNDLE and similar ones where they differ from this
+    process's environment. *files* are further Compose files, read after the stack's own.
     """
+
+    kind = "compose"
 
     def __init__(
         self,
@@ -109,41 +101,17 @@ class ComposeRuntime:
         progress: Progress | None = None,
         files: Sequence[Path] = (),
     ) -> None:
-        chosen = dict(environ)
-        if chosen.get("STACK_PORT") == "0":
-            bind = chosen.get("STACK_BIND") or "127.0.0.1"
-            chosen["STACK_PORT"], chosen["STACK_TLS_PORT"] = (str(ports.free(bind)) for _ in "12")
-        try:
-            self.toggles = read_toggles(chosen)
-        except ToggleError as error:
-            raise StackError(str(error)) from error
-        self.name = self.toggles["STACK_NAME"]
-        self.checkout = checkout
-        self._progress = progress or Progress()
+        super().__init__(environ, checkout, progress)
         self._files = [checkout / "docker-compose.yml"]
         if self.toggles["STACK_TLS"] == "on":
             self._files.append(checkout / "docker-compose.tls.yml")
         self._files += files
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-        known = {**inherited, **chosen, **self.toggles}
-        self.environ: Mapping[str, str] = {
-            **known,
-            "CA_BUNDLE": known.get("CA_BUNDLE") or _python_ca_bundle(known),
-        }
+        known = {**inherited, **self._settings, **self.toggles}
+        known["CA_BUNDLE"] = known.get("CA_BUNDLE") or _python_ca_bundle(known)
+        self.environ: Mapping[str, str] = known
 
-    def __enter__(self) -> ComposeRuntime:
-        self.up()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.down()
-
-    # ── The protocol ─────────────────────────────────────────────────────────────────────────────
+    # ── What both runtimes do ────────────────────────────────────────────────────────────────────
 
     def up(self) -> None:
         before = self.containers()
@@ -166,14 +134,11 @@ class ComposeRuntime:
     def down(self, *, volumes: bool = False) -> None:
         # With all profiles; otherwise the load test's container stays, and with it its network.
         arguments = ["--profile", "*", "down", "--remove-orphans"]
-        self._compose(*arguments, *(["--volumes"] if volumes else []), timeout_s=300)
+        self.compose(*arguments, *(["--volumes"] if volumes else []), timeout_s=300)
 
     def remove_images(self) -> None:
         """Delete the images of every service; the copy must be down."""
-        self._compose("--profile", "*", "down", "--rmi", "all", timeout_s=300)
-
-    def address(self) -> str:
-        return public_address(self.running_toggles())
+        self.compose("--profile", "*", "down", "--rmi", "all", timeout_s=300)
 
     def is_up(self) -> bool:
         running = {c.service for c in self.containers().values() if c.state == "running"}
@@ -199,7 +164,6 @@ class ComposeRuntime:
     def reload(self) -> None:
         """Replace the workers. They load the code of their image: new code needs a new image."""
         self._progress.step("replacing the workers")
-        self._progress.clear()
         command = self._command("exec", "-T", "app", "/srv/uwsgi/reload")
         if subprocess.run(command, env=self.environ, check=False).returncode != 0:
             raise StackError("the workers were not replaced", "see `make logs`")
@@ -212,13 +176,7 @@ class ComposeRuntime:
         except KeyboardInterrupt:
             return 0
 
-    def metrics(self) -> str:
-        return self._compose("exec", "-T", "app", "python3", "-c", _READ_METRICS)
-
-    def server_log(self) -> str:
-        return self.log("app")
-
-    # ── Beyond the protocol ──────────────────────────────────────────────────────────────────────
+    # ── What only containers do ──────────────────────────────────────────────────────────────────
 
     def log(self, service: str, *, lines: int | None = None) -> str:
         """The log of *service* since its container was created, both streams in their order."""
@@ -255,8 +213,10 @@ class ComposeRuntime:
 
     def containers(self) -> dict[str, Container]:
         """By service; for a scaled service, one of its containers."""
-        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", *self._label()).split()
-        if not ids:
+        mine = f"label=com.docker.compose.project={self.name}"
+        services = "label=com.docker.compose.oneoff=False"
+        listing = ("ps", "--all", "--quiet", "--no-trunc", "--filter", mine, "--filter", services)
+        if not (ids := self._docker(*listing).split()):
             return {}
         # For one that was removed meanwhile `inspect` fails, but it still prints the others.
         text = self._docker("inspect", *ids, check=False)
@@ -265,18 +225,17 @@ class ComposeRuntime:
 
     def compose(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run ``docker compose`` on this copy and return its output."""
-        return self._compose(*arguments, timeout_s=timeout_s)
+        return _output(self._command(*arguments), self.environ, timeout_s)
 
     # ── Starting ─────────────────────────────────────────────────────────────────────────────────
 
     def _require_ports(self) -> None:
-        if self.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
-            tls = self.toggles["STACK_TLS"] == "on"
-            for variable in ("STACK_PORT", *(["STACK_TLS_PORT"] if tls else [])):
-                port = int(self.toggles[variable])
-                # The engine publishes as root and may use ports below 1024.
-                if port >= 1024 or os.geteuid() == 0:
-                    ports.require(self.toggles["STACK_BIND"], port, variable)
+        if not self.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
+            return
+        for variable, port in self._published_ports().items():
+            # The engine publishes as root and may use ports below 1024.
+            if port >= 1024 or os.geteuid() == 0:
+                ports.require(self.toggles["STACK_BIND"], port, variable)
 
     def _require_base_image(self) -> None:
         image = self.environ.get("BASE_IMAGE") or DEFAULT_BASE_IMAGE
@@ -294,26 +253,12 @@ class ComposeRuntime:
 
     def _build(self) -> None:
         self._progress.step("building the images (minutes the first time, then seconds)")
-        output: deque[str] = deque(maxlen=30)
-        command = self._command("--progress", "plain", "build")
-        with subprocess.Popen(
-            command,
-            env=self.environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process:
-            assert process.stdout is not None  # noqa: S101 - asked for above
-            for line in process.stdout:
-                output.append(line.rstrip())
-                if (step := _STEP.match(line)) is not None:
-                    what = " ".join(_MOUNT.sub("", step["what"]).split())
-                    self._progress.detail(f"{step['stage']}: {what[:80]}")
-        self._progress.clear()
-        if process.returncode == 0:
+        code, lines = programs.run_with_progress(
+            self._command("--progress", "plain", "build"), self._progress, self.environ
+        )
+        if code == 0:
             return
-        log = "\n".join(output)
+        log = "\n".join(lines[-30:])
         if re.search("CERTIFICATE_VERIFY_FAILED|certificate verify failed", log):
             raise StackError(
                 "pip does not trust the certificate of the package index",
@@ -365,17 +310,7 @@ class ComposeRuntime:
                 log=log,
             )
 
-    # ── Asking the stack ─────────────────────────────────────────────────────────────────────────
-
-    def _ready(self) -> bool:
-        toggles = self.running_toggles()
-        return probes.stack_answers(public_address(toggles), known_host(toggles))
-
     # ── Asking the engine ────────────────────────────────────────────────────────────────────────
-
-    def _label(self) -> Iterator[str]:
-        yield from ("--filter", f"label=com.docker.compose.project={self.name}")
-        yield from ("--filter", "label=com.docker.compose.oneoff=False")
 
     def _volumes(self) -> list[str]:
         label = f"label=com.docker.compose.project={self.name}"
@@ -384,11 +319,8 @@ class ComposeRuntime:
     def _command(self, *arguments: str) -> list[str]:
         """Return ``docker compose`` for this copy, independent of COMPOSE_* in the environment."""
         files = (word for file in self._files for word in ("--file", str(file)))
-        where = ["--project-name", self.name, "--project-directory", str(self.checkout)]
+        where = ["--project-name", self.name, "--project-directory", str(self._checkout)]
         return ["docker", "compose", *where, *files, *arguments]
-
-    def _compose(self, *arguments: str, timeout_s: float = 120) -> str:
-        return _output(self._command(*arguments), self.environ, timeout_s)
 
     def _docker(self, *arguments: str, check: bool = True) -> str:
         return _output(["docker", *arguments], self.environ, 60, check=check)
@@ -409,16 +341,15 @@ def _memory_bytes(pid: int) -> int | None:
     """
     root = Path("/sys/fs/cgroup")
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8").splitlines()
-        paths = {name: path for _, names, path in (line.split(":", 2) for line in lines)
-                 for name in names.split(",")}  # fmt: skip
-        if "memory" in paths:  # version 1
-            group, charged, cache = root / "memory", "usage_in_bytes", "total_inactive_file"
+        text = Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+        if old := re.search(r":memory:/(.*)", text):  # version 1
+            group, charged, cache = root / "memory" / old[1], "usage_in_bytes", "total_"
         else:
-            group, charged, cache = root, "current", "inactive_file"
-        group /= paths.get("memory", paths.get("", "")).lstrip("/")
+            group, charged, cache = root / text.partition("0::/")[2].strip(), "current", ""
         statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        return int((group / f"memory.{charged}").read_text()) - int(statistics[cache])
+        return int((group / f"memory.{charged}").read_text()) - int(
+            statistics[f"{cache}inactive_file"]
+        )
     except (OSError, KeyError):
         return None
 
@@ -426,7 +357,7 @@ def _memory_bytes(pid: int) -> int | None:
 def _output(
     command: Sequence[str], environ: Mapping[str, str], timeout_s: float, *, check: bool = True
 ) -> str:
-    what = " ".join(word for word in command[:2])
+    what = " ".join(command[:2])
     try:
         finished = subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=timeout_s, check=False

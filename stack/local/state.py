@@ -17,8 +17,6 @@ class State:
     supervisor_pid: int
     supervisor_started_ticks: int
     run: str  # the short name of the run directory
-    address: str
-    host: str
     services: list[str]
     ports: dict[str, int]
     toggles: dict[str, str]
@@ -38,11 +36,7 @@ class State:
 
     def supervisor(self) -> processes.Process | None:
         """Return supervisord; None after a reboot, or if another process has its pid now."""
-        if processes.boot_id() != self.boot_id:
-            return None
-        process = processes.find(self.supervisor_pid)
-        same = process is not None and process.started_ticks == self.supervisor_started_ticks
-        return process if same else None
+        return next((p for p in self.processes() if p.pid == self.supervisor_pid), None)
 
     def processes(self) -> list[processes.Process]:
         """Return the living processes of this copy, even if its supervisord was killed."""

@@ -9,30 +9,20 @@ import socket
 import subprocess
 import time
 import xmlrpc.client
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from stack.errors import StackError
-from stack.runtime import SERVICES
 
-
-@dataclass(frozen=True)
-class Program:
-    """A service as supervisord runs it. *stop_wait_s* must exceed the longest graceful stop."""
-
-    service: str
-    entrypoint: Path
-    stop_signal: str
-    stop_wait_s: int
-
+# Signal and longest wait of a graceful stop. nginx waits for the responses in flight, up to the
+# longest harakiri. uwsgi/entrypoint ends within 75 s; the kill after 85 s is for a stalled machine.
+STOP = {"redis": ("TERM", 30), "app": ("TERM", 85), "nginx": ("QUIT", 70)}
 
 _HEAD = """\
 [supervisord]
 nodaemon=true
 identifier={name}
-directory={checkout}
 logfile={run}/logs/supervisord.log
 logfile_maxbytes=1MB
 logfile_backups=1
@@ -45,6 +35,12 @@ chmod=0700
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[program:rotate]
+command={rotate}
+autorestart=true
+stdout_logfile=NONE
+redirect_stderr=true
 """
 
 # autostart: off, because redis must answer before the app starts; supervisord's priorities only
@@ -56,7 +52,6 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 _PROGRAM = """
 [program:{service}]
 command={command}
-directory={checkout}
 autostart=false
 autorestart=true
 startsecs=1
@@ -66,14 +61,6 @@ stopwaitsecs={wait}
 killasgroup=true
 redirect_stderr=true
 stdout_logfile=NONE
-"""
-
-_ROTATION = """
-[eventlistener:rotate]
-command={command}
-directory={checkout}
-events=TICK_5
-stderr_logfile=NONE
 """
 
 
@@ -88,10 +75,9 @@ class Supervisor:
         self._run = run
         self._checkout = checkout
         self._binaries = binaries
-        self._socket = run / "supervisor.sock"
 
     def start(
-        self, name: str, programs: Sequence[Program], environ: Mapping[str, str]
+        self, name: str, entrypoints: Mapping[str, Path], environ: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         """Start supervisord, without any service yet.
 
@@ -99,9 +85,9 @@ class Supervisor:
         this copy.
         """
         config = self._run / "supervisord.conf"
-        config.write_text(self._render(name, programs), encoding="utf-8")
+        config.write_text(self._render(name, entrypoints), encoding="utf-8")
         with (self._run / "logs" / "supervisord.out").open("wb") as out:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [self._binaries / "supervisord", "--configuration", config],
                 cwd=self._checkout,
                 env=dict(environ),
@@ -110,7 +96,6 @@ class Supervisor:
                 stderr=out,
                 start_new_session=True,
             )
-        return process
 
     def wait_until_it_answers(self, process: subprocess.Popen[bytes], timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -123,7 +108,7 @@ class Supervisor:
     def answers(self) -> bool:
         try:
             self._call("getState")
-        except (OSError, StackError, http.client.HTTPException):
+        except (OSError, http.client.HTTPException):
             return False
         return True
 
@@ -143,39 +128,33 @@ class Supervisor:
 
     def programs(self) -> dict[str, dict[str, Any]]:
         """By service: supervisord's ``getProcessInfo``, such as ``pid`` and ``statename``."""
-        known = {info["name"]: info for info in cast(Any, self._call("getAllProcessInfo"))}
-        return {service: known[service] for service in SERVICES}
+        known = {info["name"]: info for info in self._call("getAllProcessInfo")}
+        return {service: known[service] for service in STOP}
 
     def _call(self, method: str, *arguments: str | bool) -> Any:
-        with xmlrpc.client.ServerProxy(
-            "http://stack", transport=_OverSocket(self._socket)
-        ) as proxy:
+        transport = _OverSocket(self._run / "supervisor.sock")
+        with xmlrpc.client.ServerProxy("http://stack", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 
-    def _render(self, name: str, programs: Sequence[Program]) -> str:
-        values = {
-            "name": name,
-            "run": _literal(str(self._run)),
-            "checkout": _literal(str(self._checkout)),
-            # Without it supervisord warns at every start as root.
-            "user": "user=root\n" if os.geteuid() == 0 else "",
-        }
+    def _render(self, name: str, entrypoints: Mapping[str, Path]) -> str:
         logs = self._run / "logs"
-        parts = [_HEAD.format(**values)]
-        for program in programs:
-            service = program.service
-            files = [self._run / f"{service}.pid", logs / f"{service}.log", program.entrypoint]
-            parts.append(
-                _PROGRAM.format(
-                    **values,
-                    service=service,
-                    command=self._python("stack.local.program", service, *files),
-                    signal=program.stop_signal,
-                    wait=program.stop_wait_s,
-                )
+        parts = [
+            _HEAD.format(
+                name=name,
+                run=_literal(str(self._run)),
+                # Without it supervisord warns at every start as root.
+                user="user=root\n" if os.geteuid() == 0 else "",
+                rotate=self._python("stack.local.rotate", logs),
             )
-        rotate = self._python("stack.local.rotate", logs)
-        return "".join([*parts, _ROTATION.format(**values, command=rotate)])
+        ]
+        for service, entrypoint in entrypoints.items():
+            files = [self._run / f"{service}.pid", logs / f"{service}.log", entrypoint]
+            command = self._python("stack.local.program", service, *files)
+            signal, wait = STOP[service]
+            parts.append(
+                _PROGRAM.format(service=service, command=command, signal=signal, wait=wait)
+            )
+        return "".join(parts)
 
     def _python(self, module: str, *arguments: str | Path) -> str:
         """-S halves the start: neither module needs a package."""
@@ -190,20 +169,14 @@ def _literal(text: str) -> str:
     return text.replace("%", "%%")
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("stack")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(str(self._path))
-
-
 class _OverSocket(xmlrpc.client.Transport):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002 - always the socket
-        return _Connection(self._path)
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("stack")
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connection = host, connection  # for close()
+        connection.sock.connect(str(self._path))
+        return connection

@@ -29,6 +29,13 @@ def execute(stack: ComposeRuntime, service: str, script: str) -> str:
     return docker("exec", stack.containers()[service].id, "sh", "-c", script)
 
 
+def metrics(stack: ComposeRuntime) -> str:
+    """Return the exporter's Prometheus text."""
+    ask = "from urllib.request import urlopen; "
+    ask += "print(urlopen('http://127.0.0.1:9101/metrics', timeout=5).read().decode())"
+    return stack.compose("exec", "-T", "app", "python3", "-c", ask)
+
+
 def secret_of(stack: ComposeRuntime, service: str) -> str:
     return execute(stack, service, f"cat {SECRETS[service]}").strip()
 

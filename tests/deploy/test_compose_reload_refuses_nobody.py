@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
+from tests.deploy.engine import metrics
 from tests.people.over_http import Person
 
 pytestmark = pytest.mark.containers
 
 
 def worker_pids(stack: ComposeRuntime) -> set[str]:
-    found = re.findall(r"^uwsgi_worker_pid\{.*\} (\S+)$", stack.metrics(), re.MULTILINE)
+    found = re.findall(r"^uwsgi_worker_pid\{.*\} (\S+)$", metrics(stack), re.MULTILINE)
     return set(found)
 
 

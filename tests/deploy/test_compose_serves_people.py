@@ -6,6 +6,7 @@ import re
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
+from tests.deploy.engine import metrics
 from tests.people.over_http import Person, walk_through
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
@@ -47,4 +48,4 @@ def test_status_and_metrics_are_about_these_containers(stack: ComposeRuntime) ->
         line.healthy and line.uptime_s > 0 and line.memory_bytes > 1 << 20 for line in status
     )
     assert stack.is_up()
-    assert re.search(r'^uwsgi_workers\{state="idle"\} \d', stack.metrics(), re.MULTILINE)
+    assert re.search(r'^uwsgi_workers\{state="idle"\} \d', metrics(stack), re.MULTILINE)

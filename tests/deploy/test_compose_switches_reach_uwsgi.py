@@ -16,7 +16,7 @@ APP_LOADED = "WSGI app 0 (mountpoint='') ready"
 
 
 def test_the_defaults(stack: ComposeRuntime) -> None:
-    log = stack.server_log()
+    log = stack.log("app")
     assert "thunder lock: enabled" in log
     assert len(set(re.findall(r"spawned uWSGI worker (\d+) .*cores: 2\)", log))) == 4
     assert "listen backlog is limited to 1024 connections" in log
@@ -34,14 +34,14 @@ def test_other_values(another: Callable[..., ComposeRuntime]) -> None:
         STACK_MAX_FD="1000",
     )
     stack.up()
-    log = stack.server_log()
+    log = stack.log("app")
     assert "thunder lock: disabled" in log
     assert len(set(re.findall(r"spawned uWSGI worker (\d+) .*cores: 4\)", log))) == 3
     assert "listen backlog is limited to 64 connections" in log
     assert "detected max file descriptor number: 1000" in log
     # The stack responds when the first worker has loaded the app.
     deadline = time.monotonic() + 30
-    while (loaded := stack.server_log().count(APP_LOADED)) < 3 and time.monotonic() < deadline:
+    while (loaded := stack.log("app").count(APP_LOADED)) < 3 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert loaded == 3, "not loaded in each worker"
 
