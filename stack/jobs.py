@@ -42,7 +42,7 @@ def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
     progress = Progress.to_terminal()
     venv = VirtualEnvironment(CHECKOUT, progress)
     venv.ensure(every_pin_file())
-    programs.ensure((*programs.SERVERS, programs.SHELLCHECK), progress)
+    programs.ensure((programs.SHELLCHECK,), progress)
     tracked = _tracked()
     folders = sorted({name.partition("/")[0] for name in tracked if "/" in name})
     progress.step(f"{len(tracked)} files in {', '.join(folders)}")
@@ -62,35 +62,8 @@ def lint(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
         command = [os.fspath(path) if path.exists() else tool, *arguments]
         if subprocess.run(command, cwd=CHECKOUT, check=False).returncode != 0:
             failed.append(tool)
-    failed += _lint_nginx(venv)
     print(f"lint: {', '.join(failed)} found something" if failed else "lint: nothing found")
     return 1 if failed else 0
-
-
-def _lint_nginx(venv: VirtualEnvironment) -> list[str]:
-    """Check the configuration that the entrypoint renders, with and without TLS."""
-    failed = []
-    for tls in ("off", "on"):
-        with tempfile.TemporaryDirectory(prefix="lint-", dir="/tmp") as scratch:
-            Path(scratch, "static").mkdir()
-            environ = {
-                **os.environ,
-                "PATH": programs.SEARCH_PATH,
-                "NGINX_RUN": f"{scratch}/nginx",
-                "NGINX_STATIC": f"{scratch}/static",
-                "NGINX_RESOLVER": "127.0.0.1",
-                "STACK_TLS": tls,
-            }
-            entrypoint = [os.fspath(CHECKOUT / "nginx" / "entrypoint"), "--check"]
-            if subprocess.run(entrypoint, env=environ, check=False).returncode != 0:
-                failed.append(f"nginx -t (STACK_TLS={tls})")
-                continue
-            gixy = [os.fspath(venv.bin / "gixy"), f"{scratch}/nginx/conf/nginx.conf"]
-            found = subprocess.run(gixy, capture_output=True, text=True, check=False)
-            if found.returncode != 0:
-                print(found.stdout + found.stderr, file=sys.stderr)
-                failed.append(f"gixy (STACK_TLS={tls})")
-    return failed
 
 
 def loadtest(environ: Mapping[str, str]) -> int:

@@ -62,16 +62,12 @@ VENV = (
 )
 COMPILER = (
     Need("a C compiler", "gcc", lambda: any(map(which, ("gcc", "cc")))),
-    Need(
-        "the C library's headers",
-        "libc6-dev",
-        # --no-install-recommends installs gcc without them.
-        lambda: Path("/usr/include/stdio.h").exists(),
-    ),
+    # --no-install-recommends installs gcc without them.
+    Need("the C library's headers", "libc6-dev", Path("/usr/include/stdio.h").exists),
     Need(
         f"Python {_VERSION}'s headers",
         f"python{_VERSION}-dev",
-        lambda: Path(sysconfig.get_path("include"), "Python.h").exists(),
+        Path(sysconfig.get_path("include"), "Python.h").exists,
     ),
 )
 
@@ -100,10 +96,8 @@ def ensure(needs: Sequence[Need], progress: Progress) -> None:
 
 
 def _debian_like() -> bool:
-    try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return False
+    release = Path("/etc/os-release")
+    text = release.read_text(encoding="utf-8") if release.exists() else ""
     like = re.search(r"^ID(_LIKE)?=.*\bdebian\b", text, re.MULTILINE)
     return like is not None and which("apt-get") is not None
 

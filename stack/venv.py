@@ -102,14 +102,9 @@ class VirtualEnvironment:
 
     def _works(self) -> bool:
         """Whether its Python exists and has the version of the one that runs this."""
-        try:
-            text = (self._directory / "pyvenv.cfg").read_text(encoding="utf-8")
-        except OSError:
-            return False
-        version = re.search(r"^version\w*\s*=\s*(\d+\.\d+)", text, re.MULTILINE)
-        ours = f"{sys.version_info.major}.{sys.version_info.minor}"
-        whole = self.python.exists() and (self.bin / "pip").exists()
-        return whole and version is not None and version[1] == ours
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        library = self._directory / "lib" / f"python{version}"
+        return library.is_dir() and self.python.exists() and (self.bin / "pip").exists()
 
     def _create(self) -> None:
         version = ".".join(map(str, sys.version_info[:3]))

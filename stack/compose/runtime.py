@@ -79,10 +79,6 @@ class Container:
             return None
         return time.time() - datetime.fromisoformat(self.started_at).timestamp()
 
-    @property
-    def failed(self) -> bool:
-        return self.restarts > 0 or self.state in {"exited", "dead", "restarting"}
-
 
 class ComposeRuntime(Runtime):
     """One copy of the stack in containers.
@@ -102,6 +98,7 @@ class ComposeRuntime(Runtime):
         files: Sequence[Path] = (),
     ) -> None:
         super().__init__(environ, checkout, progress)
+        self._mine = f"label=com.docker.compose.project={self.name}"
         self._files = [checkout / "docker-compose.yml"]
         if self.toggles["STACK_TLS"] == "on":
             self._files.append(checkout / "docker-compose.tls.yml")
@@ -117,7 +114,7 @@ class ComposeRuntime(Runtime):
         before = self.containers()
         if not any(c.service == "nginx" and c.state == "running" for c in before.values()):
             self._require_ports()
-        new = not before and not self._volumes()
+        new = not before and not self._docker("volume", "ls", "--quiet", "--filter", self._mine)
         self._require_base_image()
         self._build()
         try:
@@ -184,15 +181,11 @@ class ComposeRuntime(Runtime):
         if container is None:
             raise StackError(f"{service} has no container", "make up")
         tail = [] if lines is None else ["--tail", str(lines)]
-        finished = subprocess.run(
+        return subprocess.run(
             ["docker", "logs", *tail, container.id],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        return finished.stdout
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", check=False,
+        ).stdout  # fmt: skip
 
     def running_toggles(self) -> dict[str, str]:
         """The toggles of the existing containers; without any, those that `up` starts with."""
@@ -213,10 +206,9 @@ class ComposeRuntime(Runtime):
 
     def containers(self) -> dict[str, Container]:
         """By service; for a scaled service, one of its containers."""
-        mine = f"label=com.docker.compose.project={self.name}"
-        services = "label=com.docker.compose.oneoff=False"
-        listing = ("ps", "--all", "--quiet", "--no-trunc", "--filter", mine, "--filter", services)
-        if not (ids := self._docker(*listing).split()):
+        services = ("--filter", self._mine, "--filter", "label=com.docker.compose.oneoff=False")
+        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", *services).split()
+        if not ids:
             return {}
         # For one that was removed meanwhile `inspect` fails, but it still prints the others.
         text = self._docker("inspect", *ids, check=False)
@@ -300,21 +292,15 @@ class ComposeRuntime(Runtime):
             time.sleep(0.2)
 
     def _raise_if_failed(self, container: Container) -> None:
-        if container.failed:
-            log = self.log(container.service, lines=60).rstrip()
-            # An entrypoint prints one line for each value that it refuses, again at each restart.
-            refused = dict.fromkeys(re.findall(r"^\w+/entrypoint: .+: must .+$", log, re.MULTILINE))
-            raise StackError(
-                f"{container.service} does not start",
-                "\n".join(refused) or "the end of its log is above",
-                log=log,
-            )
+        if container.restarts == 0 and container.state not in {"exited", "dead", "restarting"}:
+            return
+        log = self.log(container.service, lines=60).rstrip()
+        # An entrypoint prints one line for each value that it refuses, again at each restart.
+        refused = dict.fromkeys(re.findall(r"^\w+/entrypoint: .+: must .+$", log, re.MULTILINE))
+        remedy = "\n".join(refused) or "the end of its log is above"
+        raise StackError(f"{container.service} does not start", remedy, log=log)
 
     # ── Asking the engine ────────────────────────────────────────────────────────────────────────
-
-    def _volumes(self) -> list[str]:
-        label = f"label=com.docker.compose.project={self.name}"
-        return self._docker("volume", "ls", "--quiet", "--filter", label).split()
 
     def _command(self, *arguments: str) -> list[str]:
         """Return ``docker compose`` for this copy, independent of COMPOSE_* in the environment."""
