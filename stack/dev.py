@@ -27,15 +27,14 @@ def run(environ: Mapping[str, str]) -> int:
     port = _port(environ)
     settings = {"STACK_DEMO": "on", **environ, "STACK_TLS": "off", "STACK_HOSTS": ""}
     stack = LocalRuntime(settings, progress=progress)
-    wanted = dict(stack.toggles)
     VirtualEnvironment(CHECKOUT, progress).ensure(DEVELOP)
     borrowed = stack.is_started()
     if not borrowed:
         stack.up(services=("redis",))
     try:
-        services = stack.service_environment() | wanted
+        services = stack.service_environment() | stack.toggles
         _provide_secret_key(services)
-        application = wanted["STACK_APP"]
+        application = stack.toggles["STACK_APP"]
         print(f"\nhttp://{_ADDRESS}:{port} serves {application} and reloads changed files.")
         print("Ctrl-C stops it" + ("; the stack stays up." if borrowed else " and its Redis."))
         flask = [os.fspath(CHECKOUT / ".venv" / "bin" / "flask"), "--app", application, "run"]

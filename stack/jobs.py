@@ -32,6 +32,7 @@ def test(environ: Mapping[str, str]) -> int:
     pytest = ["-m", "pytest", "-n", workers, "--dist", "loadgroup", "--no-loadscope-reorder"]
     if environ.get("ARGS"):
         return run_python([*pytest, *shlex.split(environ["ARGS"])], every_pin_file())
+    programs.ensure(programs.SERVERS, Progress.to_terminal())
     linted = lint(environ)
     # pytest is last: its closing line is what a reader and a CI look for.
     return run_python(pytest, every_pin_file()) or linted

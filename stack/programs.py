@@ -43,15 +43,15 @@ def which(program: str) -> str | None:
     return shutil.which(program, path=SEARCH_PATH)
 
 
-def _program(name: str, package: str) -> Need:
-    return Need(name, package, lambda: which(name) is not None)
+def _program(name: str) -> Need:
+    return Need(name, name, lambda: which(name) is not None)
 
 
 _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
-SERVERS = (_program("nginx", "nginx"), _program("redis-server", "redis-server"))
-SHELLCHECK = _program("shellcheck", "shellcheck")
-REDIS = (_program("redis-server", "redis-server"),)
+REDIS = (_program("redis-server"),)
+SERVERS = (_program("nginx"), *REDIS)
+SHELLCHECK = _program("shellcheck")
 # Debian's python3 has the venv module without ensurepip, which it needs.
 VENV = (
     Need(
