@@ -16,9 +16,8 @@ from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 
 def up(environ: Mapping[str, str]) -> int:
-    progress = Progress.to_terminal()
     environ = _with_demo_default(environ)
-    runtime, reason = choose(environ, progress)
+    runtime, reason = choose(environ, Progress.to_terminal())
     if runtime.is_up():
         print(f"The stack is up already: {runtime.address()} ({runtime.kind})")
         now = runtime.running_toggles()
