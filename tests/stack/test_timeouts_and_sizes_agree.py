@@ -38,7 +38,7 @@ def test_a_worker_may_finish_its_longest_request_before_it_is_killed() -> None:
 
 
 def test_the_local_runtime_waits_longer_than_the_entrypoint() -> None:
-    assert number("stack/local/runtime.py", r'^STOP_WAIT_S = .*"app": (\d+)') > GRACE
+    assert number("stack/local/supervisor.py", r'^STOP = .*"app": \("TERM", (\d+)\)') > GRACE
 
 
 def test_the_app_gives_up_on_redis_long_before_harakiri() -> None:
