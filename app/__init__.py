@@ -38,8 +38,8 @@ def create_app(
     """Build the app from *environ* (default: the process's environment).
 
     *security_manager_class* is a subclass that replaces users, passwords, roles or sessions by
-    class attributes. *redis* replaces the client for REDIS_URL, such as
-    `RedisPyClient(RedisCluster(…))`. Raises SettingsError, which names the variable at fault.
+    class attributes. *redis* replaces the client for REDIS_URL. Raises SettingsError, which names
+    the variable at fault.
     """
     settings = Settings.from_environ(os.environ if environ is None else environ)
 

@@ -1,11 +1,8 @@
 """The circuit breaker: while Redis does not answer, requests fail at once instead of waiting.
 
 Without it a stalled Redis holds every worker thread for the whole time limit of a request, and
-pages that need no session find no free worker.
-
-Requests drive the probe: the first one at an open circuit starts a connection attempt with a PING
-and waits 10 ms for it; later ones only check whether a probe has succeeded. No request waits longer
-for a stalled Redis, and the first request after its return is served.
+pages that need no session find no free worker. Requests drive the probe: the first one at an open
+circuit starts a connection attempt with a PING and waits 10 ms for it, later ones only look at it.
 """
 
 from __future__ import annotations
@@ -14,8 +11,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 
-from .connection import Connecting, Connection
+from .connection import Connection, in_thread
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +35,8 @@ class Circuit:
         self._name = name
         self._connect = connect
         self._lock = threading.Lock()
-        self._probes: list[Connecting] = []
-        self._next_probe = 0.0
-        self._opened = 0.0
+        self._probes: list[Future[Connection]] = []
+        self._started = self._opened = 0.0
 
     def trip(self, reason: str) -> None:
         """Open the circuit: a request has used up its time limit."""
@@ -59,19 +56,15 @@ class Circuit:
 
     def _probe(self) -> bool:
         now = time.monotonic()
-        wait = 0.0
-        overdue = not self._probes or now - self._probes[-1].started > PROBE_LIFETIME
-        if overdue and now >= self._next_probe and len(self._probes) < MAX_PROBES:
-            self._next_probe = now + PROBE_PAUSE
+        pause = PROBE_LIFETIME if self._probes else PROBE_PAUSE
+        if now - self._started > pause and len(self._probes) < MAX_PROBES:
+            self._started = now
             try:
-                self._probes.append(Connecting(self._connect))
+                self._probes.append(in_thread(self._connect))
             except ConnectionError:
                 return False
-            wait = PROBE_WAIT
-        for probe in self._probes[::-1]:  # only a new one, which is first here, is waited for
-            done, wait = probe.done(wait), 0.0
-            if not done:
-                continue
+            wait(self._probes[-1:], PROBE_WAIT)
+        for probe in [probe for probe in self._probes if probe.done()]:
             self._probes.remove(probe)
             try:
                 probe.result().close()

@@ -8,9 +8,9 @@
 
 Replies are what Redis sends: bytes, int, None or lists of them.
 
-Within a Flask request all waiting for Redis comes from one budget, which is kept with the request
-and ends with it. Anywhere else (command line, background threads) each call has a budget of its
-own, and a failure does not open the circuit breaker of the requests.
+Within a Flask request all waiting for Redis comes from one budget, which ends with it. Anywhere
+else (command line, background threads) each call has a budget of its own, which looking up a name
+can exceed, and a failure does not open the circuit breaker of the requests.
 
 Fork-safe: a process never uses a connection that it did not open. Thread-safe: threads share only
 the circuit breaker. A connection that is left in the middle of a reply, by any exception, is closed
@@ -19,11 +19,14 @@ and never used again, so no request can read the reply of another.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from ssl import SSLError
 from typing import Any, Protocol
 
@@ -32,12 +35,14 @@ from flask import has_request_context, request
 from redis import ConnectionPool
 
 from .circuit import PROBE_LIFETIME, Circuit
-from .connection import Argument, Command, Connecting, Connection, pack
+from .connection import Argument, Command, Connection, in_thread, pack
 from .errors import ReplyError, StoreUnavailable
-from .lua import Script, Scripts
-from .pool import name_of, only_sockets, pool_from_url, prepare
+from .pool import FIXED, pool_from_url
 
 log = logging.getLogger(__name__)
+
+# Makes a command of a script: `script(keys, arguments)`.
+Script = Callable[..., Command]
 
 # Seconds. A request must have its 503 within one second; the rest is for making the page.
 BUDGET = 0.8
@@ -66,15 +71,13 @@ class Client(Protocol):
 def connect(url: str, password: str | None = None, *, budget: float = BUDGET) -> RedisClient:
     """Make the client for `url` (see `pool_from_url`). It connects at the first command.
 
-    `budget`: the seconds that one request may wait for Redis in all, including connecting, retries
-    and pauses. Raises ValueError, without the URL in its text, for one that cannot be used.
+    `budget`: the seconds that one request may wait for Redis in all, retries included. Raises
+    ValueError, without the URL in its text, for one that cannot be used.
     """
     return RedisClient(pool_from_url(url, password), budget=budget)
 
 
 class _Thread(threading.local):
-    """State of one thread."""
-
     connection: Connection | None = None
 
 
@@ -93,17 +96,22 @@ class RedisClient:
     """See the module's docstring. `connect` makes a client for a URL.
 
     For Sentinel or a credential provider, pass a pool of redis-py, which only makes connections:
-    `RedisClient(Sentinel([("sentinel", 26379)]).master_for("main").connection_pool)`. The pool's
-    retries and timeouts are replaced, so do not share it with a `redis.Redis`.
+    `Sentinel([("sentinel", 26379)]).master_for("main").connection_pool`. Its retries and timeouts
+    are replaced, so do not share it with a `redis.Redis`.
     """
 
     def __init__(self, pool: ConnectionPool, *, budget: float = BUDGET) -> None:
-        prepare(pool)
-        self.name = name_of(pool)
+        options = pool.connection_kwargs
+        options.update(FIXED)
+        # make_connection() counts every connection ever made, closed ones too.
+        pool.max_connections = sys.maxsize
+        address = f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+        # For logs: a Sentinel service, the path of a socket, or host and port.
+        self.name = str(getattr(pool, "service_name", options.get("path") or address))
         self.budget = budget
         self._pool = pool
-        self._only_sockets = only_sockets(pool)
-        self._scripts = Scripts()
+        # The texts of scripts by their SHA-1, which is their name in Redis.
+        self._scripts: dict[str, str] = {}
         # The key in the WSGI environ of a request: the seconds that are left to it, None for a
         # request that has ended.
         self._budget_key = f"redis_client.budget.{id(self)}"
@@ -115,28 +123,30 @@ class RedisClient:
     def execute(self, *command: Argument, retry: bool = True) -> Any:
         """Send one command and return its reply.
 
-        When the connection breaks after the command was sent, Redis may or may not have run it. It
-        is sent again unless `retry` is False: pass that where running it twice would be wrong.
-
-        Raises StoreUnavailable within the budget, ReplyError when the command itself is wrong.
+        `retry=False` is for a command that must not run twice: it is not sent again when the
+        connection breaks while Redis may have run it. Raises StoreUnavailable within the budget,
+        ReplyError when the command itself is wrong.
         """
         return self.pipeline((command,), retry=retry)[0]
 
     def pipeline(self, commands: Sequence[Command], *, retry: bool = True) -> list[Any]:
         """Send commands in one round trip and return their replies. It is not a transaction.
 
-        Raises as `execute` does, after all commands were answered. A script that Redis does not
-        have is sent again in full, after the other commands.
+        Raises as `execute` does, after all were answered. A script that Redis does not have is sent
+        again in full, after the other commands.
         """
         replies = self._round_trip(pack(commands), len(commands), retry)
         for index, reply in enumerate(replies):
+            if isinstance(reply, ReplyError) and reply.code == "NOSCRIPT":
+                _, sha, *rest = commands[index]
+                whole = ("EVAL", self._scripts[str(sha)], *rest)
+                (replies[index],) = self._round_trip(pack([whole]), 1, retry)
+        for reply in replies:
             if isinstance(reply, ReplyError):
-                if reply.code != "NOSCRIPT":
-                    raise _exception_of(reply)
-                whole = self._scripts.in_full(commands[index])
-                replies[index] = again = self._round_trip(pack([whole]), 1, retry)[0]
-                if isinstance(again, ReplyError):
-                    raise _exception_of(again)
+                if reply.code not in UNAVAILABLE:
+                    raise reply
+                log.error("redis refuses: %s", reply)
+                raise StoreUnavailable(f"redis refuses: {reply}")
         return replies
 
     def script(self, lua: str) -> Script:
@@ -144,13 +154,16 @@ class RedisClient:
 
         Redis runs it by its hash; the text is sent only when Redis does not have it.
         """
-        return self._scripts.add(lua)
+        sha = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()
+        self._scripts[sha] = lua
+
+        def command(keys: Sequence[Argument], arguments: Sequence[Argument] = ()) -> Command:
+            return ("EVALSHA", sha, len(keys), *keys, *arguments)
+
+        return command
 
     def end_request(self) -> None:
-        """End the budget of the current request: its response is made.
-
-        A response can be streamed for hours; each call from a stream has a budget of its own.
-        """
+        """End the budget of the current request: a stream has one for each call."""
         environ = _environ()
         if environ is not None:
             environ[self._budget_key] = None
@@ -248,10 +261,11 @@ class RedisClient:
         # A step that times out should say so itself, before the deadline of the whole.
         step = left * 0.9
         try:
-            if self._only_sockets:
+            if not has_request_context():
+                # While the app loads, a thread that outlives this call would not survive the fork.
                 return Connection(self._pool, step)
-            connecting = Connecting(lambda: Connection(self._pool, step))
-            if not connecting.done(left):
+            connecting = in_thread(lambda: Connection(self._pool, step))
+            if not wait([connecting], left).done:
                 raise TimeoutError(f"no connection within {left:.1f} s")
             return connecting.result()
         except ReplyError as error:
@@ -274,13 +288,5 @@ def _can_retry(error: BaseException, *, held: bool, may_have_run: bool) -> bool:
     if isinstance(error, TimeoutError) or may_have_run:
         return False
     if isinstance(error, SSLError) and not held:
-        return False  # it is about certificates, and a TLS handshake takes 36 ms of CPU
+        return False  # it is about certificates, so it would fail again
     return isinstance(error, OSError | hiredis.ProtocolError)
-
-
-def _exception_of(reply: ReplyError) -> Exception:
-    """StoreUnavailable where Redis cannot serve; the ReplyError where the command is wrong."""
-    if reply.code in UNAVAILABLE or reply.code in SOON:
-        log.error("redis refuses: %s", reply)
-        return StoreUnavailable(f"redis refuses: {reply}")
-    return reply

@@ -1,7 +1,7 @@
-"""Errors between the app and Redis, separated by what the caller can do about them.
+"""Errors between the app and Redis.
 
-A missing key is never an error. A key that cannot be looked up always is: treating the second as
-the first would show a logged-in person the page of a stranger, or accept a revoked session.
+A key that cannot be looked up is always one: taken for a missing key, it would show a logged-in
+person the page of a stranger, or accept a revoked session.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from werkzeug.exceptions import ServiceUnavailable
 class StoreUnavailable(ServiceUnavailable):
     """Redis refuses connections, stalls, is too slow, read-only, full or restarting.
 
-    It is an HTTP exception, so a view that raises it answers 503 with `Retry-After` without an
-    error handler. `@app.errorhandler(503)` sets the page; that page must not touch the session,
-    which would raise again.
+    A view that raises it answers 503 with `Retry-After`. `@app.errorhandler(503)` sets the page,
+    which must not access the session.
     """
 
     def __init__(self, reason: str) -> None:
@@ -22,8 +21,7 @@ class StoreUnavailable(ServiceUnavailable):
             "The server cannot reach its data at the moment. Please try again in a few seconds.",
             retry_after=1,
         )
-        # For the log. It can name hosts, so the page does not show it.
-        self.reason = reason
+        self.reason = reason  # for the log: it can name hosts, so the page does not show it
 
     def __str__(self) -> str:
         return self.reason

@@ -1,26 +1,24 @@
 """The redis-py pool that makes the connections, from a URL that is checked at start.
 
-The pool only makes connections: the client holds one for each thread, so nothing is ever returned
-to the pool.
+The pool only makes connections: the client holds one for each thread and returns none.
 """
 
 from __future__ import annotations
 
+import socket
 import ssl
-import sys
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from redis import ConnectionPool, RedisError
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import SSLConnection
 from redis.retry import Retry
 
 # The client has its own time limit and retries. A URL or a pool cannot change these.
-_FIXED: dict[str, Any] = {
+FIXED: dict[str, Any] = {
     "decode_responses": False,
     "health_check_interval": 0,
     "retry": Retry(NoBackoff(), 0),
@@ -33,19 +31,27 @@ _FIXED: dict[str, Any] = {
 }
 
 
+class _SharedContext(SSLConnection):
+    """Has one TLS context for all connections: redis-py makes each its own, in 39 ms of CPU."""
+
+    context: ssl.SSLContext
+
+    def _wrap_socket_with_ssl(self, sock: Any) -> ssl.SSLSocket:
+        return self.context.wrap_socket(sock, server_hostname=self.host)
+
+
 def pool_from_url(url: str, password: str | None = None) -> ConnectionPool:
     """Make the pool for `redis://`, `rediss://` (TLS) or `unix://`; `password` overrides the URL's.
 
-    The query takes redis-py's connection parameters, such as `ssl_ca_certs`, `ssl_certfile`,
-    `ssl_keyfile`, `ssl_cert_reqs`, `client_name`. Raises ValueError for a URL, a parameter or a
-    file that cannot be used. The message does not repeat the URL, which can hold a password.
+    The query takes redis-py's connection parameters, such as `ssl_ca_certs` or `client_name`.
+    Raises ValueError for a URL, a parameter or a file that cannot be used, with a message that does
+    not repeat the URL, which can hold a password.
     """
     _check_parts(url)
     try:
         pool = ConnectionPool.from_url(url)
         if password:
             pool.connection_kwargs["password"] = password
-        prepare(pool)
         pool.make_connection()  # does not connect: it checks the names of the parameters
     except TypeError as error:
         name = str(error).rpartition("argument ")[2]
@@ -53,35 +59,8 @@ def pool_from_url(url: str, password: str | None = None) -> ConnectionPool:
     except (ValueError, RedisError) as error:
         raise ValueError(f"{error}") from None
     if issubclass(pool.connection_class, SSLConnection):
-        _check_tls_files(pool.connection_kwargs)
+        _load_tls_files(pool)
     return pool
-
-
-def prepare(pool: ConnectionPool) -> None:
-    """Apply to a pool what the client relies on."""
-    pool.connection_kwargs.update(_FIXED)
-    # make_connection() counts every connection ever made, closed ones too.
-    pool.max_connections = sys.maxsize
-
-
-def name_of(pool: ConnectionPool) -> str:
-    """The server's name for logs: `host:port`, a socket's path, or a Sentinel service."""
-    options = pool.connection_kwargs
-    where = options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
-    return str(getattr(pool, "service_name", where))
-
-
-def only_sockets(pool: ConnectionPool) -> bool:
-    """Whether socket timeouts bound connecting: no name, TLS, Sentinel, credential provider."""
-    options = pool.connection_kwargs
-    if options.get("credential_provider") is not None:
-        return False
-    if pool.connection_class is UnixDomainSocketConnection:
-        return True
-    with suppress(ValueError):
-        ip_address(options.get("host", "localhost"))
-        return pool.connection_class is Connection
-    return False
 
 
 def _check_parts(url: str) -> None:
@@ -92,12 +71,9 @@ def _check_parts(url: str) -> None:
             f"scheme {parts.scheme!r} is not supported: use redis://host:port/db, "
             "rediss://host:port/db for TLS or unix:///path/to/socket?db=0"
         )
-    if parts.scheme == "unix":
-        if not parts.path:
-            raise ValueError("unix:// needs the path of a socket")
-        path_db = ""
-    else:
-        path_db = parts.path.strip("/")
+    if parts.scheme == "unix" and not parts.path:
+        raise ValueError("unix:// needs the path of a socket")
+    path_db = "" if parts.scheme == "unix" else parts.path.strip("/")
     with suppress(ValueError):
         _ = parts.port
         for db in [path_db, *parse_qs(parts.query).get("db", [])]:
@@ -106,33 +82,28 @@ def _check_parts(url: str) -> None:
     raise ValueError("port and database must be whole numbers")
 
 
-def _check_tls_files(options: dict[str, Any]) -> None:
-    """Load the files of a TLS connection once, so that a wrong path fails at start."""
+def _load_tls_files(pool: ConnectionPool) -> None:
+    """Have redis-py load the files, so that a wrong one fails at start, and keep its context."""
+    options = pool.connection_kwargs
+    # Without a password OpenSSL would ask for one on the terminal.
+    options.setdefault("ssl_password", "")
     for name in ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"):
         if path := options.get(name):
             try:
                 Path(path).stat() if name == "ssl_ca_path" else Path(path).open("rb").close()
             except OSError as error:
                 raise ValueError(f"{name}={path!r}: {error.strerror}") from None
-    authority, certificate = options.get("ssl_ca_certs"), options.get("ssl_certfile")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    if authority:
-        try:
-            context.load_verify_locations(authority)
-        except ssl.SSLError as error:
-            raise ValueError(
-                f"ssl_ca_certs={authority!r} holds no PEM certificates: {error}"
-            ) from None
-    if certificate:
-        try:
-            # Without a password OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(
-                certificate, options.get("ssl_keyfile"), options.get("ssl_password") or ""
-            )
-        except ssl.SSLError as error:
-            raise ValueError(
-                f"ssl_certfile={certificate!r} and ssl_keyfile are not a certificate "
-                f"and its key in PEM format: {error}"
-            ) from None
-    elif options.get("ssl_keyfile"):
+    if options.get("ssl_keyfile") and not options.get("ssl_certfile"):
         raise ValueError("ssl_keyfile needs ssl_certfile")
+    if options.get("ssl_validate_ocsp") or options.get("ssl_validate_ocsp_stapled"):
+        return  # redis-py checks these for each connection
+    try:
+        connection = cast(Any, pool.make_connection())
+        with socket.socket() as plain, connection._wrap_socket_with_ssl(plain) as wrapped:
+            shared = {"context": wrapped.context}
+            pool.connection_class = type("TlsConnection", (_SharedContext,), shared)
+    except ssl.SSLError as error:
+        raise ValueError(
+            "ssl_ca_certs must hold certificates, ssl_certfile and ssl_keyfile a certificate and "
+            f"its key, all in PEM format: {error}"
+        ) from None

@@ -12,28 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import abort, current_app, redirect, url_for
 from werkzeug.local import LocalProxy
 
 from app.errors import wants_json
 from app.security import events
-from app.security.login import current_user, login_required
+from app.security.login import View, current_user, login_required
 from app.security.next_page import this_page
 
 if TYPE_CHECKING:
     from app.security.manager import SecurityManager
 
-View = TypeVar("View", bound=Callable[..., Any])
-
-
-def _manager() -> SecurityManager:
-    return cast("SecurityManager", current_app.extensions["security"])
-
-
 #: The SecurityManager of the current app.
-security: SecurityManager = cast("SecurityManager", LocalProxy(_manager))
+security = cast("SecurityManager", LocalProxy(lambda: current_app.extensions["security"]))
 
 
 def requires(permission: str) -> Callable[[View], View]:
@@ -60,12 +53,9 @@ def fresh_login_required(view: View) -> View:
 
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Any:
-        if not _manager().is_fresh():
+        if not security.is_fresh():
             if wants_json():
-                abort(
-                    401,
-                    "Enter your password again at /auth/reauthenticate, then repeat the request.",
-                )
+                abort(401, "Enter your password again at /auth/reauthenticate, then try again.")
             return redirect(url_for("auth.reauthenticate", next=this_page()))
         return view(*args, **kwargs)
 

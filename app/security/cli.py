@@ -7,27 +7,18 @@ machine can read arguments (`ps`), and the shell's history keeps them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
 from app.redis_client import StoreUnavailable
+from app.security.access import security
 from app.security.hashing import HashingBusy
 from app.security.names import BadName
 from app.security.passwords import WeakPassword
 from app.security.users import NameTaken, User
 
-if TYPE_CHECKING:
-    from app.security.manager import SecurityManager
-
 PAGE = 500
-
-_password_stdin = click.option(
-    "--password-stdin", is_flag=True, help="Read the password from standard input (one line)."
-)
 
 
 class _UserCommands(AppGroup):
@@ -37,117 +28,111 @@ class _UserCommands(AppGroup):
         try:
             return super().invoke(ctx)
         except (BadName, WeakPassword) as error:
-            raise click.ClickException(str(error)) from None
+            message = str(error)
         except NameTaken:
-            raise click.ClickException("An account with this name exists already.") from None
+            message = "An account with this name exists already."
         except HashingBusy:
-            raise click.ClickException("Too many logins are in progress; try again.") from None
+            message = "Too many logins are in progress; try again."
         except StoreUnavailable as error:
-            raise click.ClickException(f"The user store is unavailable: {error}") from None
+            message = f"The user store is unavailable: {error}"
+        raise click.ClickException(message)
 
 
+def _user(_ctx: object, _param: object, name: str) -> User:
+    user = security.find(name)
+    if user is None:
+        raise click.ClickException(f"No account {name!r}; `flask user list` lists all.")
+    return user
+
+
+def _known_roles(_ctx: object, _param: object, roles: tuple[str, ...]) -> tuple[str, ...]:
+    for role in roles:
+        if role not in security.roles:
+            known = ", ".join(security.roles)
+            raise click.ClickException(f"No role {role!r}; the roles are: {known}.")
+    return roles
+
+
+_account = click.argument("user", metavar="NAME", callback=_user)
+_password_stdin = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from standard input (one line)."
+)
 user_commands = _UserCommands("user", help="Create, disable and change accounts.")
 
 
-@user_commands.command("create")
+@user_commands.command()
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="Grant the role admin.")
-@click.option("--role", "roles", multiple=True, help="Grant this role; may be repeated.")
+@click.option("--role", "roles", multiple=True, callback=_known_roles, help="May be repeated.")
 @_password_stdin
 def create(name: str, admin: bool, roles: tuple[str, ...], password_stdin: bool) -> None:
     """Create the account NAME. Prompts for its password."""
-    wanted = _known_roles([*roles, *(["admin"] if admin else [])])
-    user = _security().register(name, _new_password(password_stdin), roles=wanted)
-    click.echo(f"Created {user.name}" + (f" ({', '.join(user.roles)})." if user.roles else "."))
+    wanted = (*roles, "admin") if admin else roles
+    user = security.register(name, _new_password(password_stdin), roles=wanted)
+    click.echo(f"Created {user.name} ({', '.join(user.roles) or 'no roles'}).")
 
 
-@user_commands.command("set-password")
-@click.argument("name")
+@user_commands.command()
+@_account
 @_password_stdin
-def set_password(name: str, password_stdin: bool) -> None:
+def set_password(user: User, password_stdin: bool) -> None:
     """Set the password of NAME and end its sessions."""
-    user = _user(name)
-    _security().set_password(user, _new_password(password_stdin))
+    security.set_password(user, _new_password(password_stdin))
     click.echo(f"Changed the password of {user.name} and ended all sessions.")
 
 
-@user_commands.command("disable")
-@click.argument("name")
-def disable(name: str) -> None:
+@user_commands.command()
+@_account
+def disable(user: User) -> None:
     """Disable the account NAME and end its sessions."""
-    user = _user(name)
-    _security().set_active(user, False)
+    security.set_active(user, False)
     click.echo(f"Disabled {user.name} and ended all sessions.")
 
 
-@user_commands.command("enable")
-@click.argument("name")
-def enable(name: str) -> None:
+@user_commands.command()
+@_account
+def enable(user: User) -> None:
     """Enable the account NAME again."""
-    user = _user(name)
-    _security().set_active(user, True)
+    security.set_active(user, True)
     click.echo(f"Enabled {user.name}.")
 
 
-@user_commands.command("delete")
-@click.argument("name")
+@user_commands.command()
+@_account
 @click.confirmation_option(prompt="Delete this account permanently?")
-def delete(name: str) -> None:
+def delete(user: User) -> None:
     """Delete the account NAME and end its sessions."""
-    user = _user(name)
-    _security().delete(user)
+    security.delete(user)
     click.echo(f"Deleted {user.name}.")
 
 
-@user_commands.command("grant")
-@click.argument("name")
-@click.argument("roles", nargs=-1, required=True)
-def grant(name: str, roles: tuple[str, ...]) -> None:
+@user_commands.command()
+@_account
+@click.argument("roles", nargs=-1, required=True, callback=_known_roles)
+def grant(user: User, roles: tuple[str, ...]) -> None:
     """Grant ROLES to NAME and end its sessions."""
-    user = _user(name)
-    _security().change_roles(user, grant=_known_roles(roles))
-    click.echo(f"{user.name} now has: {', '.join(_user(name).roles)}.")
+    security.change_roles(user, grant=roles)
+    click.echo(f"{user.name} now has: {', '.join(user.roles)}.")
 
 
-@user_commands.command("revoke")
-@click.argument("name")
+@user_commands.command()
+@_account
 @click.argument("roles", nargs=-1, required=True)
-def revoke(name: str, roles: tuple[str, ...]) -> None:
+def revoke(user: User, roles: tuple[str, ...]) -> None:
     """Revoke ROLES from NAME and end its sessions."""
-    user = _user(name)
-    _security().change_roles(user, revoke=roles)
-    click.echo(f"{user.name} now has: {', '.join(_user(name).roles) or 'no roles'}.")
+    security.change_roles(user, revoke=roles)
+    click.echo(f"{user.name} now has: {', '.join(user.roles) or 'no roles'}.")
 
 
 @user_commands.command("list")
 def list_users() -> None:
     """List all accounts: name, state, roles."""
     start = 0
-    while users := _security().users.page(start, PAGE):
+    while users := security.users.page(start, PAGE):
         for user in users:
             state = "active" if user.is_active else "disabled"
             click.echo(f"{user.name}\t{state}\t{','.join(user.roles) or '-'}")
         start += PAGE
-
-
-def _security() -> SecurityManager:
-    return cast("SecurityManager", current_app.extensions["security"])
-
-
-def _user(name: str) -> User:
-    user = _security().find(name)
-    if user is None:
-        raise click.ClickException(f"No account {name!r}; `flask user list` lists all.")
-    return user
-
-
-def _known_roles(roles: Iterable[str]) -> list[str]:
-    wanted = list(roles)
-    known = _security().roles
-    for role in wanted:
-        if role not in known:
-            raise click.ClickException(f"No role {role!r}; the roles are: {', '.join(known)}.")
-    return wanted
 
 
 def _new_password(from_stdin: bool) -> str:

@@ -1,13 +1,11 @@
 """Login delays: they slow down guessing, and a guesser cannot lock an owner out.
 
-After a few wrong passwords an account has a delay before the next attempt, doubled each time. There
-are two delays: one per account and address, which grows to 15 minutes, and one per account for
-guesses from many addresses, which stays at 30 s or less. The second does not apply to an address
-from which the owner has logged in during the last 90 days, so strangers cannot keep the owner out.
-
-An attempt during the delay is refused without checking the password and does not extend the delay.
-Names without an account are delayed in the same way. The keys hold a keyed hash of the name, never
-the name, because people type their password into the wrong field.
+After a few wrong passwords an account has a delay before the next attempt, doubled each time: one
+per address, of up to 15 minutes, and one for guesses from many addresses, of up to 30 s. The second
+does not apply to an address from which the owner has logged in during the last 90 days, so
+strangers cannot keep the owner out. An attempt during the delay is refused unchecked and does not
+extend it. Names without an account are delayed in the same way. The keys hold a keyed hash of the
+name, because people type their password into the wrong field.
 """
 
 from __future__ import annotations
@@ -39,7 +37,6 @@ for i = 0, 1 do
     redis.call('SET', delay, '', 'PX', string.format('%d', ms))
   end
 end
-return 1
 """
 
 
@@ -53,52 +50,38 @@ class LoginDelays:
 
     def remaining(self, name: str, address: str) -> int:
         """Seconds until the next attempt for *name* from *address*; 0: none. One round trip."""
-        keys = self._keys(name, address)
-        here: int
-        everywhere: int
+        _, here_delay, _, everywhere_delay, known_address = self._keys(name, address)
         here, everywhere, known = self._redis.pipeline(
-            [("PTTL", keys.here_delay), ("PTTL", keys.all_delay), ("EXISTS", keys.known)]
+            [("PTTL", here_delay), ("PTTL", everywhere_delay), ("EXISTS", known_address)]
         )
-        return math.ceil(max(0, here, 0 if known else everywhere) / 1000)
+        return math.ceil(max(0, int(here), 0 if known else int(everywhere)) / 1000)
 
     def failed(self, name: str, address: str) -> None:
         """Count a wrong password. One round trip."""
-        keys = self._keys(name, address)
-        self._redis.execute(
-            *self._failed(
-                [keys.here_count, keys.here_delay, keys.all_count, keys.all_delay],
-                [FREE_TRIES, LONGEST_MS, FREE_TRIES_EVERYWHERE, LONGEST_EVERYWHERE_MS, MEMORY_MS],
-            ),
-            retry=False,
-        )
+        keys = self._keys(name, address)[:4]
+        limits = (FREE_TRIES, LONGEST_MS, FREE_TRIES_EVERYWHERE, LONGEST_EVERYWHERE_MS, MEMORY_MS)
+        self._redis.execute(*self._failed(keys, limits), retry=False)
 
     def succeeded(self, name: str, address: str) -> None:
         """Delete this address's count and record that the owner uses the address."""
-        keys = self._keys(name, address)
+        here_count, here_delay, _, _, known = self._keys(name, address)
         self._redis.pipeline(
-            [
-                ("DEL", keys.here_count, keys.here_delay),
-                ("SET", keys.known, "", "EX", KNOWN_ADDRESS_SECONDS),
-            ]
+            [("DEL", here_count, here_delay), ("SET", known, "", "EX", KNOWN_ADDRESS_SECONDS)]
         )
 
     def label(self, name: str) -> str:
         """A stable pseudonym of *name* for logs."""
         return hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()[:20]
 
-    def _keys(self, name: str, address: str) -> _Keys:
-        return _Keys(self.label(name), self.label(_network(address)))
+    def _keys(self, name: str, address: str) -> tuple[str, str, str, str, str]:
+        """Count and delay of the address, count and delay of the account, and the known address.
 
-
-class _Keys:
-    """All in one slot of a Redis Cluster, because the script uses four of them."""
-
-    def __init__(self, account: str, network: str) -> None:
-        everywhere = f"guard:login:{{{account}}}"
-        here = f"{everywhere}:{network}"
-        self.all_count, self.all_delay = f"{everywhere}:count", f"{everywhere}:delay"
-        self.here_count, self.here_delay = f"{here}:count", f"{here}:delay"
-        self.known = f"{here}:known"
+        All are in one slot of a Redis Cluster, because the script uses four of them.
+        """
+        account = f"guard:login:{{{self.label(name)}}}"
+        here = f"{account}:{self.label(_network(address))}"
+        counts = (f"{here}:count", f"{here}:delay", f"{account}:count", f"{account}:delay")
+        return (*counts, f"{here}:known")
 
 
 def _network(address: str) -> str:
@@ -107,6 +90,4 @@ def _network(address: str) -> str:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if found.version == 4:
-        return str(found)
-    return str(ipaddress.ip_network((int(found) >> 64 << 64, 64)))
+    return address if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))

@@ -1,8 +1,7 @@
 """The security log, with the event names of OWASP's logging vocabulary.
 
-Accounts are logged by id. A name typed at login is logged only as a keyed hash, because people type
-their password into the wrong field. app/logs.py adds the time and the request id; the client's
-address is in nginx's line with the same id.
+Accounts are logged by id, and a name typed at login as a keyed hash, because people type their
+password into the wrong field. The client's address is in nginx's line with the same request id.
 """
 
 from __future__ import annotations

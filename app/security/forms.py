@@ -1,8 +1,4 @@
-"""The forms of accounts. No other file of this package uses Flask-WTF and WTForms.
-
-Views use only `validate_on_submit()` and the values of the fields. To use another library, replace
-`Form` and the fields in this file.
-"""
+"""The forms of accounts. No other file of this package uses Flask-WTF and WTForms."""
 
 from __future__ import annotations
 
@@ -19,32 +15,22 @@ class Form(FlaskForm):  # type: ignore[misc]
     """A form with a CSRF token, filled from the request."""
 
 
-def _name_field(**attributes: str) -> StringField:
+def _name_field() -> StringField:
+    # Phones capitalise and correct text by default.
+    as_typed = {"autocapitalize": "none", "autocorrect": "off", "spellcheck": "false"}
     return StringField(
         "Name",
         [InputRequired("Enter your name.")],
-        render_kw={
-            "autocomplete": "username",
-            # Phones capitalise and correct text by default.
-            "autocapitalize": "none",
-            "autocorrect": "off",
-            "spellcheck": "false",
-            **attributes,
-        },
+        render_kw={"autocomplete": "username", **as_typed},
     )
 
 
 def _current_password_field(label: str = "Password") -> PasswordField:
     # No minimum: the hash decides, and a minimum would help a guesser.
+    message = f"A password has at most {passwords.MAX_LENGTH} characters."
     return PasswordField(
         label,
-        [
-            InputRequired("Enter your password."),
-            Length(
-                max=passwords.MAX_LENGTH,
-                message=f"A password has at most {passwords.MAX_LENGTH} characters.",
-            ),
-        ],
+        [InputRequired("Enter your password."), Length(max=passwords.MAX_LENGTH, message=message)],
         # Browsers count UTF-16 units, two for an emoji; the rule above counts characters.
         render_kw={"autocomplete": "current-password", "maxlength": 2 * passwords.MAX_LENGTH},
     )
@@ -59,10 +45,10 @@ def _new_password_field(label: str = "Password") -> PasswordField:
     )
 
 
-def _repeated_password_field(of: str) -> PasswordField:
+def _repeated_password_field() -> PasswordField:
     return PasswordField(
         "Repeat the password",
-        [InputRequired("Repeat the password."), EqualTo(of, "The passwords do not match.")],
+        [InputRequired("Repeat the password."), EqualTo("password", "The passwords do not match.")],
         render_kw={"autocomplete": "new-password"},
     )
 
@@ -79,7 +65,7 @@ class RegistrationForm(Form):
 
     name = _name_field()
     password = _new_password_field()
-    repeated = _repeated_password_field("password")
+    repeated = _repeated_password_field()
 
     def validate_name(self, field: StringField) -> None:
         try:
@@ -103,4 +89,4 @@ class PasswordForm(Form):
 
     current = _current_password_field("Current password")
     password = _new_password_field("New password")
-    repeated = _repeated_password_field("password")
+    repeated = _repeated_password_field()

@@ -1,10 +1,7 @@
 """Password hashes. They are slow by design, so the number of parallel ones is limited.
 
 One hash takes about 50 ms of a core and 19 MiB. Anybody can request a login, so without a limit a
-few clients keep every core busy and all pages wait. `HashingGate` limits the hashes that run at
-once over all worker processes and rejects the rest.
-
-No other file uses argon2-cffi.
+few clients keep every core busy and all pages wait. No other file uses argon2-cffi.
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import stat
 import tempfile
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,26 +27,11 @@ Result = TypeVar("Result")
 NICENESS = 10
 
 
-class PasswordHasher(ABC):
-    """The password hash that the SecurityManager uses. All three methods must be thread-safe."""
-
-    @abstractmethod
-    def hash(self, password: str) -> str:
-        """A new salted hash with its parameters, as text to store."""
-
-    @abstractmethod
-    def verify(self, password_hash: str, password: str) -> bool:
-        """Whether *password_hash* is of *password*. False for a hash of an unknown kind."""
-
-    @abstractmethod
-    def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the parameters of *password_hash* differ from those of `hash`."""
-
-
-class Argon2Hasher(PasswordHasher):
+class Argon2Hasher:
     """argon2id with OWASP's minimum: 19 MiB, 2 passes, 1 lane (about 50 ms of a core).
 
-    To change the parameters, override them in a subclass. Hashes are renewed at the next login.
+    Override its parameters in a subclass, or its methods, which must be thread-safe, for another
+    kind of hash. Hashes are renewed at the next login.
     """
 
     memory_kib = 19 * 1024
@@ -63,128 +44,97 @@ class Argon2Hasher(PasswordHasher):
         )
 
     def hash(self, password: str) -> str:
+        """A new salted hash with its parameters, as text to store."""
         return self._argon2.hash(password)
 
     def verify(self, password_hash: str, password: str) -> bool:
+        """Whether *password_hash* is of *password*. False for a hash of an unknown kind."""
         try:
             return self._argon2.verify(password_hash, password)
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
 
     def needs_rehash(self, password_hash: str) -> bool:
+        """Whether *password_hash* has other parameters than a new one."""
         return self._argon2.check_needs_rehash(password_hash)
 
 
 def at_low_priority(work: Callable[[], Result]) -> Result:
-    """Run *work* in a thread of this process with low priority and return its result.
+    """Run *work* in a thread with low priority and return its result.
 
     A hash holds its core for 50 ms, which delays a page on the same core. On Linux the nice value
-    belongs to the thread and only root can lower it again, so the thread is a separate one.
+    belongs to the thread and only root can lower it again, so each hash has a thread of its own.
     """
-    return _background().submit(work).result()
-
-
-def _background() -> ThreadPoolExecutor:
-    found = _backgrounds.get(os.getpid())
-    if found is None:
-        # Threads do not survive a fork, so the parent's executor is useless in a worker.
-        _backgrounds.clear()
-        found = _backgrounds[os.getpid()] = ThreadPoolExecutor(
-            thread_name_prefix="hashing", initializer=_be_nice
-        )
-    return found
+    with ThreadPoolExecutor(1, "hashing", _be_nice) as thread:
+        return thread.submit(work).result()
 
 
 def _be_nice() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-_backgrounds: dict[int, ThreadPoolExecutor] = {}
-
-
 class HashingBusy(ServiceUnavailable):
-    """Too many hashes are in progress. Answers 503, so that pages stay responsive."""
-
-    def __init__(self) -> None:
-        super().__init__(retry_after=2)
+    """Too many hashes are in progress: a login is refused, so that pages stay responsive."""
 
 
 class HashingGate:
     """Limits the hashes that run at once to *slots* over all processes with the same *name*.
 
-    A slot is an advisory lock (flock) on a file: it works with and without preforking, for any
-    number of workers, and the kernel releases it when its holder is killed. The default leaves one
-    core to pages. Each waiting caller holds a thread that could serve pages, so at most twice as
-    many may wait, for *patience* seconds; the others get HashingBusy.
+    A slot is an advisory lock (flock) on a file: the kernel releases it when its holder is killed.
+    The default leaves one core to pages. Each waiting caller holds a thread that could serve pages,
+    so at most twice as many may wait, for *patience* seconds; the others get HashingBusy.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        slots: int | None = None,
-        patience: float = 0.5,
-        folder: Path | None = None,
-    ) -> None:
+    def __init__(self, name: str, *, slots: int | None = None, patience: float = 0.5) -> None:
         self.slots = slots or max(1, len(os.sched_getaffinity(0)) - 1)
         self.room = 2 * self.slots
         self.patience = patience
-        self._folder = (folder or Path(tempfile.gettempdir())) / f"hashing-{name}-{os.getuid()}"
+        self.folder = Path(tempfile.gettempdir()) / f"hashing-{name}-{os.getuid()}"
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        with self._take("slot", self.slots) or self._wait():
+        slot = self._take("slot", self.slots)
+        if slot is None:
+            slot = self._wait()
+        try:
             yield
+        finally:
+            os.close(slot)
 
-    def _wait(self) -> _Lock:
+    def _wait(self) -> int:
         place = self._take("place", self.room)
         if place is None:
-            raise HashingBusy
-        with place:
+            raise HashingBusy(retry_after=2)
+        try:
             deadline = time.monotonic() + self.patience
             while time.monotonic() < deadline:
                 time.sleep(0.005)
                 if (slot := self._take("slot", self.slots)) is not None:
                     return slot
-        raise HashingBusy
+        finally:
+            os.close(place)
+        raise HashingBusy(retry_after=2)
 
-    def _take(self, kind: str, count: int) -> _Lock | None:
+    def _take(self, kind: str, count: int) -> int | None:
+        """Lock one of *count* files. Returns its descriptor, which holds the lock, or None."""
         folder = self._checked_folder()
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         for number in range(count):
-            if (lock := _Lock.take(folder / f"{kind}-{number}")) is not None:
-                return lock
+            descriptor = os.open(folder / f"{kind}-{number}", flags, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+            else:
+                return descriptor
         return None
 
     def _checked_folder(self) -> Path:
         """The folder of the lock files. Other users must not be able to put links into it."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        found = self._folder.lstat()
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        found = self.folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
             raise PermissionError(
-                f"{self._folder}: must be a directory of uid {os.getuid()} that nobody else may "
-                "write to; remove it, or point TMPDIR at a private directory"
+                f"{self.folder}: not a directory of ours that nobody else may write to: remove it"
             )
-        return self._folder
-
-
-class _Lock:
-    """A held advisory lock. Leaving the `with` block releases it."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    @classmethod
-    def take(cls, path: Path) -> _Lock | None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return None
-        return cls(descriptor)
-
-    def __enter__(self) -> _Lock:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        os.close(self._descriptor)
+        return self.folder

@@ -5,10 +5,8 @@ Kept: the user is loaded once a request, on first use; the signals are sent; ext
 
 - It does not change the session id at login and keeps the session alive after logout.
 - Its after_request hook reads the session on every response, including static files.
-- Session protection hashes address and browser on every request, trusts a forgeable header for the
-  address, and is silently weaker for permanent sessions.
-- Its remember cookie has neither expiry nor nonce, so it logs in again after logout. There is no
-  such cookie here.
+- Its session protection trusts a forgeable header for the client's address.
+- Its remember cookie logs in again after logout. There is no such cookie here.
 - Its `login_required` obeys LOGIN_DISABLED, one setting that opens every page.
 - Its `current_user` and `login_required` take about 40 µs a request, most of it in proxies.
 """
@@ -68,11 +66,10 @@ class LoginState(flask_login.LoginManager):  # type: ignore[misc]
         self.user_loader(load_user)
         self.unauthorized_handler(refuse)
 
-    def init_app(self, app: Flask, add_context_processor: bool = True) -> None:
+    def init_app(self, app: Flask) -> None:
         app.login_manager = self  # type: ignore[attr-defined]
-        if add_context_processor:
-            # Flask-Login's context processor loads the user for every template.
-            app.jinja_env.globals["current_user"] = current_user
+        # Flask-Login's context processor loads the user for every template.
+        app.jinja_env.globals["current_user"] = current_user
 
     def _load_user(self) -> None:
         user_id = session._get_current_object().user_id  # type: ignore[attr-defined]
@@ -83,14 +80,14 @@ class LoginState(flask_login.LoginManager):  # type: ignore[misc]
     def enter(user: User) -> None:
         """Make *user* the current one for the rest of this request. Does not touch the session."""
         g._login_user = user
-        flask_login.user_logged_in.send(_app(), user=user)
+        flask_login.user_logged_in.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]
 
     @staticmethod
     def leave() -> None:
         """Make the rest of this request anonymous. Does not touch the session."""
         user = loaded_user()
         g._login_user = AnonymousUser()
-        flask_login.user_logged_out.send(_app(), user=user)
+        flask_login.user_logged_out.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]
 
 
 def loaded_user() -> User | None:
@@ -98,7 +95,3 @@ def loaded_user() -> User | None:
     # On the command line there is no request.
     user = g.get("_login_user") if has_request_context() else None
     return cast(User, user) if user is not None and user.is_authenticated else None
-
-
-def _app() -> Flask:
-    return current_app._get_current_object()  # type: ignore[attr-defined, no-any-return]

@@ -6,9 +6,6 @@ Each collaborator is a class attribute. To replace one, set it in a subclass:
         user_store = SqliteUsers
 
     app = create_app(security_manager_class=Mine)
-
-Views, commands and templates use the manager and never name a collaborator, so a replacement
-applies everywhere.
 """
 
 from __future__ import annotations
@@ -18,48 +15,34 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import cast
 
-from flask import Flask, Response, abort, has_request_context, redirect, session, url_for
+from flask import Flask, Response, abort, redirect, session, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import TooManyRequests
 
 from app.errors import wants_json
 from app.redis_client import Client, StoreUnavailable
-from app.security import events, names
+from app.security import events, names, passwords
 from app.security.cli import user_commands
 from app.security.delays import LoginDelays
 from app.security.forms import LoginForm, PasswordForm, ReauthenticationForm, RegistrationForm
-from app.security.hashing import (
-    Argon2Hasher,
-    HashingBusy,
-    HashingGate,
-    PasswordHasher,
-    at_low_priority,
-)
+from app.security.hashing import Argon2Hasher, HashingBusy, HashingGate, at_low_priority
 from app.security.login import LoginState, loaded_user
 from app.security.next_page import this_page
-from app.security.passwords import PasswordPolicy, common_passwords
 from app.security.redis_users import RedisUserStore
-from app.security.roles import PermissionCheck, Role, RolePermissions
+from app.security.roles import ROLES, Role
 from app.security.users import Credentials, NameTaken, User, UserStore
 from app.sessions import RedisSession, RedisSessionInterface
+from app.settings import Settings
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
-
-if TYPE_CHECKING:
-    from app.settings import Settings
-
-Result = TypeVar("Result")
 
 # The session's key for the time at which the user last gave the password.
 _AUTHENTICATED_AT = "authenticated_at"
 
 
-class TooManyTries(Exception):
-    """This account has a delay before the next attempt. *retry_after* is in seconds."""
-
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(retry_after)
-        self.retry_after = retry_after
+class TooManyTries(TooManyRequests):
+    """This account has a delay before the next attempt: `retry_after`, in seconds."""
 
 
 class UserGone(Exception):
@@ -75,11 +58,8 @@ class SecurityManager:
     user_store: Callable[[type[User], Client], UserStore] = RedisUserStore
     """Override to store users elsewhere. Called with the user model and the app's Redis client."""
 
-    password_hasher: type[PasswordHasher] = Argon2Hasher
+    password_hasher: type[Argon2Hasher] = Argon2Hasher
     """Override to set your own password hash or its parameters."""
-
-    password_policy: type[PasswordPolicy] = PasswordPolicy
-    """Override to set your own rules for new passwords."""
 
     session_interface: type[RedisSessionInterface] = RedisSessionInterface
     """Override to set your own session interface: a subclass of RedisSessionInterface."""
@@ -99,11 +79,8 @@ class SecurityManager:
     password_form: type[PasswordForm] = PasswordForm
     """Override to set your own form for a change of password."""
 
-    role_model: type[Role] = Role
-    """Override to set your own roles: a subclass with another `catalogue()`."""
-
-    permission_check: type[PermissionCheck] = RolePermissions
-    """Override to derive a user's permissions in another way than from roles."""
+    role_catalogue: Iterable[Role] = ROLES
+    """Override to set your own roles."""
 
     home_endpoint: str = "front.home"
     """Override to change the page after a login that no other page required."""
@@ -114,36 +91,31 @@ class SecurityManager:
     def __init__(self, app: Flask, settings: Settings, redis: Client) -> None:
         self.settings = settings
         self.clock: Callable[[], float] = time.time
-        self.roles: Mapping[str, Role] = {role.name: role for role in self.role_model.catalogue()}
-        self.permissions = self.permission_check(self.roles)
+        self.roles: Mapping[str, Role] = {role.name: role for role in self.role_catalogue}
         self.users: UserStore = type(self).user_store(self.user_model, redis)
         self.hasher = self.password_hasher()
         # The password for an unknown name is verified against this hash.
         self._nobodys_hash = self.hasher.hash(secrets.token_hex(16))
         # The workers of one copy of the stack share the key, and no other copy has it.
         self.gate = HashingGate(hashlib.sha256(b"gate" + settings.secret_key).hexdigest()[:16])
-        self.policy = self.password_policy()
         self.delays = LoginDelays(redis, settings.secret_key)
-        self.sessions = self._create_sessions(redis)
+        self.sessions = self.session_interface(
+            redis,
+            key=settings.secret_key,
+            idle=settings.session_idle,
+            absolute=settings.session_absolute,
+            tls=settings.tls,
+        )
 
         app.extensions["security"] = self
         app.session_interface = self.sessions
         self.login_state(self.load_user, self._refuse_anonymous).init_app(app)
         app.after_request(_keep_private)
-        common_passwords()  # before uWSGI forks, so the workers share the list
+        passwords.common_passwords()  # before uWSGI forks, so the workers share the list
 
         app.cli.add_command(user_commands)
         self._demo_missing = settings.demo
         self._ensure_demo()
-
-    def _create_sessions(self, redis: Client) -> RedisSessionInterface:
-        return self.session_interface(
-            redis,
-            key=self.settings.secret_key,
-            idle=self.settings.session_idle,
-            absolute=self.settings.session_absolute,
-            tls=self.settings.tls,
-        )
 
     # Accounts
 
@@ -155,38 +127,25 @@ class SecurityManager:
         roles: Iterable[str] = (),
         details: Mapping[str, str] | None = None,
     ) -> User:
-        """Create an account.
-
-        Raises BadName, WeakPassword, NameTaken or HashingBusy.
-        """
+        """Create an account. Raises BadName, WeakPassword, NameTaken or HashingBusy."""
         canonical_name = names.canonical(name)
         self.check_new_password(password, name)
         if self._demo_missing and canonical_name == DEMO_NAME and password != DEMO_PASSWORD:
             raise NameTaken(name)  # the demo account has yet to be created
-        user = self.user_model(
-            secrets.token_hex(16),
-            name,
-            self._known(roles),
-            created_at=self.clock(),
-            details=details or {},
-        )
-        password_hash = self._hash(password)
-        self.users.create(user, canonical_name, password_hash)
+        user = self.user_model(secrets.token_hex(16), name, self._known(roles))
+        user.created_at, user.details = self.clock(), details or {}
+        self.users.create(user, canonical_name, self._hash(password))
         events.record("user_created", user=user.id, roles=",".join(user.roles))
         return user
 
     def check_new_password(self, password: str, name: str) -> None:
-        """Raise WeakPassword unless the user called *name* may use *password*."""
-        self.policy.check(password, context=(name, self.settings.name))
+        """Raise WeakPassword unless user *name* may set *password*. Override for other rules."""
+        passwords.check(password, context=(name, self.settings.name))
 
     def set_password(self, user: User, password: str) -> None:
-        """Set the password of *user*. Ends their sessions except the current one.
-
-        Raises WeakPassword or HashingBusy.
-        """
+        """Set a password and end all other sessions. Raises WeakPassword or HashingBusy."""
         self.check_new_password(password, user.name)
-        password_hash = self._hash(password)
-        self._update(user, lambda _user: None, password_hash)
+        self._update(user, lambda _user: None, self._hash(password))
         events.record("authn_password_change", user=user.id)
 
     def set_active(self, user: User, active: bool) -> None:
@@ -207,22 +166,23 @@ class SecurityManager:
     def change_roles(
         self, user: User, *, grant: Iterable[str] = (), revoke: Iterable[str] = ()
     ) -> None:
-        """Grant and revoke roles. Raises KeyError for one that does not exist.
-
-        Ends the user's sessions, so the new rights get a new session id.
-        """
+        """Change roles and end the user's sessions. Raises KeyError for an unknown new role."""
         granted, revoked = self._known(grant), tuple(revoke)
 
         def change(found: User) -> None:
             found.roles = tuple(sorted(set(found.roles).difference(revoked).union(granted)))
 
         self._update(user, change)
-        events.record(
-            "privilege_permissions_changed",
-            user=user.id,
-            granted=",".join(granted),
-            revoked=",".join(revoked),
-        )
+        changed = {"granted": ",".join(granted), "revoked": ",".join(revoked)}
+        events.record("privilege_permissions_changed", user=user.id, **changed)
+
+    def permissions_of(self, user: User) -> frozenset[str]:
+        """What *user* may do: what any of their roles permits. Asked on each request.
+
+        Override to decide in another way. A role that is gone permits nothing.
+        """
+        granted = (self.roles[name].permissions for name in user.roles if name in self.roles)
+        return frozenset[str]().union(*granted)
 
     def find(self, name: str) -> User | None:
         """The user with this name, in any spelling."""
@@ -247,9 +207,8 @@ class SecurityManager:
     def authenticate(self, name: str, password: str, address: str) -> User | None:
         """The user with this name and password, or None.
 
-        A wrong password, an unknown name and a disabled account cannot be told apart, by the
-        response or by its time: all take one hash and the same round trips. Raises TooManyTries and
-        HashingBusy; neither depends on whether the account exists.
+        A wrong password, an unknown name and a disabled account take one hash and the same round
+        trips, so they cannot be told apart. Raises TooManyTries and HashingBusy alike for all.
         """
         self._ensure_demo()
         try:
@@ -257,18 +216,18 @@ class SecurityManager:
         except names.BadName:
             # Handled like an unknown name; no name begins with a dot.
             canonical_name = "." + self.delays.label(name[: names.MAX_LENGTH])
+        account = self.delays.label(canonical_name)
         with self.gate():  # first, because in a flood of logins the lookups cost too
             wait = self.delays.remaining(canonical_name, address)
             if wait:
-                account = self.delays.label(canonical_name)
                 events.warn("authn_login_delayed", account=account, wait=wait)
-                raise TooManyTries(wait)
+                raise TooManyTries(retry_after=wait)
             found = self.users.by_name(canonical_name)
             password_hash = self._nobodys_hash if found is None else found.password_hash
-            right = _compute_hash(lambda: self.hasher.verify(password_hash, password))
+            right = at_low_priority(lambda: self.hasher.verify(password_hash, password))
         if found is None or not right or not found.user.is_active:
             self.delays.failed(canonical_name, address)
-            events.warn("authn_login_fail", account=self.delays.label(canonical_name))
+            events.warn("authn_login_fail", account=account)
             return None
         self.delays.succeeded(canonical_name, address)
         self._rehash(found, password)
@@ -290,7 +249,7 @@ class SecurityManager:
 
     def log_out(self) -> None:
         """End the session on the server and in the browser."""
-        # The user is not loaded: logging out must work while the user store is away.
+        # Without loading the user: logging out must work while the user store is away.
         user_id = current_session().user_id
         self.login_state.leave()
         current_session().destroy()
@@ -311,23 +270,23 @@ class SecurityManager:
         user = self.users.of_session(owned, user_id)
         if user is None or not user.is_active or str(user.epoch) != owned.epoch:
             return None
-        user.permissions = self.permissions.permissions_of(user)
+        user.permissions = self.permissions_of(user)
         return user
 
     def _begin(self, user: User) -> None:
         owned = current_session()
         owned.bind(user.id, str(user.epoch))
         owned[_AUTHENTICATED_AT] = float(self.clock())
-        user.permissions = self.permissions.permissions_of(user)
+        user.permissions = self.permissions_of(user)
         self.login_state.enter(user)
 
     def _update(
         self, user: User, change: Callable[[User], None], password_hash: str | None = None
     ) -> None:
-        """Apply *change* to the stored *user* and end their sessions.
+        """Apply *change* to the stored *user* and end their sessions. Raises UserGone.
 
-        The new epoch ends all sessions at once; revoking then removes them from the list. If the
-        user is the current one, the current session continues with a new id. Raises UserGone.
+        The new epoch ends all sessions at once; revoking removes them from the list. The session of
+        this request continues, with a new id, if it is the user's own.
         """
         stored: User | None = user
         while stored is not None:
@@ -339,12 +298,10 @@ class SecurityManager:
             raise UserGone(user.name)
         change(user)
         user.epoch = stored.epoch + 1
-        if loaded_user() == user:
-            owned = current_session()
-            self.sessions.revoke_user(user.id, except_session=owned)
-            owned.bind(user.id, str(user.epoch))
-        else:
-            self.sessions.revoke_user(user.id)
+        mine = current_session() if loaded_user() == user else None
+        self.sessions.revoke_user(user.id, except_session=mine)
+        if mine is not None:
+            mine.bind(user.id, str(user.epoch))
 
     def _refuse_anonymous(self) -> ResponseReturnValue:
         if wants_json():
@@ -353,49 +310,32 @@ class SecurityManager:
 
     def _hash(self, password: str) -> str:
         with self.gate():
-            return _compute_hash(lambda: self.hasher.hash(password))
+            return at_low_priority(lambda: self.hasher.hash(password))
 
     def _rehash(self, found: Credentials, password: str) -> None:
         """Renew a hash that was made with other parameters, while the password is known."""
-        if not self.hasher.needs_rehash(found.password_hash):
-            return
-        try:
-            fresh = self._hash(password)
-        except HashingBusy:
-            return  # until the next login
-        # The same epoch: the password did not change. If it did meanwhile, nothing is written.
-        self.users.update(found.user, epoch=found.user.epoch, password_hash=fresh)
+        if self.hasher.needs_rehash(found.password_hash):
+            with suppress(HashingBusy):  # the next login tries again
+                fresh = self._hash(password)
+                # The same epoch: if the password was changed meanwhile, nothing is written.
+                self.users.update(found.user, epoch=found.user.epoch, password_hash=fresh)
 
     def _known(self, roles: Iterable[str]) -> tuple[str, ...]:
         return tuple(sorted({self.roles[name].name for name in roles}))
-
-    # The demo
 
     def _ensure_demo(self) -> None:
         """Create the demo account, at start or, if Redis is away then, at the first login."""
         if not self._demo_missing:
             return
         try:
-            self.create_demo()
+            if self.find(DEMO_NAME) is None:
+                self.register(DEMO_NAME, DEMO_PASSWORD)
+        except NameTaken:
+            pass  # another worker was faster
         except (StoreUnavailable, HashingBusy) as error:
             events.warn("demo_account_postponed", reason=type(error).__name__)
-        else:
-            self._demo_missing = False
-
-    def create_demo(self) -> None:
-        """Create the account that the README names, unless it exists. Safe in parallel workers."""
-        if self.find(DEMO_NAME) is not None:
             return
-        with suppress(NameTaken):  # another worker was faster
-            self.register(DEMO_NAME, DEMO_PASSWORD)
-
-
-def _compute_hash(work: Callable[[], Result]) -> Result:
-    """Run *work* at low priority in a request, and directly while the app starts.
-
-    The low-priority thread must not exist before uWSGI forks.
-    """
-    return at_low_priority(work) if has_request_context() else work()
+        self._demo_missing = False
 
 
 def current_session() -> RedisSession:

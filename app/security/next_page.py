@@ -13,7 +13,6 @@ from urllib.parse import unquote_to_bytes
 
 from flask import current_app, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import MapAdapter, RequestRedirect
 
 MAX_LENGTH = 2000
 # Printable ASCII without "\": browsers read it as "/", so "/\evil.example" is another host.
@@ -33,35 +32,24 @@ def own_page(target: str | None) -> str | None:
         return None
     if "\\" in decoded or not decoded.isprintable():
         return None
+    urls = current_app.url_map.bind(request.host, script_name=request.root_path or None)
     try:
-        endpoint, _arguments = _adapter().match(decoded, method="GET")
-    except RequestRedirect:
-        return None  # the router would rewrite it, so it is not a plain path
-    except HTTPException:
+        endpoint, _arguments = urls.match(decoded, method="GET")
+    except HTTPException:  # a redirect too: the router would rewrite the path
         return None
     return None if endpoint in _NOT_AGAIN else target
 
 
-def page_of(path: str) -> str | None:
-    """The page of a form that posts to *path*: the nearest path above it that is a page.
-
-    `/admin/users/7/disable` → `/admin/users/7`. Used after asking for the password again: the
-    posted data is lost by then, and the action must not be repeated unseen.
-    """
-    while path:
-        if (page := own_page(path)) is not None:
-            return page
-        path = path.rpartition("/")[0]
-    return None
-
-
 def this_page() -> str | None:
-    """The page of the current request, as a value for `next=`."""
+    """The page of the current request, as a value for `next=`.
+
+    For a posted form it is the nearest path above that is a page: `/orders/7/cancel` → `/orders/7`.
+    The posted data is lost by then, and the action must not be repeated unseen.
+    """
+    path = request.path
     if request.method == "GET":
         query = request.query_string.decode("ascii", "replace")
-        return own_page(request.path + (f"?{query}" if query else "")) or own_page(request.path)
-    return page_of(request.path)
-
-
-def _adapter() -> MapAdapter:
-    return current_app.url_map.bind(request.host, script_name=request.root_path or None)
+        return own_page(path + (f"?{query}" if query else "")) or own_page(path)
+    while path and own_page(path) is None:
+        path = path.rpartition("/")[0]
+    return path or None

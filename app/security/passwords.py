@@ -22,28 +22,25 @@ class WeakPassword(ValueError):
     """A password that is not accepted. The text says why, for the user."""
 
 
-class PasswordPolicy:
-    """The rules for a new password. An existing one is never checked: that would lock users out."""
+def check(password: str, *, context: tuple[str, ...]) -> None:
+    """Raise WeakPassword unless *password* may be set. One that is in use is never checked.
 
-    def check(self, password: str, *, context: tuple[str, ...] = ()) -> None:
-        """Raise WeakPassword unless *password* may be used.
-
-        *context* holds words that a guesser tries first for this account: its name and the
-        service's name (6.2.11).
-        """
-        if len(password) < MIN_LENGTH:
-            raise WeakPassword(f"Use at least {MIN_LENGTH} characters; words are fine.")
-        if len(password) > MAX_LENGTH:
-            raise WeakPassword(f"Use at most {MAX_LENGTH} characters.")
-        folded = password.casefold()
-        if folded in common_passwords():
-            raise WeakPassword("This is one of the most common passwords. Choose another.")
-        if len(set(folded)) <= 2:
-            raise WeakPassword("One or two repeated characters are easy to guess.")
-        for word in context:
-            rest = folded.replace(word.casefold(), "")
-            if len(word) >= _CONTEXT_LENGTH and len(rest) < _CONTEXT_LENGTH:
-                raise WeakPassword(f"“{word}” is easy to guess.")
+    *context* holds words that a guesser tries first for this account: its name and the service's
+    name (6.2.11).
+    """
+    if len(password) < MIN_LENGTH:
+        raise WeakPassword(f"Use at least {MIN_LENGTH} characters; words are fine.")
+    if len(password) > MAX_LENGTH:
+        raise WeakPassword(f"Use at most {MAX_LENGTH} characters.")
+    folded = password.casefold()
+    if folded in common_passwords():
+        raise WeakPassword("This is one of the most common passwords. Choose another.")
+    if len(set(folded)) <= 2:
+        raise WeakPassword("One or two repeated characters are easy to guess.")
+    for word in context:
+        rest = folded.replace(word.casefold(), "")
+        if len(word) >= _CONTEXT_LENGTH and len(rest) < _CONTEXT_LENGTH:
+            raise WeakPassword(f"“{word}” is easy to guess.")
 
 
 @cache
@@ -53,10 +50,8 @@ def common_passwords() -> frozenset[str]:
     The package's other tables (names, English words: 13 of 14 MB) are removed from memory.
     """
     module = "zxcvbn.frequency_lists"
-    known = module in sys.modules
     words = importlib.import_module(module).FREQUENCY_LISTS["passwords"]
     common = frozenset(word for word in words if len(word) >= MIN_LENGTH)
-    if not known:
-        del sys.modules[module]
-        del sys.modules["zxcvbn"].frequency_lists
+    del sys.modules[module]
+    del sys.modules["zxcvbn"].frequency_lists
     return common

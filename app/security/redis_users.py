@@ -10,13 +10,14 @@ No key expires. Each command and script uses one key, so this works on Redis Clu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from app.redis_client import Client, Command
 from app.security.users import Credentials, NameTaken, User, UserStore
 from app.sessions import RedisSession
 
+_USER, _NAME, _IDS = "account:user:", "account:name:", "account:users"
 _FIELDS = ("name", "active", "roles", "created", "epoch", "details")
 _NOBODY = "-"  # never the id of a user
 
@@ -37,28 +38,22 @@ class RedisUserStore(UserStore):
         self._update = redis.script(_UPDATE)
 
     def create(self, user: User, canonical_name: str, password_hash: str) -> None:
-        key = _user_key(user.id)
-        fields: dict[str, str | int | float] = {
-            "name": user.name,
-            "hash": password_hash,
-            "active": int(user.is_active),
-            "roles": ",".join(user.roles),
-            "created": user.created_at,
-            "epoch": user.epoch,
-            "details": json.dumps(dict(user.details)) if user.details else "",
-        }
+        key = _USER + user.id
+        details = json.dumps(dict(user.details)) if user.details else ""
+        fields = _changeable(user, user.epoch, password_hash)
+        fields |= {"name": user.name, "created": user.created_at, "details": details}
         # The name is claimed last. A crash before that leaves an account in the list to which
         # nobody can log in; the other order could leave one that no admin sees.
         *_, claimed = self._redis.pipeline(
             [
-                ("HSET", key, *_flat(fields)),
-                ("ZADD", "account:users", user.created_at, user.id),
-                ("SET", _name_key(canonical_name), user.id, "NX"),
+                ("HSET", key, *chain(*fields.items())),
+                ("ZADD", _IDS, user.created_at, user.id),
+                ("SET", _NAME + canonical_name, user.id, "NX"),
             ]
         )
         # A retry after a broken connection finds the claim of its first attempt.
         if claimed is None and self._id_of(canonical_name) != user.id:
-            self._redis.pipeline([("ZREM", "account:users", user.id), ("DEL", key)])
+            self._redis.pipeline([("ZREM", _IDS, user.id), ("DEL", key)])
             raise NameTaken(canonical_name)
 
     def get(self, user_id: str) -> User | None:
@@ -71,34 +66,23 @@ class RedisUserStore(UserStore):
     def by_name(self, canonical_name: str) -> Credentials | None:
         # Two round trips for an unknown name too: the time must not show whether it exists.
         user_id = self._id_of(canonical_name) or _NOBODY
-        password_hash, *values = self._redis.execute("HMGET", _user_key(user_id), "hash", *_FIELDS)
+        password_hash, *values = self._redis.execute("HMGET", _USER + user_id, "hash", *_FIELDS)
         user = self._user(user_id, values)
         return None if user is None else Credentials(user, password_hash.decode())
 
     def update(self, user: User, *, epoch: int, password_hash: str | None = None) -> bool:
-        fields: dict[str, str | int | float] = {
-            "active": int(user.is_active),
-            "roles": ",".join(user.roles),
-            "epoch": epoch,
-        }
-        if password_hash is not None:
-            fields["hash"] = password_hash
-        command = self._update([_user_key(user.id)], [user.epoch, *_flat(fields)])
+        fields = _changeable(user, epoch, password_hash)
+        command = self._update([_USER + user.id], [user.epoch, *chain(*fields.items())])
         # Not retried: after a lost reply, a retry would find its own epoch and report a conflict.
         return bool(self._redis.execute(*command, retry=False))
 
     def delete(self, user: User, canonical_name: str) -> None:
         # In the reverse order of create(): the login goes first.
-        self._redis.pipeline(
-            [
-                ("DEL", _name_key(canonical_name)),
-                ("DEL", _user_key(user.id)),
-                ("ZREM", "account:users", user.id),
-            ]
-        )
+        name, key = _NAME + canonical_name, _USER + user.id
+        self._redis.pipeline([("DEL", name), ("DEL", key), ("ZREM", _IDS, user.id)])
 
     def page(self, start: int, size: int) -> list[User]:
-        ids = self._redis.execute("ZRANGE", "account:users", start, start + size - 1)
+        ids = self._redis.execute("ZRANGE", _IDS, start, start + size - 1)
         if not ids:
             return []
         names = [user_id.decode() for user_id in ids]
@@ -107,7 +91,7 @@ class RedisUserStore(UserStore):
         return [user for user in users if user is not None]
 
     def _id_of(self, canonical_name: str) -> str | None:
-        found = self._redis.execute("GET", _name_key(canonical_name))
+        found = self._redis.execute("GET", _NAME + canonical_name)
         return None if found is None else found.decode()
 
     def _user(self, user_id: str, values: list[Any]) -> User | None:
@@ -125,17 +109,13 @@ class RedisUserStore(UserStore):
         )
 
 
+def _changeable(user: User, epoch: int, password_hash: str | None) -> dict[str, str | float]:
+    roles = ",".join(user.roles)
+    fields: dict[str, str | float] = {"active": int(user.is_active), "roles": roles, "epoch": epoch}
+    if password_hash is not None:
+        fields["hash"] = password_hash
+    return fields
+
+
 def _read(user_id: str) -> Command:
-    return ("HMGET", _user_key(user_id), *_FIELDS)
-
-
-def _user_key(user_id: str) -> str:
-    return f"account:user:{user_id}"
-
-
-def _name_key(canonical_name: str) -> str:
-    return f"account:name:{canonical_name}"
-
-
-def _flat(fields: Mapping[str, str | int | float]) -> list[str | int | float]:
-    return [part for pair in fields.items() for part in pair]
+    return ("HMGET", _USER + user_id, *_FIELDS)

@@ -1,15 +1,11 @@
-"""Users, and the protocol of the store that keeps them.
-
-The app works with `User`. `UserStore` is what a database must provide; redis_users.py implements it
-in Redis, docs/examples/sqlite_users.py in SQLite.
-"""
+"""Users, and the store that keeps them: redis_users.py, or docs/examples/sqlite_users.py."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from app.sessions import RedisSession
 
@@ -23,21 +19,15 @@ class User:
     roles: Sequence[str] = ()
     is_active: bool = True
     created_at: float = 0.0
-    # Increases with each change of password, state or roles. A session records the epoch of its
-    # login and ends with it, even if the change comes while the login is in progress.
+    # Increases with each change of password, state or roles; sessions of another epoch are invalid.
     epoch: int = 0
     # What a registration form asks for besides name and password.
     details: Mapping[str, str] = field(default_factory=dict)
     # Set by the SecurityManager from `roles`; a store does not keep them.
     permissions: frozenset[str] = frozenset()
 
-    @property
-    def is_authenticated(self) -> bool:
-        return True
-
-    @property
-    def is_anonymous(self) -> bool:
-        return False
+    is_authenticated: ClassVar = True
+    is_anonymous: ClassVar = False
 
     def get_id(self) -> str:
         return self.id
@@ -78,10 +68,9 @@ class NameTaken(Exception):
 class UserStore(ABC):
     """The user database of the SecurityManager.
 
-    A store creates its users with `self.user_model`, so any model works with any store. Each
-    request of a logged-in user calls `of_session`, which must take at most one round trip. Failures
-    of the database must be raised as `app.redis_client.StoreUnavailable`: the client then gets a
-    503 and is not treated as anonymous.
+    A store creates its users with `self.user_model`. Each request of a logged-in user calls
+    `of_session`, which must take at most one round trip. Failures of the database must be raised as
+    `app.redis_client.StoreUnavailable`: the client gets a 503 and is not treated as anonymous.
     """
 
     def __init__(self, user_model: type[User]) -> None:
@@ -107,8 +96,8 @@ class UserStore(ABC):
     def update(self, user: User, *, epoch: int, password_hash: str | None = None) -> bool:
         """Write the roles and the state of *user*, the new *epoch*, and the hash if given.
 
-        Returns False and writes nothing if the stored epoch is not `user.epoch` any more: the user
-        was changed or deleted meanwhile. Does not change *user* itself.
+        Returns False and writes nothing if the stored epoch is not `user.epoch` any more. Does not
+        change *user* itself.
         """
 
     @abstractmethod

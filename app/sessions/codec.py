@@ -15,15 +15,13 @@ from uuid import UUID
 
 import msgspec
 from markupsafe import Markup
+from msgspec.msgpack import Ext
 
 TUPLE, MARKUP, UUID_, DATETIME, DATE, INTEGER = range(1, 7)
 
-# A value of one of these types cannot change inside.
-IMMUTABLE: frozenset[type] = frozenset(
-    {str, int, float, bool, bytes, NoneType, Markup, UUID, datetime, date}
-)
-
 _PLAIN: frozenset[type] = frozenset({str, float, bool, bytes, NoneType})
+# A value of one of these types cannot change inside.
+IMMUTABLE: frozenset[type] = _PLAIN | {int, Markup, UUID, datetime, date}
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -32,46 +30,35 @@ def encode(value: object) -> bytes:
     return _encode(value if type(value) in _PLAIN else _tagged(value))
 
 
-def decode(stored: bytes) -> Any:
-    """Raises an Exception of any type for bytes that `encode` did not make."""
-    return _decode(stored)
-
-
 def _tagged(value: object) -> object:  # noqa: PLR0911 - a table of types
     kind = type(value)
     if kind in _PLAIN:
         return value
     match value:
-        case int() if kind is int and -(2**63) <= value < 2**64:
-            return value
         case int() if kind is int:
-            return _extension(INTEGER, str(value).encode())
+            return value if -(2**63) <= value < 2**64 else Ext(INTEGER, str(value).encode())
         case dict():
             return {_tagged(key): _tagged(item) for key, item in value.items()}
         case list():
             return [_tagged(item) for item in value]
         case tuple():
-            return _extension(TUPLE, _encode([_tagged(item) for item in value]))
+            return Ext(TUPLE, _encode([_tagged(item) for item in value]))
         case UUID():
-            return _extension(UUID_, value.bytes)
+            return Ext(UUID_, value.bytes)
         case datetime():
-            return _extension(DATETIME, value.isoformat().encode())
+            return Ext(DATETIME, value.isoformat().encode())
         case date():
-            return _extension(DATE, value.isoformat().encode())
+            return Ext(DATE, value.isoformat().encode())
     if hasattr(value, "__html__"):
-        return _extension(MARKUP, str(value.__html__()).encode())
+        return Ext(MARKUP, str(value.__html__()).encode())
     raise TypeError(
         f"a session cannot hold a {kind.__module__}.{kind.__qualname__}: store a str, number, "
         "bool, None, bytes, datetime, date, UUID, Markup, or a list, tuple or dict of these"
     )
 
 
-def _extension(code: int, payload: bytes) -> msgspec.msgpack.Ext:
-    return msgspec.msgpack.Ext(code, payload)
-
-
 _READERS: dict[int, Callable[[bytes], Any]] = {
-    TUPLE: lambda payload: tuple(_decode(payload)),
+    TUPLE: lambda payload: tuple(decode(payload)),
     MARKUP: lambda payload: Markup(payload.decode()),  # noqa: S704 - it was Markup when it was stored
     UUID_: lambda payload: UUID(bytes=payload),
     DATETIME: lambda payload: datetime.fromisoformat(payload.decode()),
@@ -80,8 +67,7 @@ _READERS: dict[int, Callable[[bytes], Any]] = {
 }
 
 
-def _read_extension(code: int, payload: memoryview) -> Any:
-    return _READERS[code](bytes(payload))
-
-
-_decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ext_hook=_read_extension).decode
+# Raises an Exception of any type for bytes that `encode` did not make.
+decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(
+    ext_hook=lambda code, payload: _READERS[code](bytes(payload))
+).decode

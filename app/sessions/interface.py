@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from flask import Flask, Request, Response, has_request_context
 from flask import session as session_of_request
 from flask.sessions import SessionInterface, SessionMixin
 
 from ..redis_client import Client, StoreUnavailable
 from .session import FORGET, RedisSession
-from .store import SessionInfo, SessionStore
+from .store import Clock, SessionInfo, SessionStore
 
 
 class RedisSessionInterface(SessionInterface):
@@ -22,18 +20,11 @@ class RedisSessionInterface(SessionInterface):
     neither a sub-domain nor plain http can set or read it.
     `clock`: seconds since the epoch. None means Redis's own clock, which all workers share.
 
-    Flask's `SESSION_COOKIE_NAME` and `SESSION_COOKIE_SAMESITE` (Lax when unset) apply. Domain and
-    path do not: the cookie belongs to this host and all its paths.
+    Of Flask's settings, `SESSION_COOKIE_NAME` and `SESSION_COOKIE_SAMESITE` apply.
     """
-
-    session_class = RedisSession
-    """Override to give `flask.session` more methods."""
 
     clear_site_data = '"cache", "cookies", "storage"'
-    """The Clear-Site-Data header at logout; None for no header.
-
-    Override it where apps on sibling sub-domains share cookies: "cookies" clears theirs as well.
-    """
+    """Sent at logout. "cookies" clears those of apps on sibling sub-domains too."""
 
     def __init__(
         self,
@@ -43,8 +34,7 @@ class RedisSessionInterface(SessionInterface):
         idle: float = 1800,
         absolute: float = 28800,
         tls: bool = True,
-        prefix: str = "session:",
-        clock: Callable[[], float] | None = None,
+        clock: Clock = None,
     ) -> None:
         secret = key.encode() if isinstance(key, str) else key
         if len(secret or b"") < 16:
@@ -54,27 +44,21 @@ class RedisSessionInterface(SessionInterface):
         self._client = client
         self._absolute = round(absolute)
         self._tls = tls
-        self._store = SessionStore(
-            client, key=secret, idle=idle, absolute=absolute, prefix=prefix, clock=clock
-        )
-
-    # Sessions of users
+        self._store = SessionStore(client, secret, idle=idle, absolute=absolute, clock=clock)
 
     def sessions_of(self, user_id: str) -> list[SessionInfo]:
         """The user's live sessions, last used first; the one of this request is `current`."""
-        mine: str | None = None
-        if has_request_context():
-            mine = getattr(session_of_request, "handle", None)
+        mine = getattr(session_of_request, "handle", None) if has_request_context() else None
         return self._store.sessions_of(user_id, mine)
 
     def revoke(self, user_id: str, handle: str) -> bool:
         """End one session of the user, by its handle; False when it is not one of theirs."""
-        return self._store.revoke_one(user_id, handle)
+        return handle != "" and self._store.revoke(user_id, only=handle) == 1
 
     def revoke_user(self, user_id: str, except_session: RedisSession | None = None) -> int:
         """End all sessions of the user but `except_session`; return how many were ended."""
         keep = except_session.handle if except_session is not None else None
-        return self._store.revoke_all(user_id, but=keep or "")
+        return self._store.revoke(user_id, but=keep or "")
 
     def revoke_everybody(self) -> None:
         """End all sessions, including this request's and those without a user."""
@@ -87,35 +71,28 @@ class RedisSessionInterface(SessionInterface):
         return f"__Host-{name}" if self._tls and not name.startswith("__Host-") else name
 
     def open_session(self, app: Flask, request: Request) -> RedisSession:
-        """Make the session of a request. It asks Redis nothing yet."""
-        return self.session_class(self._store, request, self.get_cookie_name(app))
+        """The session of a request. It asks Redis nothing yet."""
+        return RedisSession(self._store, request, self.get_cookie_name(app))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Write the changes and set the cookie.
-
-        When Redis does not take a change, the view's response is replaced by the one for 503: it
-        must not look as if the change had been made.
-        """
+        """Write the changes and set the cookie; a 503 if Redis does not take the changes."""
         assert isinstance(session, RedisSession)  # noqa: S101 - open_session made it
         try:
             if session.touched:
                 response.vary.add("Cookie")
-                self._set_cookie(app, session, response, session.commit())
+                if (session_id := session.commit()) is not None:
+                    self._set_cookie(app, response, session_id, session.permanent)
         except StoreUnavailable as error:
             _replace(app, response, error)
         finally:
             self._client.end_request()
 
-    def _set_cookie(
-        self, app: Flask, session: RedisSession, response: Response, session_id: str | None
-    ) -> None:
-        if session_id is None:
-            return
+    def _set_cookie(self, app: Flask, response: Response, session_id: str, keep: bool) -> None:
         ended = session_id == FORGET
         response.set_cookie(
             self.get_cookie_name(app),
             session_id,
-            max_age=0 if ended else self._absolute if session.permanent else None,
+            max_age=0 if ended else self._absolute if keep else None,
             expires=0 if ended else None,
             path="/",
             secure=self._tls,
@@ -124,8 +101,7 @@ class RedisSessionInterface(SessionInterface):
         )
         if ended:
             response.headers["Cache-Control"] = "no-store"
-            if self.clear_site_data:
-                response.headers["Clear-Site-Data"] = self.clear_site_data
+            response.headers["Clear-Site-Data"] = self.clear_site_data
         else:
             response.headers.setdefault("Cache-Control", "no-store")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from typing import Any
 
 from flask import Request
@@ -12,7 +11,7 @@ from flask.sessions import SessionMixin
 
 from ..redis_client import Command
 from .codec import IMMUTABLE, encode
-from .store import Prefetched, SessionStore, field_of, moment
+from .store import Prefetched, SessionStore, field_of
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +25,11 @@ class SessionTooLarge(ValueError):
 
 
 class RedisSession(SessionMixin):
-    """A session, loaded at the first access to one of its keys.
+    """A session, loaded at the first access to it.
 
-    Any read, write, `in` or `len` is an access, and so are `user_id`, `epoch` and `created_at`. It
-    raises StoreUnavailable when Redis cannot be asked: such a session never counts as empty.
-
-    Changes are written when the response is made: only the keys whose values differ, including
-    changes inside them. If the session has ended meanwhile, the changes are dropped.
+    An access raises StoreUnavailable when Redis cannot be asked: such a session never counts as
+    empty. When the response is made, the keys are written whose values differ, also inside. If the
+    session has ended meanwhile, the changes are dropped.
     """
 
     def __init__(self, store: SessionStore, request: Request, cookie_name: str) -> None:
@@ -57,26 +54,20 @@ class RedisSession(SessionMixin):
     # What the app does with it
 
     def rotate(self) -> None:
-        """Change the id with this response; the old id becomes invalid at the same moment.
-
-        Call it where the session gains or loses rights: re-authentication, a new role or password.
-        `bind` includes it.
-        """
+        """Change the id, where the session gains or loses rights. `bind` includes it."""
         self._load()
         self._rotating = True
 
     def bind(self, user_id: str, epoch: str = "") -> None:
         """Make this the session of an authenticated user: call it at login.
 
-        The session gets a new id, appears in `sessions_of(user_id)`, and is revoked with the user's
-        other sessions. Its absolute lifetime begins now. Its contents are kept, unless it belonged
-        to another user: then it starts empty, so call `bind` before you write.
+        The session gets a new id and is listed and revoked with the user's others. Its absolute
+        lifetime begins now. Its contents are kept, unless it belonged to another user: then it
+        starts empty, so call `bind` before you write.
 
-        Revocation deletes the existing sessions atomically, so views that read only the session see
-        it too. One race is left to the caller: a login that checks the password just before it is
-        changed and calls `bind` just after. Pass as `epoch` any text in the user's record that
-        changes with the password (a counter, a random word), read in the same round trip as the
-        password hash. In the user loader, refuse a session whose `epoch` is not the record's.
+        `epoch` closes a race: a login that checks the password just before it is changed and calls
+        `bind` just after. Pass any text that changes with the password and is read in the same
+        round trip as its hash; in the user loader, refuse a session with another `epoch`.
         """
         if not user_id:
             raise ValueError("bind: a session needs the id of its user")
@@ -91,10 +82,7 @@ class RedisSession(SessionMixin):
         }
 
     def destroy(self) -> None:
-        """Log out: end the session here and in Redis, and delete its cookie.
-
-        A key that is set afterwards, such as a flash message, begins a new session with a new id.
-        """
+        """Log out: end the session and delete its cookie. A key set afterwards begins a new one."""
         presented = self._request.cookies.get(self._cookie_name)
         if self._ended is None and self._store.is_id(presented):
             self._ended = presented
@@ -105,9 +93,8 @@ class RedisSession(SessionMixin):
         self._suspect = set()
         self._rotating = False
 
-    def clear(self) -> None:
-        """The same as `destroy`: an emptied session must not keep its id."""
-        self.destroy()
+    # An emptied session must not keep its id.
+    clear = destroy
 
     @property
     def user_id(self) -> str | None:
@@ -122,10 +109,9 @@ class RedisSession(SessionMixin):
         return (self._binding or self._own).get(b"@epoch", b"").decode(errors="replace")
 
     def prefetched(self, command: Callable[[str], Command]) -> Any:
-        """The reply to `command(user_id)`, if it was read in the session's own round trip.
+        """The reply to `command(user_id)` if it was read with the session, else None.
 
-        Else None: send the command yourself. From the first call for a user on, each load of that
-        user's sessions in this process includes the command.
+        From the first call on, each load of this user's sessions in this process includes it.
         """
         user_id = self.user_id
         if user_id is None or self._id is None:
@@ -135,41 +121,15 @@ class RedisSession(SessionMixin):
         return self._prefetched[2] if self._prefetched[:2] == (command, user_id) else None
 
     @property
-    def created_at(self) -> datetime | None:
-        """When it was first stored, or bound to its user; None for one not stored yet."""
-        self._load()
-        return moment(self._own[b"@born"]) if b"@born" in self._own else None
-
-    @property
     def handle(self) -> str | None:
         """Its name in `sessions_of`, useless as a cookie; None for one not stored yet."""
         self._load()
         return self._store.handle(self._id) if self._id is not None else None
 
-    # Read by Flask
-
     @property
     def touched(self) -> bool:
         """Whether this response depends on the session."""
         return self._values is not None
-
-    @property
-    def new(self) -> bool:  # type: ignore[override]
-        """Whether it is not stored in Redis yet."""
-        self._load()
-        return self._id is None
-
-    @property
-    def modified(self) -> bool:
-        """Whether it differs from the stored session. It need not be set."""
-        if self._values is None:
-            return False
-        changed, removed = self._difference(self._values)
-        return bool(changed or removed)
-
-    @modified.setter
-    def modified(self, _: bool) -> None:
-        """Does nothing: changes are found by comparison, nested ones too."""
 
     # A mapping
 
@@ -178,10 +138,6 @@ class RedisSession(SessionMixin):
         if type(value) not in IMMUTABLE:
             self._suspect.add(key)
         return value
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """As Mapping's, without an exception for each missing key."""
-        return self[key] if key in self._load() else default
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
@@ -202,10 +158,6 @@ class RedisSession(SessionMixin):
     def __len__(self) -> int:
         return len(self._load())
 
-    def __repr__(self) -> str:
-        # Neither id nor contents: reprs end up in logs.
-        return f"<RedisSession {'untouched' if self._values is None else sorted(self._values)}>"
-
     # Round trips
 
     def _load(self) -> dict[str, Any]:
@@ -213,29 +165,27 @@ class RedisSession(SessionMixin):
         if values is None:
             presented = self._request.cookies.get(self._cookie_name)
             record = self._store.load(presented) if self._store.is_id(presented) else None
-            if record is None:
-                values = self._values = {}
-            else:
-                values = self._values = record.values
+            values = self._values = {} if record is None else record.values
+            if record is not None:
                 self._id, self._raw, self._own = presented, record.raw, record.own
                 self._prefetched = record.prefetched
-                user = record.own.get(b"@user")
-                self._user_id = None if user is None else user.decode(errors="replace")
+                self._user_id = self._stored_user()
         return values
 
     def commit(self) -> str | None:
         """Write the changes, in at most one round trip.
 
         Returns the id for the browser's cookie, `FORGET`, or None when the cookie is right already.
-        Raises StoreUnavailable, SessionTooLarge, and TypeError or ValueError for a value that
-        cannot be stored. The stored session is then unchanged.
+        Raises StoreUnavailable, SessionTooLarge, and TypeError for a value that cannot be stored.
+        The stored session is then unchanged.
         """
         if self._values is None or self._committed:
             return None
         self._committed = True
         changed, removed = self._difference(self._values)
         if self._binding and (self._id is None or self._user_id != self._stored_user()):
-            return self._create(self._all_fields(changed))
+            kept = {name: raw for name, raw in self._raw.items() if name not in removed}
+            return self._create({**kept, **changed, **self._binding})
         if self._id is None:
             return self._commit_unstored(changed)
         if self._rotating or self._binding:
@@ -268,41 +218,31 @@ class RedisSession(SessionMixin):
         user = self._own.get(b"@user")
         return None if user is None else user.decode(errors="replace")
 
-    def _all_fields(self, changed: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        kept = {field_of(key) for key in self._values or ()}
-        unchanged = {name: stored for name, stored in self._raw.items() if name in kept}
-        return {**unchanged, **changed, **self._binding}
-
     def _difference(self, values: dict[str, Any]) -> tuple[dict[bytes, bytes], list[bytes]]:
         raw = self._raw
         changed: dict[bytes, bytes] = {}
         removed: list[bytes] = []
-        if self._suspect:
-            for key in self._suspect:
-                name, encoded = field_of(key), _encoded(key, values[key])
-                if raw.get(name) != encoded:
-                    changed[name] = encoded
+        for key in self._suspect:
+            name, encoded = field_of(key), _encoded(key, values[key])
+            if raw.get(name) != encoded:
+                changed[name] = encoded
         if len(values) < len(raw) + len(changed):
             kept = {field_of(key) for key in values}
             removed = [name for name in raw if name not in kept]
         if changed:
-            self._check_size({**raw, **changed}, removed)
+            _check_size({name: raw[name] for name in raw if name not in removed} | changed)
         return changed, removed
 
-    @staticmethod
-    def _check_size(fields: dict[bytes, bytes], removed: list[bytes]) -> None:
-        sizes = {
-            name.decode(): len(name) + len(value)
-            for name, value in fields.items()
-            if name not in removed
-        }
-        if (total := sum(sizes.values())) > MAX_BYTES:
-            largest = max(sizes, key=lambda name: sizes[name])
-            raise SessionTooLarge(
-                f"the session would take {total} bytes, and the limit is {MAX_BYTES}; its largest "
-                f"key is {largest!r} with {sizes[largest]}. Keep such data in a store of its own "
-                "and only its id in the session"
-            )
+
+def _check_size(fields: dict[bytes, bytes]) -> None:
+    sizes = {name.decode(): len(name) + len(value) for name, value in fields.items()}
+    if (total := sum(sizes.values())) > MAX_BYTES:
+        largest = max(sizes, key=lambda name: sizes[name])
+        raise SessionTooLarge(
+            f"the session would take {total} bytes, and the limit is {MAX_BYTES}; its largest "
+            f"key is {largest!r} with {sizes[largest]}. Keep such data in a store of its own "
+            "and only its id in the session"
+        )
 
 
 def _log_unless(written: bool) -> bool:

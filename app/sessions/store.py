@@ -24,6 +24,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -32,15 +33,15 @@ from . import codec
 
 log = logging.getLogger(__name__)
 
+Clock = Callable[[], float] | None
 Fields = Mapping[bytes, bytes]
-# What made the command that was sent with a load, the user id that it was made of, and the reply.
+# What made the command that was sent with a load, from which user id, and the reply.
 Prefetched = tuple[Callable[[str], Command] | None, str | None, Any]
 
 TAG_BYTES = 9
 SECRET_BYTES = 32
 _TAG_LENGTH = 12
 _ID = re.compile(r"[A-Za-z0-9_-]{55}", re.ASCII)
-_HANDLE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 # The number of users of whom a process remembers the tag.
 _OWNERS = 10_000
 _SCRIPTS = Path(__file__).parent / "scripts"
@@ -72,14 +73,7 @@ class SessionStore:
     """Every use of Redis by the sessions."""
 
     def __init__(
-        self,
-        client: Client,
-        *,
-        key: bytes,
-        idle: float,
-        absolute: float,
-        prefix: str,
-        clock: Callable[[], float] | None,
+        self, client: Client, key: bytes, *, idle: float, absolute: float, clock: Clock
     ) -> None:
         self.client = client
         self._pepper = hashlib.blake2b(key, person=b"session pepper").digest()[:32]
@@ -87,9 +81,8 @@ class SessionStore:
         self._absolute = round(absolute * 1000)
         # Sliding on every read would make every read a write to the append-only file.
         self._slide = min(1000, self._idle // 10)
-        self._prefix = prefix
         self._clock = clock
-        self._get_generation: Command = ("GET", f"{prefix}generation")
+        self._get_generation: Command = ("GET", "session:generation")
         self._prefetch: Callable[[str], Command] | None = None
         self._owners: dict[str, str] = {}
         # Each reply updates it: it changes when all sessions are ended.
@@ -115,26 +108,24 @@ class SessionStore:
 
     @staticmethod
     def is_id(text: str | None) -> TypeGuard[str]:
-        """Whether it has the form of an id. Only Redis knows whether the session exists."""
+        """Whether it has the form of an id."""
         return text is not None and _ID.fullmatch(text) is not None
 
     def handle(self, session_id: str) -> str:
         """The keyed hash of an id: its name in Redis and in the list of sessions."""
-        return hashlib.blake2b(
-            session_id.encode("ascii"), key=self._pepper, digest_size=32
-        ).hexdigest()
+        return hashlib.blake2b(session_id.encode(), key=self._pepper, digest_size=32).hexdigest()
 
     def _tag(self, user_id: str) -> str:
         digest = hashlib.blake2b(
             user_id.encode(), key=self._pepper, digest_size=TAG_BYTES, person=b"user"
-        ).digest()
-        return base64.urlsafe_b64encode(digest).decode()
+        )
+        return base64.urlsafe_b64encode(digest.digest()).decode()
 
     def _key(self, session_id: str) -> str:
-        return f"{self._prefix}{{{session_id[:_TAG_LENGTH]}}}:{self.handle(session_id)}"
+        return f"session:{{{session_id[:_TAG_LENGTH]}}}:{self.handle(session_id)}"
 
-    def _list_key(self, tag: str) -> str:
-        return f"{self._prefix}{{{tag}}}:of"
+    def _list_key(self, tag_or_id: str) -> str:
+        return f"session:{{{tag_or_id[:_TAG_LENGTH]}}}:of"
 
     # One session
 
@@ -142,10 +133,8 @@ class SessionStore:
         """Read a session and slide its idle timeout, in one round trip; None when there is none."""
         key = self._key(session_id)
         tag = session_id[:_TAG_LENGTH]
-        # The reply says whose session it is. The owner of the tag so far is only an assumption,
-        # made to prefetch in this round trip.
-        prefetch = self._prefetch
-        owner = None if prefetch is None else self._owners.get(tag)
+        # Only the reply says whose session it is: the tag's last owner is an assumption.
+        prefetch, owner = self._prefetch, self._owners.get(tag)
         load = self._load((key,), (self._now(), self._idle, self._slide))
         commands = [self._get_generation, load]
         if prefetch is not None and owner is not None:
@@ -159,14 +148,14 @@ class SessionStore:
                 return self.load(session_id)
             if error.code != "WRONGTYPE":
                 raise StoreUnavailable(f"redis: {error}") from error
-            _report_damage(key)
-            return None
+            generation, fields = self._generation, 0
         self._generation = generation or b""
         if fields is None:
             return None
         record = _read(fields)
         if record is None:
-            _report_damage(key)
+            # The key only: the content can be confidential.
+            log.error("stored session %s is damaged and counts as absent", key)
             return None
         if record.own.get(b"@generation", b"") != self._generation:
             return None
@@ -186,18 +175,17 @@ class SessionStore:
         self, session_id: str, fields: Fields, *, listed: bool, replaces: str | None = None
     ) -> None:
         """Store a new session, `listed` in its user's list. Ends the session that it `replaces`."""
-        tag = session_id[:_TAG_LENGTH]
         keys = [self._key(session_id)]
         if listed:
-            keys.append(self._list_key(tag))
+            keys.append(self._list_key(session_id))
         ending = [self._ending(replaces)] if replaces else []
         while True:
             believed = self._generation
             arguments = [self._now(), self._idle, self._absolute, self.handle(session_id)]
-            arguments += _flat({**fields, b"@generation": believed})
+            arguments += chain(*fields.items(), (b"@generation", believed))
             generation, *_ = self._ask(self._get_generation, *ending, self._create(keys, arguments))
-            in_force = self._generation = generation or b""
-            if in_force == believed:
+            self._generation = generation or b""
+            if self._generation == believed:
                 return
             # All sessions were ended since this process last looked: repeat with the new number.
 
@@ -208,11 +196,7 @@ class SessionStore:
 
     def move(self, session_id: str, new_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
         """Give a session a new id with the same tag and write the changes; False when it ended."""
-        keys = (
-            self._key(session_id),
-            self._key(new_id),
-            self._list_key(session_id[:_TAG_LENGTH]),
-        )
+        keys = (self._key(session_id), self._key(new_id), self._list_key(session_id))
         arguments = (self.handle(session_id), self.handle(new_id), *_delta(changed, removed))
         (done,) = self._ask(self._move(keys, arguments))
         return bool(done)
@@ -223,27 +207,23 @@ class SessionStore:
         return bool(was_in_force) and generation in {None, in_force or b""}
 
     def _ending(self, session_id: str) -> Command:
-        handle = self.handle(session_id)
-        keys = (self._key(session_id), self._list_key(session_id[:_TAG_LENGTH]))
-        return self._end(keys, (self._now(), self._idle, handle))
+        keys = (self._key(session_id), self._list_key(session_id))
+        return self._end(keys, (self._now(), self._idle, self.handle(session_id)))
 
     # The sessions of one user, and all sessions
 
     def sessions_of(self, user_id: str, current: str | None) -> list[SessionInfo]:
         """A user's sessions, last seen first. The one with the handle `current` is marked."""
         tag = self._tag(user_id)
-        generation, lines = self._ask(
-            self._get_generation,
-            self._list(
-                (self._list_key(tag),), (self._now(), self._idle, f"{self._prefix}{{{tag}}}:")
-            ),
-        )
+        arguments = (self._now(), self._idle, f"session:{{{tag}}}:")
+        listing = self._list((self._list_key(tag),), arguments)
+        generation, lines = self._ask(self._get_generation, listing)
         in_force = self._generation = generation or b""
         found = [
             SessionInfo(
                 handle=handle.decode(),
-                created=moment(born),
-                last_seen=moment(seen),
+                created=_time(born),
+                last_seen=_time(seen),
                 address=(address or b"").decode(errors="replace"),
                 user_agent=(agent or b"").decode(errors="replace"),
                 current=handle.decode() == current,
@@ -253,23 +233,16 @@ class SessionStore:
         ]
         return sorted(found, key=lambda line: line.last_seen, reverse=True)
 
-    def revoke_one(self, user_id: str, handle: str) -> bool:
-        """End one session of a user; False when there is none of that handle."""
-        return _HANDLE.fullmatch(handle) is not None and self._revoked(user_id, only=handle) == 1
-
-    def revoke_all(self, user_id: str, *, but: str = "") -> int:
-        """End a user's sessions but the one with the handle `but`; return how many ended."""
-        return self._revoked(user_id, but=but)
-
-    def _revoked(self, user_id: str, *, only: str = "", but: str = "") -> int:
+    def revoke(self, user_id: str, *, only: str = "", but: str = "") -> int:
+        """End one session of a user, or all but one, by handle; return how many were ended."""
         tag = self._tag(user_id)
-        arguments = (f"{self._prefix}{{{tag}}}:", only, but)
+        arguments = (f"session:{{{tag}}}:", only, but)
         (ended,) = self._ask(self._revoke((self._list_key(tag),), arguments))
         return int(ended)
 
     def revoke_everybody(self) -> None:
         """End all sessions, those without a user too. The cost does not grow with their number."""
-        self._ask(("INCR", f"{self._prefix}generation"))
+        self._ask(("INCR", "session:generation"))
 
     def _ask(self, *commands: Command) -> list[Any]:
         return self.client.pipeline(commands)
@@ -291,35 +264,22 @@ def _read(fields: Any) -> Record | None:
     try:
         pairs = iter(fields)
         for name, stored in zip(pairs, pairs, strict=True):
-            if name[:1] != b"@":
-                values[name.decode()] = codec.decode(stored)
-                raw[name] = stored
-            elif name[1:2] == b"@":
-                values[name[1:].decode()] = codec.decode(stored)
-                raw[name] = stored
-            else:
+            if name[:1] == b"@" and name[1:2] != b"@":
                 own[name] = stored
+            else:
+                values[name.removeprefix(b"@").decode()] = codec.decode(stored)
+                raw[name] = stored
     except Exception:  # a decoder can raise anything for foreign bytes
         return None
     return Record(raw, values, own)
 
 
-def _report_damage(key: str) -> None:
-    # The key only: the content can be confidential.
-    log.error("stored session %s is damaged and counts as absent", key)
-
-
 def _delta(changed: Fields, removed: Iterable[bytes]) -> list[Argument]:
     names = list(removed)
-    return [len(names), *names, *_flat(changed)]
+    return [len(names), *names, *chain(*changed.items())]
 
 
-def _flat(fields: Fields) -> list[Argument]:
-    return [part for pair in fields.items() for part in pair]
-
-
-def moment(milliseconds: bytes) -> datetime:
-    """The time of a stored field."""
+def _time(milliseconds: bytes) -> datetime:
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
 
 

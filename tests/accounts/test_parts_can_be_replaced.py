@@ -12,9 +12,9 @@ from app.redis_client import RedisClient
 from app.redis_client.pool import pool_from_url
 from app.security import SecurityManager, User, current_user, login_required
 from app.security.forms import LoginForm, RegistrationForm
-from app.security.hashing import Argon2Hasher, PasswordHasher
-from app.security.passwords import PasswordPolicy, WeakPassword
-from app.security.roles import PermissionCheck, Role
+from app.security.hashing import Argon2Hasher
+from app.security.passwords import WeakPassword
+from app.security.roles import Role
 from tests.people.in_process import PASSWORD, Browser, make_app, member, new_name, sqlite_manager
 
 
@@ -32,7 +32,7 @@ class WithCity(RegistrationForm):
         return {"city": self.city.data}
 
 
-class PlainHasher(PasswordHasher):
+class PlainHasher(Argon2Hasher):
     def hash(self, password):
         return "sum:" + hashlib.sha256(password.encode()).hexdigest()
 
@@ -43,19 +43,16 @@ class PlainHasher(PasswordHasher):
         return not password_hash.startswith("sum:")
 
 
-class Strict(PasswordPolicy):
-    def check(self, password, *, context=()):
+class Strict(SecurityManager):
+    def check_new_password(self, password, name):
         if "sesame" not in password:
             raise WeakPassword("A password opens with sesame.")
 
 
-class Librarian(Role):
-    @classmethod
-    def catalogue(cls):
-        return (cls("librarian", "lends books", frozenset({"books.lend", "users.manage"})),)
+LIBRARIAN = Role("librarian", "lends books", frozenset({"books.lend", "users.manage"}))
 
 
-class NobodyOnSunday(PermissionCheck):
+class ByName(SecurityManager):
     def permissions_of(self, user):
         return frozenset({"users.manage"}) if user.name.startswith("ada") else frozenset()
 
@@ -140,8 +137,8 @@ def test_a_new_hasher_takes_over_the_old_hashes(redis):
     assert Browser(app).log_in(name).status_code == 303
 
 
-def test_password_policy(redis):
-    app = make_app(redis, manager(password_policy=Strict))
+def test_rules_for_new_passwords(redis):
+    app = make_app(redis, Strict)
     assert "opens with sesame" in Browser(app).register(new_name()).text
     assert Browser(app).register(new_name(), "sesame").status_code == 303
 
@@ -151,8 +148,8 @@ def test_login_form(redis):
     assert "Who goes there?" in Browser(app).get("/auth/login").text
 
 
-def test_role_model(redis):
-    app = make_app(redis, manager(role_model=Librarian))
+def test_role_catalogue(redis):
+    app = make_app(redis, manager(role_catalogue=[LIBRARIAN]))
     show_permissions(app)
     ada, name = member(app)
     security = app.extensions["security"]
@@ -163,8 +160,8 @@ def test_role_model(redis):
     assert ada.get("/permissions").json == ["books.lend", "users.manage"]
 
 
-def test_permission_check(redis):
-    app = make_app(redis, manager(permission_check=NobodyOnSunday))
+def test_permissions(redis):
+    app = make_app(redis, ByName)
     show_permissions(app)
     ada, _ = member(app)
     assert ada.get("/permissions").json == ["users.manage"]

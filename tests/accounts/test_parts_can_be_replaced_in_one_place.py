@@ -46,8 +46,6 @@ def test_a_library_is_known_to_one_file(library, file):
     [
         "RedisUserStore",
         "Argon2Hasher",
-        "PasswordPolicy",
-        "RolePermissions",
         "LoginState",
         "RedisSessionInterface",
         "LoginForm",

@@ -114,14 +114,26 @@ def test_failed_work_outside_of_requests_does_not_make_requests_fail_fast(client
     assert browser.get("/whoami").status_code == 200
 
 
+def test_an_app_that_loads_connects_without_a_thread(redis, monkeypatch):
+    """A thread that waits for a name server would keep uWSGI from forking its workers."""
+    client = connect(redis.url, redis.password)
+    original, threads = client._pool.make_connection, []
+
+    def recording():
+        threads.append(threading.current_thread())
+        return original()
+
+    monkeypatch.setattr(client._pool, "make_connection", recording)
+    client.execute("PING")
+    assert threads == [threading.current_thread()]
+
+
 def test_one_thread_without_a_connection_does_not_make_the_others_fail_fast(
     client, redis, monkeypatch
 ):
     """Its name server does not answer; connections that exist do not need one."""
     app = make_app(client)
     browser = logged_in(app)
-    # As for a host name: the proxy's numeric address needs no name server.
-    monkeypatch.setattr(client, "_only_sockets", False)
     unresolved = threading.Event()
     original = client._pool.make_connection
 

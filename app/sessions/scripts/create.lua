@@ -13,4 +13,3 @@ if KEYS[2] then
     redis.call('PEXPIRE', KEYS[2], absolute)
   end
 end
-return 1
