@@ -25,7 +25,7 @@ ALLOWED = {
     "toggles": set(),
     **{room: {"toggles"} for room in ("app", "uwsgi", "nginx", "redis")},
     "stack": {"toggles"},
-    "loadtest": {"toggles", "stack"},
+    "loadtest": set(),
     "deploy": {"toggles", "stack"},
     "template": {"toggles", "stack"},
     "lab": {"toggles", "stack", "loadtest", "app"},
