@@ -17,6 +17,7 @@ from werkzeug.utils import import_string
 from app import errors, logs, static_files, visitor, workload
 from app.redis_client import Client, RedisClient, connect
 from app.security import SecurityManager
+from app.security.cli import user_commands
 from app.settings import Settings, SettingsError
 
 # Each is a package with a `blueprint`. To remove one, delete its folder and its line.
@@ -58,6 +59,7 @@ def create_app(
             raise SettingsError(f"REDIS_URL: {error}") from None
     app.extensions["redis"] = redis
     security_manager_class(app, settings, redis)
+    app.cli.add_command(user_commands)
     if isinstance(redis, RedisClient):
         # Creating the demo account opened a connection, which forked workers must not share.
         redis.close()

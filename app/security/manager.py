@@ -24,7 +24,6 @@ from werkzeug.exceptions import TooManyRequests
 from app.errors import wants_json
 from app.redis_client import Client, StoreUnavailable
 from app.security import events, names, passwords
-from app.security.cli import user_commands
 from app.security.delays import LoginDelays
 from app.security.forms import LoginForm, PasswordForm, ReauthenticationForm, RegistrationForm
 from app.security.hashing import Argon2Hasher, HashingBusy, HashingGate, at_low_priority
@@ -113,7 +112,6 @@ class SecurityManager:
         app.after_request(_keep_private)
         passwords.common_passwords()  # before uWSGI forks, so the workers share the list
 
-        app.cli.add_command(user_commands)
         self._demo_missing = settings.demo
         self._ensure_demo()
 
