@@ -108,8 +108,6 @@ class ComposeRuntime(Runtime):
         known["CA_BUNDLE"] = known.get("CA_BUNDLE") or _python_ca_bundle(known)
         self.environ: Mapping[str, str] = known
 
-    # ── What both runtimes do ────────────────────────────────────────────────────────────────────
-
     def up(self) -> None:
         before = self.containers()
         if not any(c.service == "nginx" and c.state == "running" for c in before.values()):
@@ -173,8 +171,6 @@ class ComposeRuntime(Runtime):
         except KeyboardInterrupt:
             return 0
 
-    # ── What only containers do ──────────────────────────────────────────────────────────────────
-
     def log(self, service: str, *, lines: int | None = None) -> str:
         """The log of *service* since its container was created, both streams in their order."""
         container = self.containers().get(service)
@@ -218,8 +214,6 @@ class ComposeRuntime(Runtime):
     def compose(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run ``docker compose`` on this copy and return its output."""
         return _output(self._command(*arguments), self.environ, timeout_s)
-
-    # ── Starting ─────────────────────────────────────────────────────────────────────────────────
 
     def _require_ports(self) -> None:
         if not self.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
@@ -299,8 +293,6 @@ class ComposeRuntime(Runtime):
         refused = dict.fromkeys(re.findall(r"^\w+/entrypoint: .+: must .+$", log, re.MULTILINE))
         remedy = "\n".join(refused) or "the end of its log is above"
         raise StackError(f"{container.service} does not start", remedy, log=log)
-
-    # ── Asking the engine ────────────────────────────────────────────────────────────────────────
 
     def _command(self, *arguments: str) -> list[str]:
         """Return ``docker compose`` for this copy, independent of COMPOSE_* in the environment."""
