@@ -79,6 +79,12 @@ def _marker(item: pytest.Item, names: Iterable[str | None]) -> str | None:
     return next((name for name in names if name and item.get_closest_marker(name)), None)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Here, because xdist reads the groups before any other plugin can modify the collected items.
+    if group := _marker(item, GROUPS):
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = config.stash.setdefault(LEFT_OUT, {})
@@ -90,9 +96,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             config.hook.pytest_deselected(items=list(left))
             items[:] = [item for item in items if item not in left]
     items.sort(key=lambda item: ORDER.index(_marker(item, ORDER)))
-    for item in items:
-        if group := _marker(item, GROUPS):
-            item.add_marker(pytest.mark.xdist_group(group))
     if hasattr(config, "workeroutput"):
         config.workeroutput["left_out"] = left_out
 

@@ -84,6 +84,8 @@ def test_a_test_of_time_has_no_other_beside_it(project: Path) -> None:
     spans = [(name, float(begun), float(ended)) for name, _, begun, ended in lines]
     assert {worker for _, worker, *_ in lines} == {"gw0", "gw1"}
     assert [name for name, *_ in spans].count("quiet") == 2
+    # A group has one worker, in whatever files its tests are.
+    assert len({worker for name, worker, *_ in lines if name == "quiet"}) == 1
     for name, begun, ended in spans:
         if name == "quiet":
             together = [one for one in spans if one[1] < ended and one[2] > begun]
