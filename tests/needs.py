@@ -21,6 +21,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 
 TEST_ALL = os.environ.get("TEST_ALL") == "yes"
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
@@ -79,12 +80,6 @@ def _marker(item: pytest.Item, names: Iterable[str | None]) -> str | None:
     return next((name for name in names if name and item.get_closest_marker(name)), None)
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    # Here, because xdist reads the groups before any other plugin can modify the collected items.
-    if group := _marker(item, GROUPS):
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out = config.stash.setdefault(LEFT_OUT, {})
@@ -98,6 +93,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: ORDER.index(_marker(item, ORDER)))
     if hasattr(config, "workeroutput"):
         config.workeroutput["left_out"] = left_out
+        for item in items:
+            if group := _marker(item, GROUPS):
+                # What pytest.mark.xdist_group does by `_nodeid`, which pytest 9.2 does not have.
+                item._id = coerce_node_id(f"{item.nodeid}@{group}")
 
 
 @pytest.hookimpl(tryfirst=True)
