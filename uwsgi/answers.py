@@ -50,7 +50,7 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
             body = app(environ, head.start)
             chunks = iter(body)
             first = next(chunks, b"")
-            end_shows = head.has_length() or environ["REQUEST_METHOD"] == "HEAD"
+            end_shows = head.has_length or head.sent or environ["REQUEST_METHOD"] == "HEAD"
             if not end_shows and not head.is_stream():
                 first, end_shows = _gather(first, chunks)
                 if end_shows:
@@ -76,12 +76,14 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
 class _Head:
     """The status and headers that the app gave, held back until the first chunk is there."""
 
-    __slots__ = ("_forward", "_status", "_write", "headers")
+    __slots__ = ("_forward", "_status", "_write", "has_length", "headers")
 
     def __init__(self, forward: StartResponse) -> None:
         self._forward = forward
         self._status: str | None = None
         self.headers: Headers = []
+        # Whether nginx can tell the end of this answer from its head.
+        self.has_length = False
         self._write: Callable[[bytes], object] | None = None
 
     def start(
@@ -92,11 +94,13 @@ class _Head:
             raise exc_info[1].with_traceback(exc_info[2])
         if self._status is not None and not exc_info:
             raise AssertionError("start_response was called twice without exc_info")
+        self.has_length = status.startswith(_WITHOUT_BODY)
         for name, value in headers:
             # uWSGI drops the whole answer otherwise, and the client gets an empty 200.
-            value.encode("latin-1")
-            name.encode("latin-1")
-        status.encode("latin-1")
+            if not (value.isascii() and name.isascii() and status.isascii()):
+                (status + name + value).encode("latin-1")
+            if len(name) == 14 and name.lower() == "content-length":
+                self.has_length = True
         self._status, self.headers = status, list(headers)
         return self._write_now
 
@@ -111,12 +115,6 @@ class _Head:
     @property
     def sent(self) -> bool:
         return self._write is not None
-
-    def has_length(self) -> bool:
-        """Whether nginx can tell the end of this answer from its head."""
-        if self._status is not None and self._status.startswith(_WITHOUT_BODY):
-            return True
-        return self.sent or any(name.lower() == "content-length" for name, _ in self.headers)
 
     def is_stream(self) -> bool:
         """Whether the client waits for each chunk."""
