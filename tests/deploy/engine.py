@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from stack.compose.runtime import ComposeRuntime
+from tests.servers.containers import NAME
 
 SECRETS = {"redis": "/secrets/redis/password", "app": "/secrets/app/secret_key"}
 
@@ -47,7 +48,9 @@ def configuration(stack: ComposeRuntime) -> dict[str, Any]:
 
 @cache
 def image_of(service: str) -> str:
-    return configuration(ComposeRuntime({}))["services"][service]["image"]
+    """Return the image that the `stack` fixture has built."""
+    runtime = ComposeRuntime({"IMAGE_NAME": NAME})
+    return configuration(runtime)["services"][service]["image"]
 
 
 def remaining(stack: ComposeRuntime) -> list[str]:
