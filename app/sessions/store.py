@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 Clock = Callable[[], float] | None
 Fields = Mapping[bytes, bytes]
-# What made the command that was sent with a load, from which user id, and the reply.
+# A command sent with a load: the function that made it, the user id it was made from, its reply.
 Prefetched = tuple[Callable[[str], Command] | None, str | None, Any]
 
 TAG_BYTES = 9

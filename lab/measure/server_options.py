@@ -64,7 +64,7 @@ def uwsgi_options(metrics: str, log: str) -> dict[str, str]:
     return options
 
 
-# What the log reports, by the setting that it must agree with.
+# Lines of the log, each by the setting that it must agree with.
 _IN_LOG = {
     "thunder lock (log)": "STACK_THUNDER_LOCK",
     "workers (log)": "STACK_PROCESSES",

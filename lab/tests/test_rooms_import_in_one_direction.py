@@ -10,8 +10,8 @@ import pytest
 
 LAB = Path(__file__).resolve().parents[1]
 
-# What each room may import of the lab, besides itself. Outside of the rooms are lab.trial, which
-# all may import, lab.runs, a folder of results, and the command line, which imports all rooms.
+# The imports that each room may have besides its own modules. Three modules stand outside the
+# rooms: lab.trial, which all may import, lab.runs, and the command line, which imports all rooms.
 ALLOWED = {
     "trial": set(),
     "plan": {"trial"},
