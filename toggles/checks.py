@@ -93,7 +93,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Hosts:
-    """Host names, separated by commas. The only kind for which an empty value is allowed."""
+    """Host names, separated by commas."""
 
     allowed: str = (
         "host names without scheme or port, separated by commas "

@@ -30,7 +30,7 @@ class Toggle:
 
     def parse(self, text: str) -> str:
         """Return *text* in its normal spelling. Raises ToggleError, which names what is allowed."""
-        if not text and not isinstance(self.kind, Hosts):
+        if not text and self.default:
             raise ToggleError(
                 f"{self.name} is empty: must be {self.kind.allowed}; "
                 f"unset it for the default, {self.default}"
@@ -65,7 +65,16 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
                 "module:callable or module:factory()",
             ),
             "the WSGI app to serve",
-            "module:callable or module:factory(), found on PYTHONPATH or in this directory.",
+            "module:callable or module:factory(), found in project/, on PYTHONPATH or in this "
+            "directory.",
+        ),
+        Toggle(
+            "STACK_BEFORE_START",
+            "",
+            Pattern(r"[^\0\r\n]*", "a shell command in one line"),
+            "command that runs in project/ before the workers start and before a reload",
+            "For migrations, such as `flask --app shop db upgrade`. If it fails, the app does not "
+            "start, or a reload keeps the running code. Each container runs it.",
         ),
     ),
     "Network": (

@@ -91,9 +91,7 @@ def test_what_was_left_out_is_gone_with_its_tests_and_documents(plain: Path) -> 
 
 def test_it_is_small_enough_to_read(plain: Path) -> None:
     left_aside = re.compile(r"(tests|docs|requirements)/|.*\.md$|LICENSE$")
-    sizes = {
-        name: text.count("\n") for name, text in texts(plain) if not left_aside.match(name)
-    }
+    sizes = {name: text.count("\n") for name, text in texts(plain) if not left_aside.match(name)}
     assert sum(sizes.values()) < MOST_LINES, sum(sizes.values())
 
 

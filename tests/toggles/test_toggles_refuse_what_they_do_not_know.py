@@ -60,6 +60,7 @@ def test_spellings_of_off(spelling: str) -> None:
         ("STACK_NAME", "a-"),
         ("STACK_NAME", "a___b"),
         ("STACK_NAME", "a" * 42),
+        ("STACK_BEFORE_START", "flask db upgrade\nflask seed"),
         ("STACK_APP", "app"),
         ("STACK_APP", "app:create_app('x')"),
         ("STACK_APP", "app:application;import os"),
@@ -74,7 +75,7 @@ def test_a_bad_value_is_quoted_with_the_allowed_values(name: str, value: str) ->
     assert fault(**{name: value}) == f"{name}={value!r}: must be {TOGGLES[name].kind.allowed}"
 
 
-@pytest.mark.parametrize("name", [name for name in TOGGLES if name != "STACK_HOSTS"])
+@pytest.mark.parametrize("name", [name for name in TOGGLES if TOGGLES[name].default])
 def test_an_empty_value_is_a_fault(name: str) -> None:
     message = fault(**{name: ""})
     assert message.startswith(f"{name} is empty: must be ")
