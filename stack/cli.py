@@ -11,7 +11,7 @@ from stack.commands import Command
 from stack.errors import StackError
 from stack.progress import Progress
 from stack.runtime import ServiceStatus
-from toggles import TOGGLES
+from toggles import PREFIX, TOGGLES
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 
@@ -50,7 +50,9 @@ def _with_demo_default(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def down(environ: Mapping[str, str]) -> int:
-    choose(environ, Progress.to_terminal())[0].down()
+    # Only the name matters, so a setting that is not allowed prevents no stop.
+    named = {k: v for k, v in environ.items() if not k.startswith(PREFIX) or k == "STACK_NAME"}
+    choose(named, Progress.to_terminal())[0].down()
     print("The stack is down. Data and secrets are kept; `make clean` removes them.")
     return 0
 

@@ -33,14 +33,20 @@ def run(
         # Raises KeyboardInterrupt, so that every `finally` runs and no process is left behind.
         signal.signal(number, signal.default_int_handler)
     name = f"make {command}" if "MAKELEVEL" in os.environ else f"{program} {command}"
-    try:
-        environ = {**dotenv.read(CHECKOUT / ".env", os.environ), **os.environ}
-        return commands[command](environ)
-    except StackError as error:
+
+    def show(error: StackError) -> None:
         for line in error.log.splitlines():
             print(f"    {line}", file=sys.stderr)
         for line in str(error).splitlines():
             print(f"{name}: {line}", file=sys.stderr)
+
+    try:
+        # A stack that runs can always be stopped, whatever .env has become.
+        refuse = show if command == "down" else None
+        environ = {**dotenv.read(CHECKOUT / ".env", os.environ, refuse), **os.environ}
+        return commands[command](environ)
+    except StackError as error:
+        show(error)
         return 1
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)

@@ -71,12 +71,15 @@ def loadtest(environ: Mapping[str, str]) -> int:
     """Run PROFILE headless, or open Locust's page; against HOST or the running stack."""
     if not (CHECKOUT / "loadtest").is_dir():
         raise StackError("this checkout has no loadtest/", "git checkout -- loadtest")
-    host = environ.get("HOST") or running(environ, "make up, or make loadtest HOST=…").address()
     profile = environ.get("PROFILE")
-    arguments = ["-m", "loadtest", "--host", host, *(["--profile", profile] if profile else [])]
+    host = environ.get("HOST", "")
+    arguments = ["-m", "loadtest", *(["--profile", profile] if profile else []), "--host"]
     # A wrong option is reported before anything is installed: the check needs no package.
-    checked = subprocess.run([sys.executable, *arguments, "--check"], cwd=CHECKOUT, check=False)
-    return checked.returncode or run_python(arguments, LOADTEST)
+    check = [sys.executable, *arguments, host or "http://127.0.0.1", "--check"]
+    if code := subprocess.run(check, cwd=CHECKOUT, check=False).returncode:
+        return code
+    host = host or running(environ, "make up, or make loadtest HOST=…").address()
+    return run_python([*arguments, host], LOADTEST)
 
 
 def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others

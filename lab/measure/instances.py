@@ -93,7 +93,8 @@ class LocalInstance:
     def _get(self, purpose: str, path: str) -> str:
         url = f"http://127.0.0.1:{self.runtime.state().ports[purpose]}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=probes.TIMEOUT_S) as response:
+            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with direct.open(url, timeout=probes.TIMEOUT_S) as response:
                 return str(response.read().decode())
         except (OSError, http.client.HTTPException) as error:
             raise StackError(f"{url} cannot be read ({error})") from error

@@ -298,7 +298,8 @@ class ComposeRuntime(Runtime):
         """Return ``docker compose`` for this copy, independent of COMPOSE_* in the environment."""
         files = (word for file in self._files for word in ("--file", str(file)))
         where = ["--project-name", self.name, "--project-directory", str(self._checkout)]
-        return ["docker", "compose", *where, *files, *arguments]
+        # Without .env, whose values are in the environment already.
+        return ["docker", "compose", "--env-file", os.devnull, *where, *files, *arguments]
 
     def _docker(self, *arguments: str, check: bool = True) -> str:
         return _output(["docker", *arguments], self.environ, 60, check=check)

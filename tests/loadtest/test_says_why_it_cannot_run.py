@@ -1,5 +1,8 @@
 """A run that cannot start prints one line with the remedy and exits with 2 (usage) or 3."""
 
+import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,6 +24,29 @@ def test_a_check_needs_no_server_and_no_package() -> None:
     good = subprocess.run([*command, "--profile", "smoke"], cwd=CHECKOUT, check=False)
     wrong = subprocess.run([*command, "--profile", "smok"], cwd=CHECKOUT, check=False)
     assert (good.returncode, wrong.returncode) == (0, 2)
+
+
+def test_make_names_a_wrong_profile_before_it_looks_for_the_stack(tmp_path: Path) -> None:
+    for package in ("stack", "toggles", "loadtest"):
+        shutil.copytree(CHECKOUT / package, tmp_path / package)
+    environ = {"PATH": os.environ["PATH"], "PROFILE": "spkie", "STACK_NAME": "nowhere"}
+    done = subprocess.run(
+        [sys.executable, "-m", "stack", "loadtest"],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "there is no profile 'spkie', did you mean spike?" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_proxy_of_the_environment_is_not_asked(tmp_path: Path) -> None:
+    with serving(StandIn()) as url:
+        done = run(
+            *("--profile", "smoke", "--host", url, "--results", str(tmp_path)),
+            SMOKE_SECONDS="1", SMOKE_USERS="1", http_proxy="http://127.0.0.1:9",
+        )  # fmt: skip
+    assert "does not answer" not in done.stderr
+    assert re.search(r"^kept +errors +0 %", done.stdout, re.M), done.stdout + done.stderr
 
 
 def test_a_wrong_size_is_usage() -> None:
