@@ -15,6 +15,7 @@ called). The metric `wakeups` shows the herd.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,8 @@ def measure(arm: Arm, run: Callable[[], int]) -> float | str:
             os.close(acknowledged[1])
             with suppress(BrokenPipeError):
                 os.write(control[1], b"enable\n")
+            if not select.select([acknowledged[0]], [], [], _PATIENCE_S)[0]:
+                return f"EAGAIN was not counted: perf did not attach within {_PATIENCE_S:g} s"
             if not os.read(acknowledged[0], 16):  # perf has ended
                 return _reason(perf.communicate()[1])
             requests = run()
@@ -81,9 +84,13 @@ def missing() -> str | None:
             "EAGAIN was not counted: perf is not installed "
             "(Debian: apt-get install linux-perf; Ubuntu: linux-tools-generic)"
         )
-    tried = subprocess.run(
-        [perf, "stat", *_EVENT, "--", "true"], capture_output=True, text=True, check=False
-    )
+    try:
+        tried = subprocess.run(
+            [perf, "stat", *_EVENT, "--", "true"],
+            capture_output=True, text=True, timeout=_PATIENCE_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"EAGAIN was not counted: perf does not answer within {_PATIENCE_S:g} s"
     if tried.returncode == 0:
         return None
     if os.geteuid() != 0:

@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import gevent
@@ -85,6 +86,7 @@ def begin(environment: Any, **_: Any) -> None:
     except TargetError as error:
         sys.exit(str(error))
     run = Run(environment, plan, result)
+    events.user_error.add_listener(run.fail)
     events.test_start.add_listener(run.prepare)
     events.spawning_complete.add_listener(run.start)
     events.test_stopping.add_listener(run.stop)
@@ -104,8 +106,10 @@ class Run:
         self.plan = plan
         self.result = result
         self.greenlet: gevent.Greenlet | None = None
+        self.ended = False
 
     def prepare(self, **_: Any) -> None:
+        self.ended = False
         self.conductor = Conductor(self.environment, self.plan, say)
         self.environment.conductor = self.conductor
 
@@ -125,24 +129,34 @@ class Run:
     def quit(self) -> None:
         self.environment.runner.quit()
 
+    def fail(self, exception: Exception, tb: TracebackType | None, **_: Any) -> None:
+        """Listener of ``user_error``. Locust would log the error and start the task again at once,
+        without end: a user without tasks wrote 790 MB of log in six minutes."""
+        text = "".join(traceback.format_exception(exception.with_traceback(tb)))
+        gevent.spawn(self.end, {"error": f"a user failed:\n{text}", "generator": True})
+
     def conduct(self, users: int) -> None:
-        runner = self.environment.runner
         try:
             found = self.conductor.run(users)
-            if runner.exceptions:
-                first = next(iter(runner.exceptions.values()))
-                found = {"error": f"a user failed: {first['msg']}\n{first['traceback']}"}
         except TargetFailed as error:
             found = {"error": str(error)}
         except Exception:
             # load.py waits for a result.
-            found = {"error": f"the generator failed:\n{traceback.format_exc()}"}
+            text = f"the generator failed:\n{traceback.format_exc()}"
+            found = {"error": text, "generator": True}
+        self.end(found)
+
+    def end(self, found: dict[str, Any]) -> None:
+        """Write the result, the first one only, and stop."""
+        if self.ended:
+            return
+        self.ended = True
         new = self.result.with_suffix(".new")
         new.write_text(json.dumps(found) + "\n", encoding="utf-8")
         new.replace(self.result)
         # The result holds the faults of the arms. The exit code is about the generator alone.
-        self.environment.process_exit_code = 0
-        options = self.environment.parsed_options
+        self.environment.process_exit_code = int("generator" in found)
+        runner, options = self.environment.runner, self.environment.parsed_options
         if options.csv_prefix:
             # Locust writes its files at intervals, not at the end.
             gevent.sleep(1.5 * stats.CSV_STATS_INTERVAL_SEC)

@@ -31,6 +31,9 @@ from toggles import TOGGLES
 
 ReloadMode = Literal["chain", "full"]
 
+# uwsgi/reload itself fails after 90 s without progress.
+RELOAD_WITHIN_S = 300
+
 _COMPOSE_FILE = Path(__file__).with_name("compose.yml")
 
 
@@ -116,10 +119,14 @@ class LocalInstance:
 
     def reload(self, mode: ReloadMode) -> None:
         environ = {**self.runtime.service_environment(), **_reload_setting(mode)}
-        done = subprocess.run(
-            [os.fspath(CHECKOUT / "uwsgi" / "reload")],
-            cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [os.fspath(CHECKOUT / "uwsgi" / "reload")],
+                cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False,
+                timeout=RELOAD_WITHIN_S,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise StackError(f"the reload took more than {RELOAD_WITHIN_S:g} s") from None
         if done.returncode != 0:
             raise StackError("the workers were not replaced", log=done.stdout + done.stderr)
 
@@ -177,7 +184,7 @@ class ComposeInstance:
 
     def reload(self, mode: ReloadMode) -> None:
         setting = [f"--env={name}={value}" for name, value in _reload_setting(mode).items()]
-        self.runtime.compose("exec", "-T", *setting, "app", "/srv/uwsgi/reload", timeout_s=300)
+        self.runtime.compose("exec", "-T", *setting, "app", "/srv/uwsgi/reload", timeout_s=RELOAD_WITHIN_S)
 
     def stop(self) -> None:
         # `down` alone waits for a graceful stop.

@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import select
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +43,7 @@ from lab.measure.load_plan import (
 from loadtest.target import TargetError, refuse_foreign
 
 __all__ = [
+    "GeneratorFailed",
     "LoadError",
     "LoadResult",
     "OpenLoop",
@@ -57,6 +61,16 @@ IN_FLIGHT = 200
 # Closed loops and rotations wait for the server; there priority would only take CPU from it.
 PUNCTUAL_NICE = -10
 PATIENCE_S = 10.0
+
+# Time limits of the generator, because a generator that hangs would stop a run for ever: from its
+# start to its first progress, without new progress, and in all if its plan has no duration.
+START_WITHIN_S = 60.0
+STALLED_S = 60.0
+LONGEST_S = 1800.0
+# Starts of a generator that ends or hangs before the measured part.
+START_ATTEMPTS = 3
+# The most that its log, or any other file of it, may have.
+FILE_BYTES = 16_000_000
 # Locust has nothing to clean up, so it is killed after this time.
 STOP_WITHIN_S = 3
 _LINES_OF_LOG = 8
@@ -66,6 +80,10 @@ Progress = Callable[[str], None]
 
 class LoadError(Exception):
     """There was no usable load; the text is the reason."""
+
+
+class GeneratorFailed(LoadError):
+    """The generator did not start, hung or broke. The arm is not the cause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,19 +337,40 @@ class _Locust:
         self._folder = folder
         self._progress = progress
         self._process: subprocess.Popen[bytes] | None = None
+        self._deadline = self._ends = 0.0  # of the next progress, and of the whole
+        self._unread = b""
+        self._last = ""
 
     def start(self) -> None:
-        """Return when the measured part begins. Raises LoadError."""
+        """Return when the measured part begins; a generator that fails before is started again.
+
+        Raises LoadError.
+        """
+        for left in reversed(range(START_ATTEMPTS)):
+            try:
+                self._start()
+                if not self._read(until=MEASURING):
+                    self._result()
+            except GeneratorFailed as error:
+                self.stop()
+                if not left:
+                    text = f"the generator failed {START_ATTEMPTS} times: {error}"
+                    raise GeneratorFailed(text) from error
+                self._progress(f"the generator is started again: {str(error).splitlines()[0]}")
+            else:
+                return
+
+    def _start(self) -> None:
         for name in (RESULT_FILE, LOG_FILE):
             (self._folder / name).unlink(missing_ok=True)
-        self._plan.write(self._folder / PLAN_FILE)
-        users = self._plan.users
+        plan = self._plan
+        plan.write(self._folder / PLAN_FILE)
         with (self._folder / LOG_FILE).open("wb") as log:
-            self._process = child.start(
+            process = child.start(
                 GENERATOR,
                 [
                     *("--headless", "--only-summary", "--loglevel=WARNING"),
-                    *(f"--users={users}", f"--spawn-rate={users}"),
+                    *(f"--users={plan.users}", f"--spawn-rate={plan.users}"),
                 ],
                 {
                     PLAN_VARIABLE: str((self._folder / PLAN_FILE).resolve()),
@@ -340,7 +379,15 @@ class _Locust:
                 stdout=subprocess.PIPE,
                 stderr=log,
             )
-        self._read(self._process, until=MEASURING)
+        self._process = process
+        with suppress(ProcessLookupError):
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
+        now = time.monotonic()
+        self._deadline = now + START_WITHIN_S
+        load_s = LONGEST_S if plan.seconds is None else plan.warm_s + plan.seconds
+        self._ends = self._deadline + load_s + STALLED_S
+        self._unread = b""
+        self._last = "nothing"
 
     def finish(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -348,23 +395,31 @@ class _Locust:
 
     def wait(self) -> dict[str, Any]:
         """Return the generator's result. Raises LoadError."""
-        if self._process is None:
-            raise LoadError("wait() before start()")
-        self._read(self._process)
-        code = self._process.wait()
+        # It may have begun long ago, with a reload in between.
+        self._deadline = min(self._ends, time.monotonic() + STALLED_S)
+        self._read()
+        return self._result()
+
+    def _result(self) -> dict[str, Any]:
+        """What it left when it ended. Raises LoadError."""
+        process = self._running()
         try:
+            code = process.wait(STALLED_S)
             text = (self._folder / RESULT_FILE).read_text(encoding="utf-8")
+        except subprocess.TimeoutExpired:
+            raise GeneratorFailed(f"Locust did not end within {STALLED_S:g} s") from None
         except FileNotFoundError:
-            log = self._folder / LOG_FILE
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            last = "\n".join(lines[-_LINES_OF_LOG:])
-            raise LoadError(
-                f"Locust ended with {code} and left no result; {log} ends with:\n{last}"
-            ) from None
+            text = f"Locust ended with {code} and left no result"
+            raise GeneratorFailed(f"{text}; {self._log_ends()}") from None
         found: dict[str, Any] = json.loads(text)
         if "error" in found:
-            raise LoadError(found["error"])
+            raise (GeneratorFailed if found.get("generator") else LoadError)(found["error"])
         return found
+
+    def _log_ends(self) -> str:
+        log = self._folder / LOG_FILE
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return f"{log} ends with:\n" + "\n".join(lines[-_LINES_OF_LOG:])
 
     def stop(self) -> None:
         """Stop it if it is running."""
@@ -381,15 +436,38 @@ class _Locust:
         if process.stdout is not None:
             process.stdout.close()
 
-    def _read(self, process: subprocess.Popen[bytes], until: str | None = None) -> None:
-        """Report its lines of progress, to the end or to the line *until*."""
-        for raw in process.stdout or ():
-            line = raw.decode(errors="replace").rstrip()
-            if line.startswith(MARK):
-                line = line.removeprefix(MARK)
-                self._progress(line)
-                if line == until:
-                    return
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise LoadError("wait() before start()")
+        return self._process
+
+    def _read(self, until: str | None = None) -> bool:
+        """Report its progress to its end, or to the line *until*, and then return True.
+
+        Raises GeneratorFailed after a time limit.
+        """
+        stream = self._running().stdout
+        if stream is None:
+            raise LoadError("the generator's output is not read")
+        while True:
+            *lines, self._unread = self._unread.split(b"\n")
+            for number, raw in enumerate(lines, 1):
+                line = raw.decode(errors="replace").rstrip()
+                if line.startswith(MARK) and line != self._last:
+                    self._last = line
+                    self._deadline = min(self._ends, time.monotonic() + STALLED_S)
+                    self._progress(line.removeprefix(MARK))
+                if until is not None and line == MARK + until:
+                    self._unread = b"\n".join([*lines[number:], self._unread])
+                    return True
+            left = max(0.0, self._deadline - time.monotonic())
+            if not left or not select.select([stream], [], [], left)[0]:
+                last = self._last.removeprefix(MARK)
+                text = f"the generator hangs, and its last progress was {last!r}"
+                raise GeneratorFailed(f"{text}; {self._log_ends()}")
+            if not (data := os.read(stream.fileno(), 65_536)):
+                return False
+            self._unread += data
 
 
 def _run(plan: Plan, folder: Path, progress: Progress) -> dict[str, Any]:
