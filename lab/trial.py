@@ -11,10 +11,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-# count: independent of other work on the machine (CPU time excludes stolen time).
+# count: independent of other work on the machine.
+# cpu:   CPU time. It excludes stolen time, but what the host runs in that time empties the caches:
+#        the same arm took 620 µs per request and, while much was stolen, 1,230.
 # time:  affected by everything; valid only on a quiet machine.
 # tally: shown but never compared as a ratio, because it is normally zero.
-Kind = Literal["count", "time", "tally"]
+Kind = Literal["count", "cpu", "time", "tally"]
+Spoils = Literal["everything", "cpu", "time"]
+_SPOILT: Mapping[Spoils, tuple[Kind, ...]] = {
+    "everything": ("count", "cpu", "time", "tally"),
+    "cpu": ("cpu", "time"),
+    "time": ("time",),
+}
 
 # The share of a rotation's slices that is cut at both ends before they are averaged. A slice that
 # the machine interrupts costs several times as much as the others.
@@ -72,7 +80,7 @@ _TIMES = (
     ("stall_ms", "ms", "longest stall", "longest wait of a request during the reload"),
 )
 METRICS: Mapping[str, Metric] = {
-    **{row[0]: Metric(*row, "count") for row in _COUNTS},
+    **{row[0]: Metric(*row, "cpu" if row[1] == "µs" else "count") for row in _COUNTS},
     **{row[0]: Metric(*row, "time", "higher" if row[0] == "rps" else "lower") for row in _TIMES},
     "failed": Metric("failed", "", "failed requests", "requests that failed", "tally"),
 }
@@ -80,16 +88,26 @@ METRICS: Mapping[str, Metric] = {
 
 @dataclass(frozen=True)
 class Void:
-    """Why a trial is void. *spoils*: which of its figures must not be used."""
+    """Why a trial is void. *spoils*: which of its figures must not be used: "cpu" stands for CPU
+    time and times."""
 
     rule: str
     reason: str
-    spoils: Literal["everything", "time"] = "everything"
+    spoils: Spoils = "everything"
+
+    def ruins(self, metric: Metric) -> bool:
+        """Whether *metric* of the trial must not be used."""
+        return metric.kind in _SPOILT[self.spoils]
 
 
 @dataclass
 class Evidence:
-    """The input of the gates. A gate ignores a trial in which its fields are None (unknown)."""
+    """What is known about a trial besides its figures. A rule ignores a trial in which its fields
+    are None (unknown).
+
+    The gates (lab.judge.gates) read what tells about the machine and the bookkeeping. The others
+    are results, which lab.judge.overload reads.
+    """
 
     errors: int | None = None  # no answer, or a status other than 200
     wrong: int | None = None  # 200, but not the expected body
@@ -142,8 +160,7 @@ class Trial:
 
     def good_for(self, metric: str) -> bool:
         """Whether *metric* of this trial may be used."""
-        time = METRICS[metric].kind == "time"
-        return not any(void.spoils == "everything" or time for void in self.voids)
+        return not any(void.ruins(METRICS[metric]) for void in self.voids)
 
     def to_json(self) -> str:
         """One line, without the newline."""

@@ -1,6 +1,7 @@
 """From trials to verdict.json.
 
 gates.py        the rules that void a trial
+overload.py     the trials in which a server did not keep up
 estimate.py     statistics on log ratios
 comparison.py   pairs the trials of two arms into a row of verdict.json
 verdict.py      verdicts, controls, the exit code

@@ -11,7 +11,7 @@ from lab.judge.numbers import with_unit
 from lab.trial import METRICS
 
 _WORDS = {"faster": "better", "slower": "worse"}
-_ORDER = ("faster", "slower", "equivalent", "inconclusive", "void")
+_ORDER = ("faster", "slower", "equivalent", "inconclusive", "overloaded", "void")
 
 
 def sentence(main: Sequence[Comparison], margin: float) -> str:
@@ -32,7 +32,7 @@ def sentence(main: Sequence[Comparison], margin: float) -> str:
 def _one(one: Comparison, margin: float) -> str:
     arm, baseline = f'"{one.arm}"', f'"{one.baseline}"'
     what, under = METRICS[one.metric].meaning, f'under "{one.load}"'
-    if one.verdict == "void":
+    if one.verdict in ("void", "overloaded"):
         return f"No answer about {arm} and {baseline} in {what} {under}: {one.why}"
     ours, theirs = (with_unit(one.medians[name], one.unit) for name in ("arm", "baseline"))
     if one.verdict == "equivalent":

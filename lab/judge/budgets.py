@@ -46,7 +46,7 @@ def _figure(budget: Budget, comparisons: Sequence[Mapping[str, Any]]) -> tuple[R
     found = find(comparisons, *where, budget.against)
     if found is None:
         return None, "there are no trials of it"
-    why = found.why if found.verdict == "void" else ""
+    why = found.why if found.verdict in ("void", "overloaded") else ""
     if budget.against and not budget.per:
         return found.estimate, why
     values = found.values["arm"]

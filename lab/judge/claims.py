@@ -124,7 +124,7 @@ def _judge_metric(
         why = f"no trials of {metric} under {claim.load!r} that could be compared"
         return None, Judgement(CANNOT_TELL, why)
     estimate = found.estimate
-    if found.verdict == "void" or estimate is None:
+    if found.verdict in ("void", "overloaded") or estimate is None:
         return None, Judgement(CANNOT_TELL, found.why or "its trials were void")
     if not verdict["trustworthy"]:
         why = f"the run is untrustworthy: {verdict['why']}"

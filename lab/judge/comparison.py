@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass, field, fields
 from statistics import fmean, median
 from typing import Any, Literal
 
-from lab.judge import estimate, numbers
+from lab.judge import estimate, numbers, overload
 from lab.judge.estimate import MIN_BLOCKS, Ratio
 from lab.plan.experiment import FIGURES, Experiment
 from lab.trial import METRICS, Metric, Trial
 
 Blocks = Mapping[int, Sequence[Trial]]  # block → the attempts of one arm under one load
-Verdict = Literal["faster", "slower", "equivalent", "inconclusive", "void"]
+Verdict = Literal["faster", "slower", "equivalent", "inconclusive", "overloaded", "void"]
 
 # Events that are counted and divided by the requests. If an arm had none, half an event is added to
 # both arms, as is usual for ratios of counts (Haldane 1956).
@@ -48,6 +48,8 @@ class Comparison:
     p_holm: float | None = None
     blocks_needed: int | None = None
     detectable: float | None = None
+    # "arm" and "baseline": why a block was overloaded, an entry for each such block.
+    overloaded: dict[str, list[str]] = field(default_factory=lambda: {"arm": [], "baseline": []})
 
     @property
     def n(self) -> int:
@@ -72,6 +74,9 @@ class Comparison:
             values={"arm": self.values["baseline"], "baseline": self.values["arm"]},
             log_ratios=[-log for log in self.log_ratios],
             verdict=self.verdict, why=self.why,
+            overloaded={
+                "arm": self.overloaded["baseline"], "baseline": self.overloaded["arm"],
+            },
         )  # fmt: skip
         if self.ratio and self.low and self.high:
             turned.ratio, turned.low, turned.high = 1 / self.ratio, 1 / self.high, 1 / self.low
@@ -163,6 +168,9 @@ def _fill(one: Comparison, ours: Blocks, theirs: Blocks, *, rotation: bool) -> N
         figures = [figure(trial, one.metric) or 0.0 for trial in pair]
         one.values["arm"].append(figures[0])
         one.values["baseline"].append(figures[1])
+        for side, trial in zip(one.overloaded, pair, strict=True):
+            if found := overload.reasons(trial.evidence):
+                one.overloaded[side].append("; ".join(found.values()))
         log = _log_ratio(*pair, one.metric)
         if log is not None:
             one.log_ratios.append(log)

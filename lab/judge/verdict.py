@@ -2,12 +2,13 @@
 
 of() computes verdict.json from the trials alone, so a verdict can be renewed without a new run.
 
-The five verdicts. *faster* and *slower* mean better and worse in the direction of the metric; they
+The verdicts. *faster* and *slower* mean better and worse in the direction of the metric; they
 need an interval that excludes 1, a sign-flip p of at most 0.05 and a Holm-adjusted p of at most
 0.05. *equivalent*: the whole interval is inside the margin. If both hold, the verdict is
 *equivalent*, because the experiment declared such a difference too small to matter; `why` then says
-"equivalent, though different". *inconclusive* states how many blocks would settle it. *void*: fewer
-than six good blocks.
+"equivalent, though different". *inconclusive* states how many blocks would settle it. *overloaded*:
+in most blocks a server did not keep up with the load (lab.judge.overload). *void*: fewer than six
+good blocks.
 
 Holm's families: the primary metric over all ordinary arms under the primary load; and for each
 metric, all other comparisons in it. Holm is applied to Student's p. The exact sign-flip p cannot be
@@ -32,6 +33,9 @@ from lab.trial import METRICS, Trial
 
 # An arm that lost more trials than this is not judged: the remaining ones are not a fair sample.
 VOID_SHARE = 0.5
+
+# An arm that was overloaded in a larger share of its blocks did not do the same work as the others.
+OVERLOADED = 0.5
 
 SETTLED = ("faster", "slower", "equivalent")
 
@@ -127,6 +131,12 @@ def _decide(one: Comparison, p_holm: float, margin: float, family: int) -> None:
             f"about {one.blocks_needed} blocks would settle it; {one.n} blocks find an effect of "
             f"{one.detectable:.1%} four times in five"
         )
+    for side, name in (("arm", one.arm), ("baseline", one.baseline)):
+        if blocks := one.overloaded[side]:
+            text = f'"{name}" was overloaded in {len(blocks)} of {one.n} blocks: {blocks[0]}'
+            one.why = f"{one.why}; {text}" if one.why else text
+            if len(blocks) > OVERLOADED * one.n:
+                one.verdict, one.blocks_needed = "overloaded", None
 
 
 def _trust(

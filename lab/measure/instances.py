@@ -184,7 +184,9 @@ class ComposeInstance:
 
     def reload(self, mode: ReloadMode) -> None:
         setting = [f"--env={name}={value}" for name, value in _reload_setting(mode).items()]
-        self.runtime.compose("exec", "-T", *setting, "app", "/srv/uwsgi/reload", timeout_s=RELOAD_WITHIN_S)
+        self.runtime.compose(
+            "exec", "-T", *setting, "app", "/srv/uwsgi/reload", timeout_s=RELOAD_WITHIN_S
+        )
 
     def stop(self) -> None:
         # `down` alone waits for a graceful stop.

@@ -1,5 +1,5 @@
-"""A generator that does not start, hangs or breaks is a named fault and fills no disk. It is started
-again before the run gives up."""
+"""A generator that does not start, hangs or breaks is a named fault and fills no disk. It is
+started again before the run gives up."""
 
 from __future__ import annotations
 

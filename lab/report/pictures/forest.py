@@ -26,9 +26,10 @@ _STYLES = {
     "slower": (style.VERMILION, "s"),
     "equivalent": (style.BLUE, "D"),
     "inconclusive": (INK, "o"),
+    "overloaded": (INK, "P"),
     "void": (INK, "X"),
 }
-_HOLLOW = ("inconclusive", "void")
+_HOLLOW = ("inconclusive", "overloaded", "void")
 
 
 def draw(run: RunData) -> list[style.Picture]:
