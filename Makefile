@@ -40,4 +40,4 @@ clean: ## Stop everything; delete containers, images, data, secrets, .venv and r
 	$(stack) clean
 
 # Units bring targets of their own.
-include $(wildcard */*.mk)
+include $(filter-out project/%,$(wildcard */*.mk))

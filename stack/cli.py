@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 
-from stack import dev, jobs
+from stack import dev, jobs, project
+from stack.checkout import CHECKOUT
 from stack.choose import choose, running
 from stack.commands import Command
 from stack.errors import StackError
@@ -18,11 +20,17 @@ from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 def up(environ: Mapping[str, str]) -> int:
     environ = _with_demo_default(environ)
     runtime, reason = choose(environ, Progress.to_terminal())
+    if lost := project.strays(CHECKOUT, environ):
+        print(f"Not used: {', '.join(lost)} in .env. Your app's belong in {project.VARIABLES}.")
     if runtime.is_up():
         print(f"The stack is up already: {runtime.address()} ({runtime.kind})")
         now = runtime.running_toggles()
         if changed := [f"{k}={v}" for k, v in runtime.toggles.items() if now.get(k) != v]:
             print(f"  not applied: {', '.join(changed)}; `make down up` applies it")
+        app = next(status for status in runtime.status() if status.service == "app")
+        file = CHECKOUT / project.VARIABLES
+        if file.exists() and file.stat().st_mtime > time.time() - (app.uptime_s or 0):
+            print(f"  not applied: {project.VARIABLES} is newer; `make down up` applies it")
         return 0
     print(f"Runtime: {runtime.kind}, because {reason} (RUNTIME= overrides it).")
     runtime.up()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-from stack import ports
+from stack import ports, project
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -33,13 +33,16 @@ def run(environ: Mapping[str, str]) -> int:
         stack.up(services=("redis",))
     try:
         services = stack.service_environment() | stack.toggles
+        services |= project.variables(CHECKOUT, services)
         _provide_secret_key(services)
         application = stack.toggles["STACK_APP"]
         print(f"\nhttp://{_ADDRESS}:{port} serves {application} and reloads changed files.")
         print("Ctrl-C stops it" + ("; the stack stays up." if borrowed else " and its Redis."))
         flask = [os.fspath(CHECKOUT / ".venv" / "bin" / "flask"), "--app", application, "run"]
         with subprocess.Popen(
-            [*flask, "--debug", "--host", _ADDRESS, "--port", str(port)], cwd=CHECKOUT, env=services
+            [*flask, "--debug", "--host", _ADDRESS, "--port", str(port)],
+            cwd=CHECKOUT / project.FOLDER,
+            env=services,
         ) as server:
             try:
                 return server.wait()

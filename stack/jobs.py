@@ -21,6 +21,7 @@ from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
+from stack.project import FOLDER
 from stack.venv import LOADTEST, VirtualEnvironment, every_pin_file, run_python
 
 
@@ -92,7 +93,8 @@ def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
     if uv is None:
         raise StackError("uv is not installed", "pip install uv (in a virtual environment)")
     # The root's groups first: a unit is installed beside them and has to agree with them.
-    for project in (CHECKOUT / "pyproject.toml", *sorted(CHECKOUT.glob("*/pyproject.toml"))):
+    units = [file for file in CHECKOUT.glob("*/pyproject.toml") if file.parent.name != FOLDER.name]
+    for project in (CHECKOUT / "pyproject.toml", *sorted(units)):
         groups = tomllib.loads(project.read_text(encoding="utf-8")).get("dependency-groups", {})
         for group in groups:
             file = project.parent / "requirements" / f"{group}.txt"
@@ -161,13 +163,15 @@ def clean(environ: Mapping[str, str]) -> int:
 
 
 def _tracked() -> Sequence[str]:
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    """Return our files: the app in project/ has rules of its own."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", f":!{FOLDER}"]
     listed = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
         return [name for name in listed.stdout.splitlines() if (CHECKOUT / name).is_file()]
     # A checkout without git.
+    left_out = (".venv", "run", "results", FOLDER.name)
     files = (path.relative_to(CHECKOUT) for path in CHECKOUT.rglob("*") if path.is_file())
-    return sorted(str(file) for file in files if file.parts[0] not in (".venv", "run", "results"))
+    return sorted(str(file) for file in files if file.parts[0] not in left_out)
 
 
 def _is_shell(file: Path) -> bool:

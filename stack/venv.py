@@ -11,11 +11,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from stack import programs
+from stack import programs, project
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.progress import Progress
@@ -27,11 +27,12 @@ def every_pin_file(checkout: Path = CHECKOUT) -> tuple[Path, ...]:
     Those of a unit are in the ``requirements/`` of its folder. No two have the same name.
     """
     found = (*checkout.glob("requirements/*.txt"), *checkout.glob("*/requirements/*.txt"))
-    return tuple(sorted(file.relative_to(checkout) for file in found))
+    files = sorted(file.relative_to(checkout) for file in found)
+    return tuple(file for file in files if project.FOLDER not in file.parents)
 
 
 _SERVER = Path("requirements/server.txt")
-DEVELOP = (Path("requirements/app.txt"), Path("requirements/local.txt"))
+DEVELOP = (Path("requirements/app.txt"), Path("requirements/local.txt"), project.PINS)
 SERVE = (*DEVELOP, _SERVER)
 LOADTEST = (Path("requirements/loadtest.txt"),)
 
@@ -40,8 +41,7 @@ class VirtualEnvironment:
     """One directory for all commands: each installs what it needs on top of what is there.
 
     A stamp in the directory holds the hash of each installed file of pins. A changed file is
-    installed again in place, and after an interruption all are. Another version of Python gets a
-    new directory.
+    installed again in place. Another version of Python gets a new directory.
     """
 
     def __init__(self, checkout: Path, progress: Progress) -> None:
@@ -72,19 +72,25 @@ class VirtualEnvironment:
             if not self._works():
                 stamp, outdated = {}, list(files)
                 self._create()
-            self._stamp.unlink(missing_ok=True)
-            plain = [file for file in outdated if file != _SERVER]
+            # Last, and again after any other: the app's versions take precedence.
+            for file in (*outdated, project.PINS):
+                stamp.pop(file.stem, None)
+            self._write_stamp(stamp)
+            plain = [file for file in outdated if file not in (_SERVER, project.PINS)]
             if plain:
                 names = ", ".join(file.stem for file in plain)
                 self._progress.step(f"installing Python packages into .venv ({names})")
-                self._pip([], plain)
+                self._pip(["--require-hashes"], plain)
             if _SERVER in outdated:
                 self._progress.step("compiling uWSGI with uwsgi/build.ini (about a minute)")
                 # pip's cache does not know that the build profile went into a wheel.
                 options = ["--no-cache-dir", "--no-binary=uwsgi", "--force-reinstall", "--verbose"]
-                self._pip(options, [_SERVER])
+                self._pip(["--require-hashes", *options], [_SERVER])
+            if project.PINS in files:
+                self._progress.step(f"installing the packages of {project.PINS}")
+                self._pip([], [project.PINS])
             stamp.update({file.stem: wanted[file] for file in files})
-            self._stamp.write_text(json.dumps(stamp, indent=2) + "\n", encoding="ascii")
+            self._write_stamp(stamp)
 
     def _fingerprint(self, file: Path) -> str:
         sources = [file, Path("uwsgi/build.ini")] if file == _SERVER else [file]
@@ -99,6 +105,11 @@ class VirtualEnvironment:
             return dict(json.loads(self._stamp.read_text(encoding="ascii")))
         except (OSError, ValueError):
             return {}
+
+    def _write_stamp(self, stamp: Mapping[str, str]) -> None:
+        fresh = self._stamp.with_suffix(".new")
+        fresh.write_text(json.dumps(stamp, indent=2) + "\n", encoding="ascii")
+        fresh.rename(self._stamp)
 
     def _works(self) -> bool:
         """Whether its Python exists and has the version of the one that runs this."""
@@ -126,7 +137,7 @@ class VirtualEnvironment:
     def _pip(self, options: Sequence[str], files: Sequence[Path]) -> None:
         requirements = [f"--requirement={self._checkout / file}" for file in files]
         code, lines = programs.run_with_progress(
-            [str(self.python), "-m", "pip", "install", "--require-hashes", "--no-input",
+            [str(self.python), "-m", "pip", "install", "--no-input",
              "--progress-bar=off", "--disable-pip-version-check", *options, *requirements],
             self._progress,
             {

@@ -126,6 +126,15 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "443",
             readers=(NGINX,),
         ),
+        Toggle(
+            "STACK_ISOLATED",
+            "on",
+            Switch(),
+            "in containers: keep the app from reaching other machines",
+            "Off for an app that calls others: a database elsewhere, mail, payments. Containers "
+            "only; local processes use this machine's network.",
+            readers=(),
+        ),
     ),
     "Content": (
         Toggle(

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from stack import ports, programs
+from stack import ports, programs, project
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.progress import Progress
@@ -113,6 +113,7 @@ class ComposeRuntime(Runtime):
         if not any(c.service == "nginx" and c.state == "running" for c in before.values()):
             self._require_ports()
         new = not before and not self._docker("volume", "ls", "--quiet", "--filter", self._mine)
+        project.variables(self._checkout, self.environ)
         self._require_base_image()
         self._build()
         try:

@@ -19,7 +19,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from stack import processes
+from stack import processes, project
+from stack.checkout import CHECKOUT
+from stack.errors import StackError
 from toggles import PREFIX, of_service
 
 
@@ -31,6 +33,12 @@ def main(arguments: list[str]) -> None:
         end_group(int(pid_file.read_text(encoding="ascii")))
     pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
     environ = environment_of(service, os.environ)
+    if service == "app":
+        try:
+            environ |= project.variables(CHECKOUT, environ)
+        except StackError as error:
+            sys.exit(f"stack: {error}")
+        os.chdir(CHECKOUT / project.FOLDER)
     os.execve(entrypoint, [entrypoint], environ)  # noqa: S606 - the purpose of this program
 
 

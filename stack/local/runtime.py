@@ -1,7 +1,7 @@
 """The stack as local processes: the containers' nginx, uWSGI and Redis files under supervisord.
 
 All files of a copy are in ``run/<STACK_NAME>/``: ``state.json`` while it is up, ``logs/``,
-``secrets/`` and ``data/`` (Redis). Copies with different names share nothing.
+``secrets/``, ``data/`` (Redis) and ``app-data/``. Copies with different names share nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from stack import logs, ports, probes, processes, programs
+from stack import logs, ports, probes, processes, programs, project
 from stack.address import known_host, public_address
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
@@ -97,6 +97,7 @@ class LocalRuntime(Runtime):
 
     def _prepare(self, services: Sequence[str]) -> None:
         """Do everything that can fail before a process is started."""
+        project.variables(self._checkout, os.environ)
         whole = "nginx" in services
         servers, pins = (programs.SERVERS, SERVE) if whole else (programs.REDIS, DEVELOP)
         if whole:
@@ -104,7 +105,7 @@ class LocalRuntime(Runtime):
                 ports.require(self.toggles["STACK_BIND"], port, variable)
         programs.ensure((*servers, *self._venv.needs(pins)), self._progress)
         self._venv.ensure(pins)
-        for directory in ("logs", "secrets", "data", "redis", "uwsgi", "static"):
+        for directory in ("logs", "secrets", "data", "app-data", "redis", "uwsgi", "static"):
             (self.run_dir / directory).mkdir(parents=True, exist_ok=True)
         (self.run_dir / "secrets").chmod(0o700)
         self._move_old_logs()

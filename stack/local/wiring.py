@@ -10,13 +10,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from stack import project
 from stack.address import bracketed
 from stack.programs import SEARCH_PATH
 
 _NOT_INHERITED = re.compile(
     # STACK_*: replaced by checked values. UWSGI_*: uWSGI reads each as an option, including those
-    # meant for another program. MAKE*: belong to the make that called this.
-    r"(STACK|UWSGI|NGINX|REDIS|APP|METRICS|TLS)_.*|SECRET_KEY_FILE|MAKE.*|MFLAGS|RUNTIME|PYTHONHOME"
+    # meant for another program. Our entrypoints read the next three. MAKE*: belong to the make
+    # that called this.
+    r"(STACK|UWSGI|NGINX)_.*|REDIS_(PASSWORD_MODE|MAXMEMORY)|MAKE.*|MFLAGS|RUNTIME|PYTHONHOME"
 )
 
 
@@ -37,7 +39,8 @@ def environment(
     inherited = {k: v for k, v in os.environ.items() if not _NOT_INHERITED.fullmatch(k)}
     bind = bracketed(toggles["STACK_BIND"])
     # The user's own directories first: their modules may have the names of ours.
-    search = [os.environ.get("PYTHONPATH", ""), os.fspath(checkout)]
+    own = os.fspath(checkout / project.FOLDER)
+    search = [own, os.environ.get("PYTHONPATH", ""), os.fspath(checkout)]
     return {
         **inherited,
         **toggles,
@@ -60,6 +63,7 @@ def environment(
         "APP_LISTEN": f"127.0.0.1:{ports['app']}",
         "METRICS_LISTEN": f"127.0.0.1:{ports['metrics']}",
         "APP_RUN": f"{run}/uwsgi",
+        "DATA_DIR": f"{run}/app-data",
         "SECRET_KEY_FILE": f"{run}/secrets/secret-key",
         "REDIS_URL": f"unix://app@{run}/redis.sock?db=0",
         # Redis

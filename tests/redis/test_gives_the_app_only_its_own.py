@@ -1,4 +1,4 @@
-"""The app's user has access to its four key prefixes only; `default` cannot log in."""
+"""The app's user has access to its five key prefixes only; `default` cannot log in."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     server.stop()
 
 
-@pytest.mark.parametrize("prefix", ["session", "account", "post", "guard"])
+@pytest.mark.parametrize("prefix", ["session", "account", "post", "guard", "app"])
 def test_keys_of_the_app_can_be_used(server: RedisServer, prefix: str) -> None:
     with server.connect() as app:
         app.hset(f"{prefix}:1", "field", "value")

@@ -58,6 +58,20 @@ def test_changed_pins_are_taken_over(commands: Commands) -> None:
     assert "compiling" not in done.stdout
 
 
+def test_the_packages_of_project_come_last(commands: Commands) -> None:
+    """Its versions stay when other pins are installed again."""
+    (commands.checkout / "project" / "requirements.txt").write_text("itsdangerous==2.1.2\n")
+    pins = commands.checkout / "requirements" / "app.txt"
+    for _ in range(2):
+        pins.write_text("# looked through\n" + pins.read_text())
+        commands.make("down")
+        done = commands.make("up")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "installing the packages of project/requirements.txt" in done.stdout
+        site = commands.checkout / ".venv" / "lib"
+        assert [p.name for p in site.rglob("itsdangerous-*")] == ["itsdangerous-2.1.2.dist-info"]
+
+
 def test_a_pin_that_does_not_match_its_hash_is_refused(commands: Commands) -> None:
     commands.make("down")
     pins = commands.checkout / "requirements" / "local.txt"

@@ -76,7 +76,8 @@ def test_the_values_that_compose_itself_needs_have_the_tables_defaults() -> None
         assert len(re.findall(r"\$\{STACK_", text)) == len(re.findall(r"\$\{STACK_\w+:-", text))
     assert found == {name: TOGGLES[name].default for name in found}
     assert found.keys() == {
-        "STACK_NAME", "STACK_BIND", "STACK_PORT", "STACK_TLS_PORT", "STACK_MAX_FD"
+        "STACK_NAME", "STACK_BIND", "STACK_PORT", "STACK_TLS_PORT", "STACK_ISOLATED",
+        "STACK_MAX_FD",
     }  # fmt: skip
 
 
