@@ -14,13 +14,11 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import abort, current_app, redirect, url_for
+from flask import abort, current_app
 from werkzeug.local import LocalProxy
 
-from app.errors import wants_json
 from app.security import events
 from app.security.login import View, current_user, login_required
-from app.security.next_page import this_page
 
 if TYPE_CHECKING:
     from app.security.manager import SecurityManager
@@ -54,9 +52,7 @@ def fresh_login_required(view: View) -> View:
     @wraps(view)
     def checked(*args: Any, **kwargs: Any) -> Any:
         if not security.is_fresh():
-            if wants_json():
-                abort(401, "Enter your password again at /auth/reauthenticate, then try again.")
-            return redirect(url_for("auth.reauthenticate", next=this_page()))
+            return current_app.login_manager.needs_refresh()  # type: ignore[attr-defined]
         return view(*args, **kwargs)
 
     return login_required(cast(View, checked))

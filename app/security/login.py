@@ -1,14 +1,15 @@
 """The adapter to Flask-Login 0.6.3. No other file uses it.
 
-Kept: the user is loaded once a request, on first use; the signals are sent; extensions find
-`app.login_manager`. Replaced, here or in the SecurityManager, are these weaknesses:
+Everything that Flask-Login offers works in this app, for code and extensions that use it:
+`login_user` and `logout_user` are the SecurityManager's login and logout. These differ:
 
-- It does not change the session id at login and keeps the session alive after logout.
-- Its after_request hook reads the session on every response, including static files.
-- Its session protection trusts a forgeable header for the client's address.
-- Its remember cookie logs in again after logout. There is no such cookie here.
-- Its `login_required` obeys LOGIN_DISABLED, one setting that opens every page.
-- Its `current_user` and `login_required` take about 40 µs a request, most of it in proxies.
+- A login is fresh for as long as the SecurityManager says, and only the password makes it fresh
+  again. So `confirm_login()` raises.
+- Its session protection is off unless SESSION_PROTECTION is set.
+
+The names of this module are preferred to Flask-Login's: `login_required` does not obey
+LOGIN_DISABLED, one setting that opens every page, and Flask-Login's own `current_user` and
+`login_required` take about 40 µs a request, most of it in proxies.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import flask_login
-from flask import Flask, current_app, g, has_request_context, session
+from flask import Flask, current_app, g, has_request_context, request, session
 from flask.typing import ResponseReturnValue
 from werkzeug.local import LocalProxy
 
+from app.security import events
 from app.security.users import AnonymousUser, User
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -55,39 +57,98 @@ def login_required(view: View) -> View:
 
 
 class LoginState(flask_login.LoginManager):  # type: ignore[misc]
-    """Flask-Login's manager, with the user taken from our session."""
+    """Flask-Login's manager, with the user taken from our session.
+
+    Calls of the SecurityManager: `load_user` with the id of a session's user, `begin` when a user
+    logs in, `end` when one logs out, `refuse` and `refuse_stale` for a response.
+    """
 
     def __init__(
-        self, load_user: Callable[[str], User | None], refuse: Callable[[], ResponseReturnValue]
+        self,
+        load_user: Callable[[str], User | None],
+        begin: Callable[[User], None],
+        end: Callable[[], None],
+        refuse: Callable[[], ResponseReturnValue],
+        refuse_stale: Callable[[], ResponseReturnValue],
     ) -> None:
         super().__init__()
         self.anonymous_user = AnonymousUser
         self.session_protection = None
+        self._begin = begin
+        self._end = end
         self.user_loader(load_user)
         self.unauthorized_handler(refuse)
+        self.needs_refresh_handler(refuse_stale)
 
     def init_app(self, app: Flask) -> None:
-        app.login_manager = self  # type: ignore[attr-defined]
         # Flask-Login's context processor loads the user for every template.
+        super().init_app(app, add_context_processor=False)
         app.jinja_env.globals["current_user"] = current_user
+        flask_login.user_login_confirmed.connect(_refuse_confirmation, app)
 
     def _load_user(self) -> None:
-        user_id = session._get_current_object().user_id  # type: ignore[attr-defined]
-        user = None if user_id is None else self._user_callback(user_id)
-        g._login_user = AnonymousUser() if user is None else user
+        app, found = current_app._get_current_object(), None  # type: ignore[attr-defined]
+        flask_login.user_accessed.send(app)
+        protected = self.session_protection or app.config.get("SESSION_PROTECTION")
+        if not (protected and self._session_protection_failed()):
+            user_id = session._get_current_object().user_id  # type: ignore[attr-defined]
+            found = None if user_id is None else self._user_callback(user_id)
+            if found is None:
+                cookie = request.cookies.get(_remember_name())
+                if cookie is not None:
+                    found = self._load_user_from_remember_cookie(cookie)
+                    if found is not None:
+                        events.record("authn_login_remembered", user=found.id)
+                elif self._request_callback is not None:
+                    found = self._load_user_from_request(request)
+        g._login_user = AnonymousUser() if found is None else found
 
-    @staticmethod
-    def enter(user: User) -> None:
-        """Make *user* the current one for the rest of this request. Does not touch the session."""
-        g._login_user = user
-        flask_login.user_logged_in.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]
+    def _update_request_context_with_user(self, user: User | None = None) -> None:
+        """Called by `login_user` and `logout_user` when they have changed the session."""
+        if user is None:
+            self.leave()
+        else:
+            g._login_user = user
+            self._begin(user)
 
-    @staticmethod
-    def leave() -> None:
-        """Make the rest of this request anonymous. Does not touch the session."""
-        user = loaded_user()
+    def leave(self) -> None:
+        """End the session and make the rest of this request anonymous."""
+        self._end()
         g._login_user = AnonymousUser()
-        flask_login.user_logged_out.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]
+        if _remember_name() in request.cookies:
+            session["_remember"] = "clear"  # Flask-Login then deletes the cookie
+
+
+def log_in(user: User, *, remember: bool) -> None:
+    """Flask-Login's login, also of a user who is not active."""
+    flask_login.login_user(user, remember=remember, force=True)
+
+
+def log_out() -> None:
+    """Flask-Login's logout, without loading the user."""
+    user = loaded_user()
+    current_app.login_manager.leave()  # type: ignore[attr-defined]
+    flask_login.user_logged_out.send(current_app._get_current_object(), user=user)  # type: ignore[attr-defined]
+
+
+def confirm(user: User) -> None:
+    """Make *user*, who has given the password again, the current one."""
+    g._login_user = user
+    flask_login.user_login_confirmed.send(current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+def _refuse_confirmation(_app: Flask) -> None:
+    # The SecurityManager writes a time there, and Flask-Login's confirm_login() writes True.
+    if session["_fresh"] is True:
+        session["_fresh"] = False
+        raise RuntimeError(
+            "confirm_login() makes a session fresh without a password. Call "
+            "security.reauthenticate(user, password, address) of app.security instead."
+        )
+
+
+def _remember_name() -> str:
+    return cast(str, current_app.config.get("REMEMBER_COOKIE_NAME", flask_login.COOKIE_NAME))
 
 
 def loaded_user() -> User | None:

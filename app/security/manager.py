@@ -23,7 +23,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from app.errors import wants_json
 from app.redis_client import Client, StoreUnavailable
-from app.security import events, names, passwords
+from app.security import events, login, names, passwords
 from app.security.delays import LoginDelays
 from app.security.forms import LoginForm, PasswordForm, ReauthenticationForm, RegistrationForm
 from app.security.hashing import Argon2Hasher, HashingBusy, HashingGate, at_low_priority
@@ -36,8 +36,9 @@ from app.sessions import RedisSession, RedisSessionInterface
 from app.settings import Settings
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
-# The session's key for the time at which the user last gave the password.
-_AUTHENTICATED_AT = "authenticated_at"
+# The session's key for the time at which the user last gave the password. False: not in this
+# session. It is Flask-Login's key, so that its fresh_login_required asks for the same.
+_FRESH = "_fresh"
 
 
 class TooManyTries(TooManyRequests):
@@ -108,7 +109,9 @@ class SecurityManager:
 
         app.extensions["security"] = self
         app.session_interface = self.sessions
-        self.login_state(self.load_user, self._refuse_anonymous).init_app(app)
+        self.login_state(
+            self.load_user, self._begin, self._end, self._refuse_anonymous, self._refuse_stale
+        ).init_app(app)
         app.after_request(_keep_private)
         passwords.common_passwords()  # before uWSGI forks, so the workers share the list
 
@@ -231,32 +234,32 @@ class SecurityManager:
         self._rehash(found, password)
         return found.user
 
-    def log_in(self, user: User) -> None:
-        """Make *user* the owner of a new session and end the current one with its id."""
+    def log_in(self, user: User, *, remember: bool = False) -> None:
+        """Make *user* the owner of a new session and end the current one with its id.
+
+        *remember*: log the user in again when this session has ended, for REMEMBER_COOKIE_DURATION.
+        """
         current_session().clear()
-        self._begin(user)
-        events.record("authn_login_success", user=user.id)
+        login.log_in(user, remember=remember)
 
     def reauthenticate(self, user: User, password: str, address: str) -> bool:
         """Make the session fresh, with a new id, if *password* is right. Raises as authenticate."""
         if self.authenticate(user.name, password, address) != user:
             return False
-        self._begin(user)
+        self._bind(user)
+        current_session()[_FRESH] = float(self.clock())
+        login.confirm(user)
         events.record("authn_reauthenticated", user=user.id)
         return True
 
     def log_out(self) -> None:
         """End the session on the server and in the browser."""
         # Without loading the user: logging out must work while the user store is away.
-        user_id = current_session().user_id
-        self.login_state.leave()
-        current_session().destroy()
-        if user_id is not None:
-            events.record("authn_logout", user=user_id)
+        login.log_out()
 
     def is_fresh(self) -> bool:
         """Whether the password was given in this session within the last `fresh_for` seconds."""
-        given_at = session.get(_AUTHENTICATED_AT)
+        given_at = session.get(_FRESH)
         # A time in the future means that the clock was set back; the session is then not fresh.
         return isinstance(given_at, float) and 0 <= self.clock() - given_at < self.fresh_for
 
@@ -266,17 +269,35 @@ class SecurityManager:
         """The user of this request's session; None if disabled, deleted or of another epoch."""
         owned = current_session()
         user = self.users.of_session(owned, user_id)
-        if user is None or not user.is_active or str(user.epoch) != owned.epoch:
+        # Only Flask-Login's test client begins a session without an epoch, and with True below.
+        if user is None or not user.is_active or owned.epoch not in {"", str(user.epoch)}:
             return None
+        if owned.get(_FRESH) is True:
+            owned[_FRESH] = float(self.clock())
+        elif owned.get(_FRESH) and not self.is_fresh():
+            owned[_FRESH] = False
         user.permissions = self.permissions_of(user)
         return user
 
     def _begin(self, user: User) -> None:
+        """A login: of this manager or by Flask-Login's login_user."""
+        self._bind(user)
         owned = current_session()
-        owned.bind(user.id, str(user.epoch))
-        owned[_AUTHENTICATED_AT] = float(self.clock())
+        if owned.get(_FRESH):
+            owned[_FRESH] = float(self.clock())
+        events.record("authn_login_success", user=user.id)
+
+    def _bind(self, user: User) -> None:
+        current_session().bind(user.id, str(user.epoch))
         user.permissions = self.permissions_of(user)
-        self.login_state.enter(user)
+
+    def _end(self) -> None:
+        """A logout: of this manager or by Flask-Login's logout_user."""
+        # logout_user() has taken the user from the session already.
+        user_id = current_session().user_id or getattr(loaded_user(), "id", None)
+        current_session().destroy()
+        if user_id is not None:
+            events.record("authn_logout", user=user_id)
 
     def _update(
         self, user: User, change: Callable[[User], None], password_hash: str | None = None
@@ -305,6 +326,11 @@ class SecurityManager:
         if wants_json():
             abort(401)
         return redirect(url_for("auth.login", next=this_page()))
+
+    def _refuse_stale(self) -> ResponseReturnValue:
+        if wants_json():
+            abort(401, "Enter your password again at /auth/reauthenticate, then try again.")
+        return redirect(url_for("auth.reauthenticate", next=this_page()))
 
     def _hash(self, password: str) -> str:
         with self.gate():

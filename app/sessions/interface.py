@@ -72,16 +72,25 @@ class RedisSessionInterface(SessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> RedisSession:
         """The session of a request. It asks Redis nothing yet."""
-        return RedisSession(self._store, request, self.get_cookie_name(app))
+        session = RedisSession(self._store, request, self.get_cookie_name(app))
+        if hasattr(app, "login_manager"):  # of Flask-Login, which the sessions do not need
+            from .remember import RememberCookie  # noqa: PLC0415
+
+            session.remember_cookie = RememberCookie(app, request, session, self._store, self._tls)
+        return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Write the changes and set the cookie; a 503 if Redis does not take the changes."""
         assert isinstance(session, RedisSession)  # noqa: S101 - open_session made it
         try:
+            if session.remember_cookie is not None:
+                session.remember_cookie.replace(response)
             if session.touched:
                 response.vary.add("Cookie")
                 if (session_id := session.commit()) is not None:
                     self._set_cookie(app, response, session_id, session.permanent)
+                if session.lost and session.remember_cookie is not None:
+                    session.remember_cookie.withdraw(response)
         except StoreUnavailable as error:
             _replace(app, response, error)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Request
 from flask.sessions import SessionMixin
@@ -13,9 +13,14 @@ from ..redis_client import Command
 from .codec import IMMUTABLE, encode
 from .store import Prefetched, SessionStore, field_of
 
+if TYPE_CHECKING:
+    from .remember import RememberCookie
+
 log = logging.getLogger(__name__)
 
 MAX_BYTES = 64 * 1024
+# Keys of Flask-Login: setting and deleting them is its login, re-authentication and logout.
+_LOGIN, _FRESH, _REMEMBER = "_user_id", "_fresh", "_remember"
 # Returned by `RedisSession.commit` when the browser must delete its cookie.
 FORGET = ""
 
@@ -45,11 +50,18 @@ class RedisSession(SessionMixin):
         self._suspect: set[str] = set()
         self._rotating = False
         self._binding: dict[bytes, bytes] = {}
+        # Whether Flask-Login's key caused the binding.
+        self._follows_login = False
+        self._remember: bytes | None = None
+        self._forget = True
+        self.remember_cookie: RememberCookie | None = None
         self._user_id: str | None = None
         self._prefetched: Prefetched = (None, None, None)
         self._ended: str | None = None
         self._ended_generation: bytes | None = None
         self._committed = False
+        # Whether the session had ended when its changes were to be written.
+        self.lost = False
 
     # What the app does with it
 
@@ -74,6 +86,7 @@ class RedisSession(SessionMixin):
         if self.user_id not in {None, user_id}:
             self.destroy()
         self._user_id = user_id
+        self._follows_login = False
         self._binding = {
             b"@user": user_id.encode(),
             b"@epoch": epoch.encode(),
@@ -87,14 +100,23 @@ class RedisSession(SessionMixin):
         if self._ended is None and self._store.is_id(presented):
             self._ended = presented
             self._ended_generation = self._own.get(b"@generation")
-        self._id = self._user_id = None
+        self._id = self._user_id = self._remember = None
         self._raw, self._own, self._values, self._binding = {}, {}, {}, {}
         self._prefetched = (None, None, None)
         self._suspect = set()
         self._rotating = False
+        self._forget = True
 
-    # An emptied session must not keep its id.
-    clear = destroy
+    def unbind(self) -> None:
+        """Log out and keep the contents, in a session without a user and with a new id."""
+        kept = self._load()
+        self.destroy()
+        self._values, self._suspect = kept, set(kept)
+
+    def clear(self) -> None:
+        """Remove everything. An emptied session does not keep its id; a remember token remains."""
+        self.destroy()
+        self._forget = False
 
     @property
     def user_id(self) -> str | None:
@@ -107,6 +129,17 @@ class RedisSession(SessionMixin):
         """The `epoch` that `bind` was called with."""
         self._load()
         return (self._binding or self._own).get(b"@epoch", b"").decode(errors="replace")
+
+    @property
+    def remember(self) -> str | None:
+        """The handle of the remember token that the session belongs to, if any."""
+        self._load()
+        handle = self._remember or self._own.get(b"@remember")
+        return None if handle is None else handle.decode(errors="replace")
+
+    @remember.setter
+    def remember(self, handle: str) -> None:
+        self._remember = handle.encode()
 
     def prefetched(self, command: Callable[[str], Command]) -> Any:
         """The reply to `command(user_id)` if it was read with the session, else None.
@@ -142,14 +175,25 @@ class RedisSession(SessionMixin):
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise TypeError(f"a session's keys are str, not {type(key).__name__}: {key!r}")
+        self._load()
+        if key == _LOGIN and value and (not self._binding or self._follows_login):
+            self.bind(str(value))
+            self._follows_login = True
+        elif key == _FRESH and value:
+            self.rotate()
         self._load()[key] = value
         self._suspect.add(key)
 
     def __delitem__(self, key: str) -> None:
         del self._load()[key]
         self._suspect.discard(key)
+        if key == _LOGIN and self._user_id is not None:
+            self.unbind()
 
     def __contains__(self, key: object) -> bool:
+        if key == _REMEMBER and self._values is None:
+            # Flask-Login asks this after each request, and never leaves the key in the session.
+            return False
         return key in self._load()
 
     def __iter__(self) -> Iterator[str]:
@@ -183,6 +227,8 @@ class RedisSession(SessionMixin):
             return None
         self._committed = True
         changed, removed = self._difference(self._values)
+        if self._remember is not None:
+            changed[b"@remember"] = self._remember
         if self._binding and (self._id is None or self._user_id != self._stored_user()):
             kept = {name: raw for name, raw in self._raw.items() if name not in removed}
             return self._create({**kept, **changed, **self._binding})
@@ -191,16 +237,20 @@ class RedisSession(SessionMixin):
         if self._rotating or self._binding:
             new_id = self._store.new_id(like=self._id)
             changed.update(self._binding)
-            moved = _log_unless(self._store.move(self._id, new_id, changed, removed))
-            return new_id if moved else None
-        if (changed or removed) and not _log_unless(self._store.save(self._id, changed, removed)):
-            return None
+            moved = self._store.move(self._id, new_id, changed, removed)
+            return new_id if self._in_force(moved) else None
+        if changed or removed:
+            saved = self._store.save(self._id, changed, removed)
+            if not self._in_force(saved):
+                return None
         permanence = field_of("_permanent")
         return self._id if permanence in changed or permanence in removed else None
 
     def _commit_unstored(self, changed: dict[bytes, bytes]) -> str | None:
         ended = self._ended
-        if ended is not None and not self._store.end(ended, self._ended_generation):
+        if ended is not None and not self._store.end(
+            ended, self._ended_generation, forget=self._forget
+        ):
             # It was ended elsewhere: nothing that this request read from it may be stored again.
             return FORGET
         if changed:
@@ -209,10 +259,20 @@ class RedisSession(SessionMixin):
 
     def _create(self, fields: dict[bytes, bytes]) -> str:
         new_id = self._store.new_id(user_id=self._user_id)
-        self._store.create(
-            new_id, fields, listed=self._user_id is not None, replaces=self._id or self._ended
+        created = self._store.create(
+            new_id,
+            fields,
+            listed=self._user_id is not None,
+            replaces=self._id or self._ended,
+            forget=self._forget,
         )
-        return new_id
+        return new_id if self._in_force(created) else FORGET
+
+    def _in_force(self, written: bool) -> bool:
+        if not written:
+            self.lost = True
+            log.info("a session ended while a request was using it; the changes are dropped")
+        return written
 
     def _stored_user(self) -> str | None:
         user = self._own.get(b"@user")
@@ -243,12 +303,6 @@ def _check_size(fields: dict[bytes, bytes]) -> None:
             f"key is {largest!r} with {sizes[largest]}. Keep such data in a store of its own "
             "and only its id in the session"
         )
-
-
-def _log_unless(written: bool) -> bool:
-    if not written:
-        log.info("a session ended while a request was using it; the changes are dropped")
-    return written
 
 
 def _encoded(key: str, value: object) -> bytes:

@@ -4,6 +4,7 @@ A session id is a tag of 72 bits and a secret of 256 bits. Redis holds only a ke
 
     session:{<tag>}:<hash of the id>   a session: a hash with one field for each key of the app
     session:{<tag>}:of                 a user's sessions: a sorted set of handles by absolute end
+    session:{<tag>}:remember-<name>    a remember token, in the list with its session
     session:generation                 a counter, increased when all sessions are ended
 
 The tag of a user's sessions is derived from the user id. So they and their list are in one slot of
@@ -11,7 +12,8 @@ a Redis Cluster: one script lists or ends them all, and no script crosses slots.
 part of an id is confidential.
 
 Fields whose names begin with `@` are the store's own: `@born @seen @end` (ms), `@generation`,
-`@user @epoch @address @agent`. A key of the app that begins with `@` gets a second `@`.
+`@user @epoch @address @agent @remember`. A key of the app that begins with `@` gets a second `@`.
+redeem.lua lists the fields of a remember token.
 """
 
 from __future__ import annotations
@@ -42,6 +44,9 @@ TAG_BYTES = 9
 SECRET_BYTES = 32
 _TAG_LENGTH = 12
 _ID = re.compile(r"[A-Za-z0-9_-]{55}", re.ASCII)
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{67}", re.ASCII)
+# A remember token that was replaced is good for so long, for requests sent in parallel.
+GRACE_MS = 60_000
 # The number of users of whom a process remembers the tag.
 _OWNERS = 10_000
 _SCRIPTS = Path(__file__).parent / "scripts"
@@ -95,6 +100,8 @@ class SessionStore:
         self._end = client.script(clock_ + _lua("end"))
         self._list = client.script(clock_ + _lua("list"))
         self._revoke = client.script(_lua("revoke"))
+        self._redeem = client.script(clock_ + _lua("redeem"))
+        self._prolong = client.script(clock_ + _lua("prolong"))
 
     # Ids
 
@@ -122,10 +129,10 @@ class SessionStore:
         return base64.urlsafe_b64encode(digest.digest()).decode()
 
     def _key(self, session_id: str) -> str:
-        return f"session:{{{session_id[:_TAG_LENGTH]}}}:{self.handle(session_id)}"
+        return _prefix(session_id) + self.handle(session_id)
 
     def _list_key(self, tag_or_id: str) -> str:
-        return f"session:{{{tag_or_id[:_TAG_LENGTH]}}}:of"
+        return _prefix(tag_or_id) + "of"
 
     # One session
 
@@ -172,21 +179,44 @@ class SessionStore:
         self._owners[tag] = user_id
 
     def create(
-        self, session_id: str, fields: Fields, *, listed: bool, replaces: str | None = None
-    ) -> None:
-        """Store a new session, `listed` in its user's list. Ends the session that it `replaces`."""
+        self,
+        session_id: str,
+        fields: Fields,
+        *,
+        listed: bool,
+        replaces: str | None = None,
+        forget: bool = True,
+    ) -> bool:
+        """Store a new session, `listed` in its user's list.
+
+        Ends the session that it `replaces`, and its remember token if `forget`. False, with nothing
+        stored, when the remember token that logged it in has ended.
+        """
         keys = [self._key(session_id)]
         if listed:
             keys.append(self._list_key(session_id))
-        ending = [self._ending(replaces)] if replaces else []
+            if (remember := fields.get(b"@remember")) is not None:
+                keys.append(_prefix(session_id) + remember.decode())
+        lifetimes = (self._idle, self._absolute, self.handle(session_id))
+        ending = [self._ending(replaces, forget)] if replaces else []
+        return self._put(keys, lifetimes, fields, ending)
+
+    def _put(
+        self,
+        keys: list[str],
+        lifetimes: tuple[int, int, str],
+        fields: Fields,
+        ending: Iterable[Command] = (),
+    ) -> bool:
         while True:
             believed = self._generation
-            arguments = [self._now(), self._idle, self._absolute, self.handle(session_id)]
+            arguments = [self._now(), *lifetimes]
             arguments += chain(*fields.items(), (b"@generation", believed))
-            generation, *_ = self._ask(self._get_generation, *ending, self._create(keys, arguments))
+            command = self._create(keys, arguments)
+            generation, *_, done = self._ask(self._get_generation, *ending, command)
             self._generation = generation or b""
             if self._generation == believed:
-                return
+                return bool(done)
             # All sessions were ended since this process last looked: repeat with the new number.
 
     def save(self, session_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
@@ -201,21 +231,25 @@ class SessionStore:
         (done,) = self._ask(self._move(keys, arguments))
         return bool(done)
 
-    def end(self, session_id: str, generation: bytes | None = None) -> bool:
-        """End a session; False when it had ended before, alone or with its `generation`."""
-        in_force, was_in_force = self._ask(self._get_generation, self._ending(session_id))
+    def end(self, session_id: str, generation: bytes | None = None, *, forget: bool = True) -> bool:
+        """End a session, and its remember token if `forget`.
+
+        False when it had ended before, alone or with its `generation`.
+        """
+        in_force, was_in_force = self._ask(self._get_generation, self._ending(session_id, forget))
         return bool(was_in_force) and generation in {None, in_force or b""}
 
-    def _ending(self, session_id: str) -> Command:
+    def _ending(self, session_id: str, forget: bool) -> Command:
         keys = (self._key(session_id), self._list_key(session_id))
-        return self._end(keys, (self._now(), self._idle, self.handle(session_id)))
+        handle, prefix = self.handle(session_id), _prefix(session_id) if forget else ""
+        return self._end(keys, (self._now(), self._idle, handle, prefix))
 
     # The sessions of one user, and all sessions
 
     def sessions_of(self, user_id: str, current: str | None) -> list[SessionInfo]:
         """A user's sessions, last seen first. The one with the handle `current` is marked."""
         tag = self._tag(user_id)
-        arguments = (self._now(), self._idle, f"session:{{{tag}}}:")
+        arguments = (self._now(), self._idle, _prefix(tag))
         listing = self._list((self._list_key(tag),), arguments)
         generation, lines = self._ask(self._get_generation, listing)
         in_force = self._generation = generation or b""
@@ -235,20 +269,87 @@ class SessionStore:
 
     def revoke(self, user_id: str, *, only: str = "", but: str = "") -> int:
         """End one session of a user, or all but one, by handle; return how many were ended."""
-        tag = self._tag(user_id)
-        arguments = (f"session:{{{tag}}}:", only, but)
-        (ended,) = self._ask(self._revoke((self._list_key(tag),), arguments))
+        return self._revoke_in(self._tag(user_id), only, but)
+
+    def _revoke_in(self, tag_or_id: str, only: str, but: str = "") -> int:
+        arguments = (_prefix(tag_or_id), only, but)
+        (ended,) = self._ask(self._revoke((self._list_key(tag_or_id),), arguments))
         return int(ended)
 
     def revoke_everybody(self) -> None:
         """End all sessions, those without a user too. The cost does not grow with their number."""
         self._ask(("INCR", "session:generation"))
 
+    # Remember tokens: a session's tag, a name, and a secret that changes with each use
+
+    @staticmethod
+    def is_token(text: str) -> bool:
+        """Whether it has the form of a remember token."""
+        return _TOKEN.fullmatch(text) is not None
+
+    @staticmethod
+    def token_handle(token: str) -> str:
+        """The name of a remember token in Redis. It stays the same when the token is replaced."""
+        return f"remember-{token[_TAG_LENGTH : 2 * _TAG_LENGTH]}"
+
+    def new_token(self, user_id: str, fields: Fields, seconds: int) -> str:
+        """Store a remember token of a user that ends after `seconds`, and return it."""
+        tag = self._tag(user_id)
+        token = tag + secrets.token_urlsafe(TAG_BYTES) + secrets.token_urlsafe(SECRET_BYTES)
+        handle, milliseconds = self.token_handle(token), seconds * 1000
+        fields = {**fields, b"@token": self.handle(token).encode()}
+        keys = [_prefix(tag) + handle, self._list_key(tag)]
+        self._put(keys, (milliseconds, milliseconds, handle), fields)
+        return token
+
+    def redeem(self, token: str) -> tuple[str, str, str, int, str] | None:
+        """Replace a valid token: its user, login and epoch, the seconds left, the next token.
+
+        The next token follows from this one, so requests in parallel all get the same.
+        """
+        secret = hashlib.blake2b(
+            token.encode(), key=self._pepper, digest_size=SECRET_BYTES, person=b"next token"
+        )
+        text = base64.urlsafe_b64encode(secret.digest()).decode().rstrip("=")
+        following = token[: 2 * _TAG_LENGTH] + text
+        hashes = (self.handle(token), self.handle(following))
+        arguments = (self._now(), *hashes, GRACE_MS, self.token_handle(token), _prefix(token))
+        redeem = self._redeem(self._token_keys(token), arguments)
+        generation, reply = self._ask(self._get_generation, redeem)
+        self._generation = generation or b""
+        if reply is None:
+            return None
+        user, *rest = (field.decode(errors="replace") for field in reply[:4])
+        if not rest:
+            log.warning("user %s: an old remember token was used, and its sessions are ended", user)
+            return None
+        login, epoch, its_generation = rest
+        if its_generation.encode() != self._generation:
+            return None
+        return user, login, epoch, int(reply[4]) // 1000, following
+
+    def prolong(self, token: str, seconds: int) -> bool:
+        """Let a token end after `seconds`; False when it is not valid."""
+        arguments = (self._now(), self.handle(token), seconds * 1000, self.token_handle(token))
+        (done,) = self._ask(self._prolong(self._token_keys(token), arguments))
+        return bool(done)
+
+    def forget(self, token: str) -> None:
+        """End a token. The sessions that it has begun continue."""
+        self._revoke_in(token, self.token_handle(token))
+
+    def _token_keys(self, token: str) -> tuple[str, str]:
+        return _prefix(token) + self.token_handle(token), self._list_key(token)
+
     def _ask(self, *commands: Command) -> list[Any]:
         return self.client.pipeline(commands)
 
     def _now(self) -> Argument:
         return "" if self._clock is None else round(self._clock() * 1000)
+
+
+def _prefix(tag_or_id: str) -> str:
+    return f"session:{{{tag_or_id[:_TAG_LENGTH]}}}:"
 
 
 def field_of(key: str) -> bytes:

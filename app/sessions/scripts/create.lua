@@ -1,5 +1,8 @@
--- Store a new session under a new id.
--- KEYS: session[, its user's list] · ARGV: now, idle, absolute timeout (ms), handle, names and values
+-- Store a new session under a new id, or a new remember token. Returns 0, with nothing written, if the
+-- token that it depends on has ended: a request that overlaps a logout must not log in again.
+-- KEYS: session[, its user's list[, the token that logged it in]]
+-- ARGV: now, idle, absolute timeout (ms), handle, names and values
+if KEYS[3] and redis.call('EXISTS', KEYS[3]) == 0 then return 0 end
 local idle, absolute = tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('HSET', KEYS[1], '@born', now, '@seen', now, '@end', now + absolute)
 for i = 5, #ARGV, 2 do
@@ -13,3 +16,4 @@ if KEYS[2] then
     redis.call('PEXPIRE', KEYS[2], absolute)
   end
 end
+return 1
