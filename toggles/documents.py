@@ -10,7 +10,7 @@ import shlex
 import textwrap
 from pathlib import Path
 
-from toggles.checks import Hosts, Switch, Whole
+from toggles.checks import Hosts, Pattern, Switch, Whole
 from toggles.table import NGINX, SECTIONS, TOGGLES, Toggle
 
 WIDTH = 100
@@ -86,12 +86,14 @@ def nginx_shell() -> str:
         "# Generated from toggles/table.py by `make docs`: defaults and allowed values of nginx's",
         "# toggles. nginx/entrypoint sources it and has the functions that it calls.",
     ]
-    functions = {Switch: "switch", Whole: "whole", Hosts: "hosts"}
+    functions = {Switch: "switch", Whole: "whole", Hosts: "hosts", Pattern: "pattern"}
     for toggle in TOGGLES.values():
         if NGINX in toggle.readers:
             name, kind = toggle.name, toggle.kind
             value = f'"${{{name}-{toggle.default}}}"'
             check = f"{functions[type(kind)]} {name} {value} {shlex.quote(kind.allowed)}"
-            bounds = f" {kind.low} {kind.high}" if isinstance(kind, Whole) else ""
-            lines.append(f"{name}=$({check}{bounds}) || exit")
+            more = f" {kind.low} {kind.high}" if isinstance(kind, Whole) else ""
+            if isinstance(kind, Pattern):
+                more = f" {shlex.quote(kind.expression)}"
+            lines.append(f"{name}=$({check}{more}) || exit")
     return "\n".join(lines) + "\n"

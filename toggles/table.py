@@ -138,6 +138,18 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
     ),
     "Content": (
         Toggle(
+            "STACK_CSP",
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+            "font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
+            "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
+            # nginx reads it between double quotes and expands variables in it.
+            Pattern(r"[A-Za-z0-9 ;:/.,*?=&%+_'-]+", "a Content-Security-Policy in one line"),
+            "Content-Security-Policy of pages whose app sends none",
+            "Allows neither inline styles or scripts nor other origins. For inline code and a CDN: "
+            "default-src 'self' 'unsafe-inline' https://cdn.example.org; frame-ancestors 'none'",
+            readers=(NGINX,),
+        ),
+        Toggle(
             "STACK_DEMO",
             "off",
             Switch(),

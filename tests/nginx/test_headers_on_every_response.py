@@ -93,3 +93,13 @@ def test_the_apps_headers_take_precedence(server: Nginx) -> None:
     assert answer.headers["cache-control"] == "private"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert not answer.duplicates
+
+
+def test_the_policy_is_a_setting_and_the_apps_own_goes_first(tmp_path: Path) -> None:
+    policy = "default-src 'self' 'unsafe-inline' https://cdn.example.org; frame-ancestors 'none'"
+    (tmp_path / "static").mkdir()
+    with stack_behind_nginx(tmp_path, STACK_CSP=policy) as (front, _):
+        for path in ("/up", "/nginx-health", "/.env"):
+            assert front.get(path).headers["content-security-policy"] == policy
+        own = front.get("/own-headers").headers["content-security-policy"]
+        assert own == "default-src 'self'; style-src 'unsafe-inline'"
