@@ -23,6 +23,8 @@ from typing import Any
 import pytest
 from _pytest.nodeid import coerce_node_id
 
+from tests.servers.postgresql import programs
+
 TEST_ALL = os.environ.get("TEST_ALL") == "yes"
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 GROUPS = ("containers", "browser", "quiet")
@@ -61,10 +63,18 @@ def missing_browser() -> str | None:
     return None
 
 
+def missing_postgresql() -> str | None:
+    """Return why a test cannot start a PostgreSQL server here; None if it can."""
+    if programs() is None:
+        return "PostgreSQL is not installed (Debian: apt-get install postgresql)"
+    return None
+
+
 # By marker. The conftest.py of another folder may add to it.
 MISSING: dict[str, Callable[[], str | None]] = {
     "containers": missing_engine,
     "browser": missing_browser,
+    "postgresql": missing_postgresql,
 }
 
 

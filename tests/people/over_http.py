@@ -77,6 +77,11 @@ class Person:
         body = urlencode(fields).encode()
         return self._send(urllib.request.Request(urljoin(self.address, path), body, headers))
 
+    def send(self, path: str, body: bytes, **headers: str) -> Answer:
+        """POST *body*; an underscore in the name of a header stands for a hyphen."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._send(urllib.request.Request(urljoin(self.address, path), body, named))
+
     def fill_in(self, path: str, *, action: str | None = None, **typed: str) -> Answer:
         """Open *path*, fill in the form that has these fields (and this *action*), and send it."""
         page = self.get(path)
