@@ -71,6 +71,8 @@ def _open_page(options: argparse.Namespace, arguments: list[str]) -> int:
             )
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
     print(f"Locust's page: {address}  (loads {options.host}; Ctrl-C stops it)", flush=True)
+    page = profiles.PROFILES[profiles.OF_THE_PAGE]
+    arguments += [f"--users={page.users}", f"--spawn-rate={page.rate}", "--class-picker"]
     arguments += [f"--web-host={host}", f"--web-port={port}", "--loglevel=WARNING"]
     _become_locust([*arguments, "--exit-code-on-error=0"])
 

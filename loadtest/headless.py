@@ -14,6 +14,7 @@ import signal
 import sys
 from collections import Counter
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import gevent
@@ -28,8 +29,8 @@ from loadtest.target import TargetError, refuse_foreign
 
 EXIT_OK, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5  # of progress
-# The users of Locust's page, where no profile is chosen, are those of this profile.
-PAGE_PROFILE = "steady"
+# A signal to the whole process group arrives twice: make's program passes it on as well.
+SECONDS_OF_ONE_SIGNAL = 1.0
 
 
 class ProfileShape(LoadTestShape):
@@ -46,10 +47,10 @@ class ProfileShape(LoadTestShape):
         self.profile = profile
         self.runner = runner
         self.completed = False
-        self.stopped = False
+        self.stopped_at: float | None = None
 
     def tick(self) -> tuple[int, float] | None:
-        if self.stopped:
+        if self.stopped_at is not None:
             return None
         profile, elapsed = self.profile, self.get_run_time()
         enough = profile.requests and self.runner.stats.num_requests >= profile.requests
@@ -61,21 +62,29 @@ class ProfileShape(LoadTestShape):
 
     def stop(self) -> None:
         """Handler of signals: end the run at the next tick, or the process the second time."""
-        if self.stopped:
-            os._exit(EXIT_INTERRUPTED)
-        self.stopped = True
+        if self.stopped_at is not None:
+            if monotonic() - self.stopped_at > SECONDS_OF_ONE_SIGNAL:
+                os._exit(EXIT_INTERRUPTED)
+            return
+        self.stopped_at = monotonic()
         print("\nstopping; interrupt again to kill it", file=sys.stderr, flush=True)
 
 
 def begin(environment: Any, **_: Any) -> None:
     """Listener of ``init``: choose the users; in a headless run, apply LOADTEST_PROFILE."""
     headless = environment.parsed_options.headless
-    name = os.environ.get("LOADTEST_PROFILE", "smoke") if headless else PAGE_PROFILE
+    name = os.environ.get("LOADTEST_PROFILE", "smoke") if headless else profiles.OF_THE_PAGE
     # A class without `profiles` is not one of ours and takes part in all.
     environment.user_classes[:] = [
         user for user in environment.user_classes if name in getattr(user, "profiles", (name,))
     ]
     if not headless:
+        # The page preselects all classes that it lists.
+        users = {user.__name__: user for user in environment.user_classes}
+        environment.available_user_classes = users
+        for user_name, user in users.items():
+            summary = (user.__doc__ or "").strip().split("\n")[0]
+            print(f"  {user_name:<8}{summary}", flush=True)
         return
     shape = ProfileShape(profiles.read(name, os.environ), environment.runner)
     environment.shape_class = shape

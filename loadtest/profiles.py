@@ -76,6 +76,8 @@ _ALL = (
     ),
 )
 PROFILES: Mapping[str, Profile] = {profile.name: profile for profile in _ALL}
+# Locust's page, where no profile is chosen, has the users of this one.
+OF_THE_PAGE = "steady"
 FIGURES = ("USERS", "RATE", "SECONDS", "REQUESTS", "P95_MS", "ERRORS_PERCENT", "REFUSED_PERCENT")
 
 

@@ -52,6 +52,23 @@ def test_the_page_loads_the_stack() -> None:
     assert stats["total_rps"] < 30
 
 
+def test_the_page_preselects_users_with_think_time_and_the_terminal_explains_them() -> None:
+    with serving(StandIn()) as url:
+        port = ports.free()
+        # A stray variable of the shell, which Locust would read as an option.
+        process = start("--host", url, "--web-port", str(port), LOCUST_RUN_TIME="1s")
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}"), 30)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}") as answer:
+            html = answer.read().decode()
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert '"available_user_classes": ["Author", "Member", "Visitor"]' in html
+    assert '"num_users": 20' in html
+    assert '"run_time": null' in html
+    assert "  Visitor Reads the public pages and never logs in." in out
+
+
 def test_the_page_cannot_be_turned_against_others() -> None:
     app = StandIn()
     with serving(app) as url, page(url) as address:

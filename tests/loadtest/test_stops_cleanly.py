@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,20 @@ from tests.loadtest.stand_in import StandIn, serving, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_with_its_report(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_ends_the_run_with_its_report(
+    tmp_path: Path, number: signal.Signals, times: int
+) -> None:
+    """A signal to the process group of `make loadtest` arrives twice."""
     app = StandIn()
     with serving(app) as url:
         process = start(
             *("--profile", "steady", "--host", url, "--results", str(tmp_path)), STEADY_RATE="50"
         )
         _wait_for_progress(process)
-        process.send_signal(number)
+        for _ in range(times):
+            process.send_signal(number)
+            time.sleep(0.1)
         out, err = process.communicate(timeout=30)
 
     assert process.returncode == 130, err
