@@ -5,7 +5,7 @@ PYTHON ?= python3
 stack := @$(PYTHON) -m stack
 
 .DEFAULT_GOAL := help
-.PHONY: help up down status logs reload url dev test lint loadtest docs pins template-diff clean
+.PHONY: help up down status logs reload admin url dev test lint loadtest docs pins template-diff clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,8 @@ logs: ## Show the services' logs, each line with its service (Ctrl-C ends it)
 	$(stack) logs
 reload: ## Load new code without refusing a request
 	$(stack) reload
+admin: ## Create an account with the role admin (NAME=ada); asks for its password
+	$(stack) admin
 url: ## Print the address of the running stack
 	$(stack) url
 dev: ## Run Flask's development server with debugger and reloader (PORT=)
@@ -36,7 +38,7 @@ pins: ## Update the pins from pyproject.toml; versions that can stay do
 	$(stack) pins
 template-diff: ## In a copy: print the template's later changes as a patch (TEMPLATE=../template)
 	$(stack) template-diff
-clean: ## Stop everything; delete containers, images, data, secrets, .venv and results
+clean: ## Stop this copy; delete its containers, images, data and secrets (asks; YES=1)
 	$(stack) clean
 
 # Units bring targets of their own.

@@ -8,6 +8,7 @@ One response with another user's identity is worse than any number of errors. It
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -18,7 +19,8 @@ LEAK = "identity leak"
 
 # Names of accounts can be recognised anywhere on a page, whatever its markup.
 NAME = re.compile(r"\blt-[0-9a-f]{8}-[0-9]{4,}\b")
-_RUN = secrets.token_hex(4)
+# `make loadtest` chooses the beginning of the names, because it deletes the accounts afterwards.
+_BEGINNING = os.environ.get("LOADTEST_ACCOUNTS") or f"lt-{secrets.token_hex(4)}-"
 _numbers = itertools.count(1)
 
 
@@ -46,7 +48,7 @@ ledger = Ledger()
 class Account:
     """An account of this run. *id* is None until the app has reported it."""
 
-    name: str = field(default_factory=lambda: f"lt-{_RUN}-{next(_numbers):04}")
+    name: str = field(default_factory=lambda: f"{_BEGINNING}{next(_numbers):04}")
     password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
     id: str | None = None
     registered: bool = False

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
+from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -17,10 +19,10 @@ _ENGINE_TIMEOUT_S = 10
 
 
 def choose(environ: Mapping[str, str], progress: Progress | None = None) -> tuple[Runtime, str]:
-    """Return the runtime that RUNTIME names, else the one that this copy runs in, else what works.
+    """Return the runtime that RUNTIME names, else the one of this copy, else what works.
 
     The second value is the reason as the rest of a sentence. Raises StackError for another value of
-    RUNTIME.
+    RUNTIME, and if the containers of this name belong to another checkout.
     """
     local = LocalRuntime(environ, progress=progress)
     asked = environ.get("RUNTIME", "")
@@ -32,8 +34,31 @@ def choose(environ: Mapping[str, str], progress: Progress | None = None) -> tupl
         return local, "this copy runs as local processes"
     if not asked and (fault := engine_fault()):
         return local, fault
-    reason = "RUNTIME=compose" if asked else "docker compose and an engine answer"
-    return ComposeRuntime(environ, progress=progress), reason
+    compose = ComposeRuntime(environ, progress=progress)
+    containers = compose.containers()
+    if not asked and not containers and _last(local.name) == local.kind:
+        return local, "this copy ran as local processes before"
+    for container in containers.values():
+        other = Path(container.checkout)
+        if other.resolve() != CHECKOUT and (other / "docker-compose.yml").exists():
+            raise StackError(
+                f"{container.name} belongs to the checkout {other}", "make up STACK_NAME=another"
+            )
+    return compose, "RUNTIME=compose" if asked else "docker compose and an engine answer"
+
+
+def remember(runtime: Runtime) -> None:
+    """Let choose() return to this runtime: the data of a copy is not in the other one."""
+    file = CHECKOUT / "run" / runtime.name / "runtime"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{runtime.kind}\n", encoding="ascii")
+
+
+def _last(name: str) -> str:
+    try:
+        return (CHECKOUT / "run" / name / "runtime").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def running(environ: Mapping[str, str], remedy: str = "make up") -> Runtime:

@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
 
 from stack import dev, jobs, project
 from stack.checkout import CHECKOUT
-from stack.choose import choose, running
+from stack.choose import choose, remember, running
 from stack.commands import Command
 from stack.errors import StackError
 from stack.progress import Progress
 from stack.runtime import ServiceStatus
-from toggles import PREFIX, TOGGLES
+from toggles import TOGGLES
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 
 def up(environ: Mapping[str, str]) -> int:
     environ = _with_demo_default(environ)
     runtime, reason = choose(environ, Progress.to_terminal())
+    # What was given on the command line has to be given again.
+    given = "".join(f" {k}={os.environ[k]}" for k in ("STACK_NAME", "RUNTIME") if k in os.environ)
     if lost := project.strays(CHECKOUT, environ):
         print(f"Not used: {', '.join(lost)} in .env. Your app's belong in {project.VARIABLES}.")
     if runtime.is_up():
         print(f"The stack is up already: {runtime.address()} ({runtime.kind})")
         now = runtime.running_toggles()
         if changed := [f"{k}={v}" for k, v in runtime.toggles.items() if now.get(k) != v]:
-            print(f"  not applied: {', '.join(changed)}; `make down up` applies it")
+            print(f"  not applied: {', '.join(changed)}; `make down up{given}` applies it")
         app = next(status for status in runtime.status() if status.service == "app")
         file = CHECKOUT / project.VARIABLES
         if file.exists() and file.stat().st_mtime > time.time() - (app.uptime_s or 0):
-            print(f"  not applied: {project.VARIABLES} is newer; `make down up` applies it")
+            print(f"  not applied: {project.VARIABLES} is newer; `make down up{given}` applies it")
         return 0
     print(f"Runtime: {runtime.kind}, because {reason} (RUNTIME= overrides it).")
     runtime.up()
+    remember(runtime)
     print(f"\nThe stack is up: {runtime.address()}")
     if environ.get("STACK_DEMO") == "on" and "STACK_APP" not in environ:
         print(f"  demo account: {DEMO_NAME}, password: {DEMO_PASSWORD}")
-    print(
-        "\nNext:\n"
-        "  make status                  show the services and their state\n"
-        "  make loadtest PROFILE=smoke  run a short load test\n"
-        "  make down                    stop it; data and secrets stay"
-    )
+    print("\nNext:")
+    for command, effect in (
+        ("make status", "show the services and their state"),
+        ("make loadtest PROFILE=smoke", "run a short load test"),
+        ("make down", "stop it; data and secrets stay"),
+    ):
+        print(f"  {command + given:<{27 + len(given)}}  {effect}")
     return 0
 
 
@@ -58,9 +63,8 @@ def _with_demo_default(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def down(environ: Mapping[str, str]) -> int:
-    # Only the name matters, so a setting that is not allowed prevents no stop.
-    named = {k: v for k, v in environ.items() if not k.startswith(PREFIX) or k == "STACK_NAME"}
-    choose(named, Progress.to_terminal())[0].down()
+    # A setting that is not allowed prevents no stop.
+    choose(jobs.named(environ), Progress.to_terminal())[0].down()
     print("The stack is down. Data and secrets are kept; `make clean` removes them.")
     return 0
 
@@ -105,6 +109,15 @@ def reload(environ: Mapping[str, str]) -> int:
     return 0
 
 
+def admin(environ: Mapping[str, str]) -> int:
+    """Create the account NAME with the role admin; without a terminal, stdin has its password."""
+    name = environ.get("NAME")
+    if not name:
+        raise StackError("NAME is missing", "make admin NAME=ada")
+    more = [] if sys.stdin.isatty() else ["--password-stdin"]
+    return running(environ).flask("user", "create", name, "--admin", *more)
+
+
 def logs(environ: Mapping[str, str]) -> int:
     # Only a terminal follows; a pipe or a file gets the present content.
     return choose(environ)[0].logs(follow=sys.stdout.isatty())
@@ -122,6 +135,7 @@ COMMANDS: dict[str, Command] = {
     "logs": logs,
     "reload": reload,
     "url": url,
+    "admin": admin,
     "dev": dev.run,
     "test": jobs.test,
     "lint": jobs.lint,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -23,6 +23,7 @@ from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 from stack.project import FOLDER
 from stack.venv import LOADTEST, VirtualEnvironment, every_pin_file, run_python
+from toggles import PREFIX
 
 
 def test(environ: Mapping[str, str]) -> int:
@@ -79,8 +80,15 @@ def loadtest(environ: Mapping[str, str]) -> int:
     check = [sys.executable, *arguments, host or "http://127.0.0.1", "--check"]
     if code := subprocess.run(check, cwd=CHECKOUT, check=False).returncode:
         return code
-    host = host or running(environ, "make up, or make loadtest HOST=…").address()
-    return run_python([*arguments, host], LOADTEST)
+    stack = None if host else running(environ, "make up, or make loadtest HOST=…")
+    accounts = f"lt-{secrets.token_hex(4)}-"
+    try:
+        address = stack.address() if stack else host
+        return run_python([*arguments, address], LOADTEST, LOADTEST_ACCOUNTS=accounts)
+    finally:
+        # Another app or another machine's stack has no such command here.
+        if stack is None or stack.flask("user", "purge", "--yes", accounts, quiet=True) != 0:
+            print(f"loadtest: accounts whose names begin with {accounts} may be left")
 
 
 def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
@@ -142,24 +150,49 @@ def template_diff(environ: Mapping[str, str]) -> int:
 
 
 def clean(environ: Mapping[str, str]) -> int:
-    """Stop every local copy and the containers of this name; delete what they made."""
+    """Stop this copy and delete what belongs to it, after a question; YES=1 answers it."""
     progress = Progress.to_terminal()
-    for state in sorted((CHECKOUT / "run").glob("*/state.json")):
-        name = json.loads(state.read_text(encoding="utf-8"))["toggles"]["STACK_NAME"]
-        progress.step(f"stopping {name}")
-        LocalRuntime({"STACK_NAME": name}, progress=progress).down()
-    if engine_fault() is None:
+    local = LocalRuntime(named(environ), progress=progress)
+    folders = [local.run_dir]
+    others = [f.name for f in CHECKOUT.glob("run/*") if f.is_dir() and f != local.run_dir]
+    if not others:
+        shared = ("run", "results", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache")
+        folders += [CHECKOUT / name for name in shared]
+    folders = [folder for folder in folders if folder.exists()]
+    engine = engine_fault() is None
+    print(f"This deletes, with the data and secrets of {local.name}:")
+    if engine:
+        print(f"  the containers, volumes and images of {local.name}")
+    for folder in folders:
+        print(f"  {folder.relative_to(CHECKOUT)}/")
+    if others:
+        print(f"It keeps run/ and .venv/ for {', '.join(others)}.")
+    _confirm(environ)
+    local.down()
+    if engine:
         progress.step("removing containers, networks, volumes and images")
-        containers = ComposeRuntime(environ, progress=progress)
+        # With the volume for certificates.
+        containers = ComposeRuntime({**named(environ), "STACK_TLS": "on"}, progress=progress)
         containers.down(volumes=True)
         containers.remove_images()
-    for name in ("run", "results", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache"):
-        if (CHECKOUT / name).exists():
-            progress.step(f"removing {name}/")
-            shutil.rmtree(CHECKOUT / name)
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
     for cache in CHECKOUT.rglob("__pycache__"):
         shutil.rmtree(cache, ignore_errors=True)
     return 0
+
+
+def named(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return *environ* with no other toggle than the name of the copy."""
+    return {k: v for k, v in environ.items() if not k.startswith(PREFIX) or k == "STACK_NAME"}
+
+
+def _confirm(environ: Mapping[str, str]) -> None:
+    if environ.get("YES") == "1":
+        return
+    answer = input("Type yes to continue: ") if sys.stdin.isatty() else ""
+    if answer.strip() != "yes":
+        raise StackError("nothing was deleted", "type yes, or make clean YES=1")
 
 
 def _tracked() -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,6 +91,21 @@ class Runtime(ABC):
     @abstractmethod
     def logs(self, follow: bool = True) -> int:
         """Print the services' logs, each line with its service; return an exit code."""
+
+    def flask(self, *arguments: str, quiet: bool = False) -> int:
+        """Run ``flask`` on the running app, with this terminal's input; return its exit code."""
+        command = self._in_app("flask", "--app", self.running_toggles()["STACK_APP"], *arguments)
+        output = subprocess.DEVNULL if quiet else None
+        return subprocess.run(
+            command, cwd=self._checkout, env=self._app_environment(), stderr=output, check=False
+        ).returncode
+
+    @abstractmethod
+    def _in_app(self, *command: str) -> list[str]:
+        """Return the command that runs *command* where the app runs."""
+
+    @abstractmethod
+    def _app_environment(self) -> Mapping[str, str]: ...
 
     def address(self) -> str:
         """Where the stack answers, such as ``http://127.0.0.1:8080``."""

@@ -170,14 +170,19 @@ class VirtualEnvironment:
             yield
 
 
-def run_python(arguments: Sequence[str], files: Sequence[Path], checkout: Path = CHECKOUT) -> int:
+def run_python(
+    arguments: Sequence[str], files: Sequence[Path], checkout: Path = CHECKOUT, **variables: str
+) -> int:
     """Run the .venv's Python with the pins of *files* installed; return its exit code.
+
+    *variables* are added to its environment.
 
     Raises StackError when they cannot be installed. The program handles Ctrl-C and SIGTERM itself.
     """
     venv = VirtualEnvironment(checkout, Progress.to_terminal())
     venv.ensure(files)
-    environ = {**os.environ, "PATH": os.pathsep.join([os.fspath(venv.bin), programs.SEARCH_PATH])}
+    path = os.pathsep.join([os.fspath(venv.bin), programs.SEARCH_PATH])
+    environ = {**os.environ, "PATH": path, **variables}
     command = [os.fspath(venv.python), *arguments]
     with subprocess.Popen(command, cwd=checkout, env=environ) as process:
         # make sends SIGTERM to us alone.

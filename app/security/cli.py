@@ -7,6 +7,7 @@ machine can read arguments (`ps`), and the shell's history keeps them.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import click
 from flask.cli import AppGroup
@@ -107,6 +108,17 @@ def delete(user: User) -> None:
 
 
 @user_commands.command()
+@click.argument("beginning")
+@click.confirmation_option(prompt="Delete all of these accounts permanently?")
+def purge(beginning: str) -> None:
+    """Delete all accounts whose names have this BEGINNING, such as those of a load test."""
+    found = [user for user in _all_users() if user.name.startswith(beginning)]
+    for user in found:
+        security.delete(user)
+    click.echo(f"Deleted {len(found)} accounts.")
+
+
+@user_commands.command()
 @_account
 @click.argument("roles", nargs=-1, required=True, callback=_known_roles)
 def grant(user: User, roles: tuple[str, ...]) -> None:
@@ -127,11 +139,15 @@ def revoke(user: User, roles: tuple[str, ...]) -> None:
 @user_commands.command("list")
 def list_users() -> None:
     """List all accounts: name, state, roles."""
+    for user in _all_users():
+        state = "active" if user.is_active else "disabled"
+        click.echo(f"{user.name}\t{state}\t{','.join(user.roles) or '-'}")
+
+
+def _all_users() -> Iterator[User]:
     start = 0
     while users := security.users.page(start, PAGE):
-        for user in users:
-            state = "active" if user.is_active else "disabled"
-            click.echo(f"{user.name}\t{state}\t{','.join(user.roles) or '-'}")
+        yield from users
         start += PAGE
 
 

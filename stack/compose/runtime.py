@@ -10,6 +10,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Container:
     name: str
     service: str
     pid: int
+    checkout: str
     state: str
     health: str
     exit_code: int
@@ -53,12 +55,13 @@ class Container:
 
     @classmethod
     def from_inspection(cls, answer: Mapping[str, Any]) -> Container:
-        state = answer["State"]
+        state, labels = answer["State"], answer["Config"]["Labels"]
         return cls(
             id=answer["Id"],
             name=answer["Name"].lstrip("/"),
-            service=answer["Config"]["Labels"]["com.docker.compose.service"],
+            service=labels["com.docker.compose.service"],
             pid=state["Pid"],
+            checkout=labels["com.docker.compose.project.working_dir"],
             state=state["Status"],
             health=state.get("Health", {}).get("Status", ""),
             exit_code=state["ExitCode"],
@@ -301,6 +304,13 @@ class ComposeRuntime(Runtime):
         where = ["--project-name", self.name, "--project-directory", str(self._checkout)]
         # Without .env, whose values are in the environment already.
         return ["docker", "compose", "--env-file", os.devnull, *where, *files, *arguments]
+
+    def _in_app(self, *command: str) -> list[str]:
+        terminal = [] if sys.stdin.isatty() else ["-T"]
+        return self._command("exec", *terminal, "app", *command)
+
+    def _app_environment(self) -> Mapping[str, str]:
+        return self.environ
 
     def _docker(self, *arguments: str, check: bool = True) -> str:
         return _output(["docker", *arguments], self.environ, 60, check=check)

@@ -364,6 +364,12 @@ class LocalRuntime(Runtime):
         state = self.state()
         return self._environment(Path(state.run), state.toggles, state.ports)
 
+    def _in_app(self, *command: str) -> list[str]:
+        return [os.fspath(self._venv.bin / command[0]), *command[1:]]
+
+    def _app_environment(self) -> Mapping[str, str]:
+        return environment_of("app", self.service_environment())
+
     def _supervisor(self, state: State) -> Supervisor:
         return Supervisor(Path(state.run), self._checkout, self._venv.bin)
 

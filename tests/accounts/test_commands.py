@@ -49,6 +49,16 @@ def test_the_first_admin(app, flask_user):
     assert Browser(app).log_in(name).status_code == 303
 
 
+def test_purge_deletes_accounts_by_the_beginning_of_their_names(app, flask_user):
+    kept = new_name()
+    for name in (kept, "lt-0000-0001", "lt-0000-0002"):
+        assert create(flask_user, name).returncode == 0
+    assert flask_user("purge", "lt-0000-", stdin="n\n").returncode == 1
+    assert flask_user("purge", "--yes", "lt-0000-").stdout == "Deleted 2 accounts.\n"
+    listed = flask_user("list").stdout
+    assert kept in listed and "lt-0000" not in listed
+
+
 def test_every_command(app, flask_user):
     name, ada = new_name(), Browser(app)
     assert create(flask_user, name).returncode == 0

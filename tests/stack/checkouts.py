@@ -80,12 +80,14 @@ class Commands:
             **environ,
         }
 
-    def make(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def make(
+        self, *arguments: str, input: str = "", **environ: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["make", *arguments],
             cwd=self.checkout,
             env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
+            input=input,
             capture_output=True,
             text=True,
             timeout=600,  # a first `up` compiles uWSGI, perhaps on a busy machine

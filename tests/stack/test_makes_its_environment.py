@@ -96,7 +96,7 @@ def test_a_pin_that_does_not_match_its_hash_is_refused(commands: Commands) -> No
 
 def test_clean_removes_what_was_made(commands: Commands) -> None:
     (commands.checkout / "results").mkdir()
-    done = commands.make("clean")
+    done = commands.make("clean", "YES=1")
     assert done.returncode == 0, done.stdout + done.stderr
     left = {path.name for path in commands.checkout.iterdir()}
     assert left.isdisjoint({"run", "results", ".venv"})

@@ -33,14 +33,15 @@ def test_up_prints_the_address_that_answers(first_up: str, commands: Commands) -
     assert get(f"{commands.url}/readyz")[0] == 200
 
 
-def test_up_names_the_demo_account_and_what_to_do_next(first_up: str) -> None:
+def test_up_names_the_demo_account_and_what_to_do_next(first_up: str, commands: Commands) -> None:
     from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
     assert f"demo account: {DEMO_NAME}, password: {DEMO_PASSWORD}" in first_up
-    assert re.findall(r"^  make [a-z]+", first_up, re.MULTILINE) == [
-        "  make status",
-        "  make loadtest",
-        "  make down",
+    given = f"STACK_NAME={commands.name} RUNTIME=local"
+    assert re.findall(r"^  (make .*?)  ", first_up, re.MULTILINE) == [
+        f"make status {given}",
+        f"make loadtest PROFILE=smoke {given}",
+        f"make down {given}",
     ]
 
 
@@ -54,7 +55,7 @@ def test_a_second_up_names_settings_that_are_not_in_force(
     first_up: str, commands: Commands
 ) -> None:
     done = commands.make("up", "STACK_THREADS=3")
-    assert "not applied: STACK_THREADS=3; `make down up` applies it" in done.stdout
+    assert "not applied: STACK_THREADS=3; `make down up STACK_NAME=" in done.stdout
 
 
 def test_status_has_a_line_a_service(first_up: str, commands: Commands) -> None:
@@ -83,6 +84,22 @@ def test_secrets_are_closed_to_others(first_up: str, commands: Commands) -> None
     assert commands.run_dir.stat().st_mode & 0o077 == 0
     arguments = " ".join(commands.processes())
     assert all(file.read_text() not in arguments for file in secrets.values())
+
+
+def test_admin_creates_an_account_with_that_role(first_up: str, commands: Commands) -> None:
+    done = commands.make("admin", "NAME=ada", input="an-uncommon-password\n")
+    assert done.returncode == 0, done.stderr
+    assert "Created ada (admin)." in done.stdout
+    nameless = commands.make("admin")
+    assert nameless.returncode != 0
+    assert "make admin: NAME is missing: make admin NAME=ada" in nameless.stderr
+
+
+def test_a_load_test_deletes_its_accounts(first_up: str, commands: Commands) -> None:
+    if not (commands.checkout / "loadtest").is_dir():
+        return
+    done = commands.make("loadtest", "PROFILE=smoke", SMOKE_SECONDS="6", SMOKE_USERS="2")
+    assert re.search(r"^Deleted [1-9]\d* accounts\.$", done.stdout, re.MULTILINE), done.stdout
 
 
 def test_down_leaves_nothing(first_up: str, commands: Commands) -> None:
