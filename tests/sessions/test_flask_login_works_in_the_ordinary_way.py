@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import flask_login
 import pytest
-from flask import Flask
+from flask import Flask, session
 from flask.testing import FlaskClient
 from flask_login import FlaskLoginClient
 
@@ -196,6 +196,37 @@ def test_signals_are_sent(club: Flask) -> None:
     ]:
         browser.open(path, method=method)
     assert heard == ["unauthorized", "logged_in", "needs_refresh", "login_confirmed", "logged_out"]
+
+
+def test_an_app_may_bind_with_an_id_and_an_epoch_of_its_own(club: Flask) -> None:
+    @club.post("/bound")
+    def bound() -> str:
+        session.bind("frank's id", "epoch 1")  # type: ignore[attr-defined]
+        return str(flask_login.login_user(Member("frank"), remember=True))
+
+    @club.get("/epoch")
+    def epoch() -> str:
+        name = flask_login.current_user.id
+        return f"{name} {session.epoch}"  # type: ignore[attr-defined]
+
+    browser = club.test_client()
+    browser.post("/bound")
+    assert browser.get("/epoch").text == "frank epoch 1"
+    browser.delete_cookie("session")
+    assert browser.get("/epoch").text == "frank epoch 1"
+    assert sessions_of(club, "frank's id") == 2 and sessions_of(club, "frank") == 0
+
+
+def test_two_logins_in_one_request_are_the_last_ones(club: Flask) -> None:
+    @club.post("/both")
+    def both() -> str:
+        flask_login.login_user(Member("gina"))
+        return str(flask_login.login_user(Member("hugo")))
+
+    browser = club.test_client()
+    browser.post("/both")
+    assert name_of(browser) == "hugo"
+    assert (sessions_of(club, "gina"), sessions_of(club, "hugo")) == (0, 1)
 
 
 def test_a_page_that_asks_for_nobody_asks_redis_nothing(club: Flask) -> None:
