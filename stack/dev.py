@@ -35,13 +35,19 @@ def run(environ: Mapping[str, str]) -> int:
         services = stack.service_environment() | stack.toggles
         services |= project.variables(CHECKOUT, services)
         _provide_secret_key(services)
+        folder = CHECKOUT / project.FOLDER
+        before = subprocess.run(
+            ["sh", "-c", stack.toggles["STACK_BEFORE_START"]], cwd=folder, env=services, check=False
+        )
+        if before.returncode != 0:
+            raise StackError(f"STACK_BEFORE_START failed with exit code {before.returncode}")
         application = stack.toggles["STACK_APP"]
         print(f"\nhttp://{_ADDRESS}:{port} serves {application} and reloads changed files.")
         print("Ctrl-C stops it" + ("; the stack stays up." if borrowed else " and its Redis."))
         flask = [os.fspath(CHECKOUT / ".venv" / "bin" / "flask"), "--app", application, "run"]
         with subprocess.Popen(
             [*flask, "--debug", "--host", _ADDRESS, "--port", str(port)],
-            cwd=CHECKOUT / project.FOLDER,
+            cwd=folder,
             env=services,
         ) as server:
             try:

@@ -5,34 +5,32 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import shutil
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from stack.checkout import CHECKOUT
 from tests.people.over_http import Person
 from tests.waiting import wait_until
 
 COVER = secrets.token_bytes(900_000)
-SETTINGS = """\
-STACK_APP=bookshop:create_app()
-STACK_BEFORE_START=flask --app bookshop create-tables
-"""
 
 
-def bring(checkout: Path, database_url: str = "") -> None:
-    """Follow the steps of docs/make-it-yours.md."""
-    shutil.copytree(CHECKOUT / "docs/examples/bookshop", checkout / "project", dirs_exist_ok=True)
-    (checkout / ".env").write_text(SETTINGS)
-    if database_url:
-        (checkout / "project" / "app.env").write_text(f"DATABASE_URL={database_url}\n")
+def bring(checkout: Path, **variables: str) -> None:
+    """Run the commands of docs/make-it-yours.md; add *variables* to those of the app."""
+    page = (checkout / "docs" / "make-it-yours.md").read_text(encoding="utf-8")
+    commands = re.search(r"```sh\n(# The app:.*?)```", page, re.DOTALL)[1]
+    subprocess.run(["sh", "-ec", commands], cwd=checkout, check=True)
+    with (checkout / "project" / "app.env").open("a") as file:
+        file.writelines(f"{name}={value}\n" for name, value in variables.items())
 
 
 def use(address: str, receipts: Callable[[], str]) -> None:
     """Use every function of the bookshop. *receipts* returns the file of its background thread."""
     person = Person(address)
-    assert "A Wizard of Earthsea" in person.get("/").text
+    front = person.get("/").text
+    assert "A Wizard of Earthsea" in front
+    assert "Corner Bookshop" in front, "a variable of app.env"
     assert "javascript" in person.get("/static/bookshop.js").headers["content-type"]
     logs_in(person)
     orders(person, receipts)

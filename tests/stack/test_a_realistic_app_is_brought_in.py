@@ -39,5 +39,5 @@ def test_on_sqlite(tmp_path: Path) -> None:
 def test_on_postgresql(tmp_path: Path) -> None:
     checkout = copy_checkout(tmp_path / "shop")
     with running_postgresql() as url:
-        bookshop.bring(checkout, url)
+        bookshop.bring(checkout, DATABASE_URL=url)
         serve_and_use(checkout, "postgresql")

@@ -27,6 +27,7 @@ def create_app() -> Flask:
         SECRET_KEY=Path(os.environ["SECRET_KEY_FILE"]).read_text(encoding="ascii").strip(),
         SQLALCHEMY_DATABASE_URI=os.environ.get("DATABASE_URL", f"sqlite:///{data}/bookshop.sqlite"),
         DATA=data,
+        SHOP_NAME=os.environ.get("SHOP_NAME", "Bookshop"),
         MAX_CONTENT_LENGTH=6 << 20,
     )
     db.init_app(app)
