@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -19,7 +20,8 @@ from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 
 def up(environ: Mapping[str, str]) -> int:
-    environ = _with_demo_default(environ)
+    # As docker-compose.yml does: see toggles.demo.by_default.
+    environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
     runtime, reason = choose(environ, Progress.to_terminal())
     # What was given on the command line has to be given again.
     given = "".join(f" {k}={os.environ[k]}" for k in ("STACK_NAME", "RUNTIME") if k in os.environ)
@@ -39,8 +41,12 @@ def up(environ: Mapping[str, str]) -> int:
     runtime.up()
     remember(runtime)
     print(f"\nThe stack is up: {runtime.address()}")
-    if environ.get("STACK_DEMO") == "on" and "STACK_APP" not in environ:
+    if runtime.toggles["STACK_DEMO"] == "on" and "STACK_APP" not in environ:
         print(f"  demo account: {DEMO_NAME}, password: {DEMO_PASSWORD}")
+    # Where the app came from, and why it is loaded lazily (uwsgi/serve.py).
+    said = r"^STACK_(?:APP=\S+ is in|LAZY_APPS=auto is on).*"
+    for line in dict.fromkeys(re.findall(said, runtime.log("app"), re.MULTILINE)):
+        print(f"  {line}")
     print("\nNext:")
     for command, effect in (
         ("make status", "show the services and their state"),
@@ -49,17 +55,6 @@ def up(environ: Mapping[str, str]) -> int:
     ):
         print(f"  {command + given:<{27 + len(given)}}  {effect}")
     return 0
-
-
-def _with_demo_default(environ: Mapping[str, str]) -> dict[str, str]:
-    """Turn STACK_DEMO on where nothing sets it and only this machine can reach the stack.
-
-    The demo account's password is public.
-    """
-    bind = environ.get("STACK_BIND", TOGGLES["STACK_BIND"].default)
-    if "STACK_DEMO" in environ or not (bind.startswith("127.") or bind == "::1"):
-        return dict(environ)
-    return {**environ, "STACK_DEMO": "on"}
 
 
 def down(environ: Mapping[str, str]) -> int:

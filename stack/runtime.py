@@ -55,6 +55,7 @@ class Runtime(ABC):
         if any_port:
             for variable in ("STACK_PORT", "STACK_TLS_PORT"):
                 self.toggles[variable] = str(ports.free(self.toggles["STACK_BIND"]))
+                self._settings[variable] = self.toggles[variable]
         self.name = self.toggles["STACK_NAME"]
         self._checkout = checkout
         self._progress = progress or Progress()
@@ -91,6 +92,10 @@ class Runtime(ABC):
     @abstractmethod
     def logs(self, follow: bool = True) -> int:
         """Print the services' logs, each line with its service; return an exit code."""
+
+    @abstractmethod
+    def log(self, service: str, *, lines: int | None = None) -> str:
+        """Return the log of *service* since its start, or the last *lines* of it."""
 
     def flask(self, *arguments: str, quiet: bool = False) -> int:
         """Run ``flask`` on the running app, with this terminal's input; return its exit code."""

@@ -27,13 +27,16 @@ class Kind(Protocol):
 
 @dataclass(frozen=True)
 class Switch:
-    """A boolean. uWSGI, nginx and Python code all read ``on`` and ``off``."""
+    """A boolean, or ``other``. uWSGI, nginx and Python code all read ``on`` and ``off``."""
 
     allowed: str = "on or off (or true/false, yes/no, 1/0)"
     summary: str = "on, off"
+    other: str | None = None
 
     def normalise(self, text: str) -> str | None:
         lower = text.lower()
+        if lower == self.other:
+            return lower
         if lower in {"on", "true", "yes", "1"}:
             return "on"
         return "off" if lower in {"off", "false", "no", "0"} else None

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Mapping
 
 from toggles.checks import ToggleError
+from toggles.demo import by_default
 from toggles.table import PREFIX, TOGGLES
 
 
@@ -23,6 +24,8 @@ def read(environ: Mapping[str, str]) -> dict[str, str]:
         except ToggleError as error:
             faults.append(str(error))
     if not faults:
+        if "STACK_DEMO" not in environ:
+            values["STACK_DEMO"] = by_default(environ, values)
         faults = _conflicts(values)
     if faults:
         raise ToggleError("\n".join(faults))

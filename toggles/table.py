@@ -85,7 +85,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "address that nginx is published on",
             "Also set STACK_HOSTS and STACK_TLS. Behind a proxy on this machine, keep 127.0.0.1.",
             "0.0.0.0",  # noqa: S104 - an example
-            readers=(),
+            readers=(APP,),
         ),
         Toggle(
             "STACK_PORT",
@@ -104,7 +104,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "nginx refuses every other Host header, so that no link or cached page can point to a "
             "forged host. Empty (all) is safe only while the port is not reachable from outside.",
             "www.example.org,.example.net",
-            readers=(NGINX,),
+            readers=(NGINX, APP),
         ),
         Toggle(
             "STACK_TLS",
@@ -154,8 +154,9 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "off",
             Switch(),
             "create the demo account",
-            "On creates an account with a public password. `make up` turns it on while nothing "
-            "sets it and STACK_BIND is a loopback address; this line turns that off.",
+            "On creates an account with a public password. It is on if nothing sets it, STACK_BIND "
+            "is a loopback address, and STACK_HOSTS and STACK_TLS are not set. This line turns it "
+            "off.",
         ),
         Toggle(
             "STACK_WORKLOAD",
@@ -192,10 +193,11 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
         Toggle(
             "STACK_LAZY_APPS",
             "off",
-            Switch(),
+            Switch("on, off or auto", "on, off, auto", "auto"),
             "load the app in each worker instead of once before the fork",
             "On: each worker imports the app, for libraries that do not survive a fork. It costs "
-            "memory and start-up time, and `make reload` replaces one worker at a time.",
+            "memory and start-up time. Auto: as on, but only for an app that starts threads or "
+            "opens connections at import; the log then names them.",
         ),
         Toggle(
             "STACK_LISTEN",

@@ -52,6 +52,11 @@ def load(target: str) -> WSGIApplication:
     return cast("WSGIApplication", found)
 
 
+def file_of(target: str) -> str | None:
+    """Return the file of the module that *target* was loaded from: another may have its name."""
+    return getattr(sys.modules[target.partition(":")[0]], "__file__", None)
+
+
 class DrainedResponse:
     """A response that reads the rest of the request's body when it is closed."""
 
@@ -128,6 +133,16 @@ def record_fork_handlers() -> list[Callable[[], object]]:
     return in_child
 
 
+_START_LATER = "start them at the first request"
+# By the module whose code the thread runs.
+_REMEDIES = {
+    "limits.storage.memory": "give Flask-Limiter a storage_uri such as redis://…, whose limits all "
+    "workers share",
+    "psycopg_pool": "create the pool with open=False and open it at the first request",
+    "apscheduler": "run the scheduler as a program of its own, or every worker runs every job",
+}
+
+
 def refuse_what_forks_cannot_share(opened: list[str]) -> None:
     """Raise RuntimeError if loading the app has started threads or opened connections.
 
@@ -137,15 +152,25 @@ def refuse_what_forks_cannot_share(opened: list[str]) -> None:
     """
     app = os.environ["STACK_APP"]
     if threads := [_described(thread) for thread in threading.enumerate()[1:]]:
-        raise RuntimeError(
-            f"loading {app} started threads ({', '.join(threads)}), which do not exist in forked "
-            "workers: start them at the first request, or set STACK_LAZY_APPS=on"
-        )
-    if opened:
-        raise RuntimeError(
-            f"loading {app} opened {', '.join(opened)}, which forked workers would share and mix "
-            "up: open connections at the first request, or set STACK_LAZY_APPS=on"
-        )
+        fault = f"started threads ({', '.join(threads)}), which do not exist in forked workers"
+        remedy = next((text for name, text in _REMEDIES.items() if name in fault), _START_LATER)
+    elif opened:
+        fault = f"opened {', '.join(opened)}, which forked workers would share and mix up"
+        remedy = "open connections at the first request"
+    else:
+        return
+    if os.environ["STACK_LAZY_APPS"] == "auto":
+        print(f"STACK_LAZY_APPS=auto is on, because loading {app} {fault}", flush=True)
+        start_again_lazily()
+    raise RuntimeError(f"loading {app} {fault}: {remedy}, or set STACK_LAZY_APPS=on")
+
+
+def start_again_lazily() -> None:
+    """Replace this master, which has no worker yet, by one whose workers load the app."""
+    # The sockets that it has inherited begin at 3, as LISTEN_FDS counts them.
+    os.closerange(3 + int(os.environ.get("LISTEN_FDS", "0")), os.sysconf("SC_OPEN_MAX"))
+    command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
+    os.execve("/proc/self/exe", command, {**os.environ, "APP_LAZY": "on"})  # noqa: S606
 
 
 def _described(thread: threading.Thread) -> str:
@@ -196,6 +221,11 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
     _in_child = record_fork_handlers()
     _before = _inherited["open_descriptors"]()
     _app = load(os.environ["STACK_APP"])
+    if _server.worker_id() in (0, 1):
+        print(
+            f"STACK_APP={os.environ['STACK_APP']} is in {file_of(os.environ['STACK_APP'])}",
+            flush=True,
+        )
     if not _server.worker_id():
         refuse_what_forks_cannot_share(_inherited["opened_since"](_before))
     application = draining(_answers["guarded"](_app, _server.connection_fd))

@@ -107,7 +107,8 @@ class ComposeRuntime(Runtime):
             self._files.append(checkout / "docker-compose.tls.yml")
         self._files += files
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
-        known = {**inherited, **self._settings, **self.toggles}
+        # Without defaults: plain `docker compose up` must not find another configuration.
+        known = {**inherited, **self._settings}
         known["CA_BUNDLE"] = known.get("CA_BUNDLE") or _python_ca_bundle(known)
         self.environ: Mapping[str, str] = known
 
@@ -140,11 +141,10 @@ class ComposeRuntime(Runtime):
         self.compose("--profile", "*", "down", "--rmi", "all", timeout_s=300)
 
     def is_up(self) -> bool:
-        running = {c.service for c in self.containers().values() if c.state == "running"}
+        running = {c.service for c in self.replicas() if c.state == "running"}
         return running >= set(SERVICES) and self._ready()
 
     def status(self) -> list[ServiceStatus]:
-        containers = self.containers()
         # The engine's first health check comes seconds after the start; until then ours counts.
         good = {"healthy", "starting"} if self._ready() else {"healthy"}
         return [
@@ -157,15 +157,19 @@ class ComposeRuntime(Runtime):
                 memory_bytes=_memory_bytes(container.pid),
             )
             for name in SERVICES
-            if (container := containers.get(name)) is not None
+            for container in self.replicas()
+            if container.service == name
         ]
 
     def reload(self) -> None:
         """Replace the workers. They load the code of their image: new code needs a new image."""
         self._progress.step("replacing the workers")
-        command = self._command("exec", "-T", "app", "/srv/uwsgi/reload")
-        if subprocess.run(command, env=self.environ, check=False).returncode != 0:
-            raise StackError("the workers were not replaced", "see `make logs`")
+        for container in self.replicas():
+            if container.service == "app":
+                command = ["docker", "exec", container.id, "/srv/uwsgi/reload"]
+                if subprocess.run(command, env=self.environ, check=False).returncode != 0:
+                    fault = f"the workers of {container.name} were not replaced"
+                    raise StackError(fault, "see `make logs`")
         self._progress.step("new code needs new images: `docker compose up -d --build` deploys it")
 
     def logs(self, follow: bool = True) -> int:
@@ -205,15 +209,19 @@ class ComposeRuntime(Runtime):
             return self.toggles  # the containers refused these values as well
 
     def containers(self) -> dict[str, Container]:
-        """By service; for a scaled service, one of its containers."""
+        """By service; for a scaled service, its first container."""
+        return {container.service: container for container in reversed(self.replicas())}
+
+    def replicas(self) -> list[Container]:
+        """Every container of this copy, those of a scaled service in the order of their numbers."""
         services = ("--filter", self._mine, "--filter", "label=com.docker.compose.oneoff=False")
         ids = self._docker("ps", "--all", "--quiet", "--no-trunc", *services).split()
         if not ids:
-            return {}
+            return []
         # For one that was removed meanwhile `inspect` fails, but it still prints the others.
         text = self._docker("inspect", *ids, check=False)
-        found = (Container.from_inspection(answer) for answer in json.loads(text or "[]"))
-        return {container.service: container for container in found}
+        found = [Container.from_inspection(answer) for answer in json.loads(text or "[]")]
+        return sorted(found, key=lambda container: (len(container.name), container.name))
 
     def compose(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run ``docker compose`` on this copy and return its output."""
@@ -269,7 +277,7 @@ class ComposeRuntime(Runtime):
             port = found[1] if found else self.toggles["STACK_PORT"]
             variable = "STACK_TLS_PORT" if port == self.toggles["STACK_TLS_PORT"] else "STACK_PORT"
             raise StackError(f"port {port} is taken", f"make up {variable}={int(port) + 1}")
-        for container in self.containers().values():
+        for container in self.replicas():
             self._raise_if_failed(container)
         raise StackError("the containers did not start", _last_line(done.stderr), log=done.stderr)
 
@@ -278,7 +286,7 @@ class ComposeRuntime(Runtime):
         while True:
             if self._ready():
                 return
-            for container in self.containers().values():
+            for container in self.replicas():
                 self._raise_if_failed(container)
             if time.monotonic() > deadline:
                 states = (f"{c.service} {c.state}" for c in self.containers().values())

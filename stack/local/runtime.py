@@ -171,9 +171,13 @@ class LocalRuntime(Runtime):
 
     def _failed(self, service: str, how: str) -> StackError:
         log = self.run_dir / "logs" / f"{service}.log"
-        tail = log.read_text(errors="replace").splitlines()[-12:] if log.exists() else []
         remedy = "the end of its log is above" if self._throwaway else f"see {log}"
-        return StackError(f"{service} {how}", remedy, log="\n".join(tail))
+        return StackError(f"{service} {how}", remedy, log=self.log(service, lines=12))
+
+    def log(self, service: str, *, lines: int | None = None) -> str:
+        log = self.run_dir / "logs" / f"{service}.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return text if lines is None else "\n".join(text.splitlines()[-lines:])
 
     def _move_old_logs(self) -> None:
         """Keep the logs of the run before in ``logs/previous/``, and no older ones."""

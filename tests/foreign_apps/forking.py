@@ -1,6 +1,7 @@
 """A WSGI app that is careless about forks: it creates at import what each worker should create.
 
-``CONNECT_TO`` (host:port) and ``EVENT_LOOP`` say what it opens at import.
+``CONNECT_TO`` (host:port), ``EVENT_LOOP`` and ``TIMER`` (the library that starts it) say what it
+opens or starts at import.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,11 @@ if where := os.environ.get("CONNECT_TO"):
     CONNECTION = socket.create_connection((host, int(port)))
 if os.environ.get("EVENT_LOOP"):
     LOOP = asyncio.new_event_loop()
+if library := os.environ.get("TIMER"):
+    timer = threading.Timer(3600, lambda: None)
+    timer.daemon = True
+    timer.function.__module__ = library
+    timer.start()
 SYSLOG = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 SYSLOG.connect(("127.0.0.1", 514))
 

@@ -45,6 +45,11 @@ def test_up_names_the_demo_account_and_what_to_do_next(first_up: str, commands: 
     ]
 
 
+def test_up_names_the_file_of_the_app(first_up: str, commands: Commands) -> None:
+    file = commands.checkout / "app" / "wsgi.py"
+    assert f"  STACK_APP=app.wsgi:application is in {file}\n" in first_up
+
+
 def test_a_second_up_says_that_it_is_up(first_up: str, commands: Commands) -> None:
     done = commands.make("up")
     assert done.returncode == 0

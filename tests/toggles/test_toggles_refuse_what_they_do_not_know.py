@@ -124,6 +124,24 @@ def test_the_idle_timeout_must_not_exceed_the_absolute_timeout() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("environ", "demo"),
+    [
+        ({}, "off"),
+        ({"STACK_BIND": "127.0.0.1"}, "on"),
+        ({"STACK_BIND": "0.0.0.0"}, "off"),
+        ({"STACK_BIND": "127.0.0.1", "STACK_HOSTS": "shop.example.org"}, "off"),
+        ({"STACK_BIND": "127.0.0.1", "STACK_TLS": "on"}, "off"),
+        ({"STACK_BIND": "127.0.0.1", "STACK_DEMO": "off"}, "off"),
+        ({"STACK_BIND": "0.0.0.0", "STACK_DEMO": "on"}, "on"),
+    ],
+)
+def test_the_demo_account_is_for_a_stack_that_only_this_machine_reaches(
+    environ: dict[str, str], demo: str
+) -> None:
+    assert read(environ)["STACK_DEMO"] == demo
+
+
 def test_http_and_https_need_different_ports() -> None:
     assert "STACK_TLS_PORT" in fault(STACK_TLS="on", STACK_TLS_PORT="8080")
     assert read({"STACK_TLS_PORT": "8080"})["STACK_TLS"] == "off"

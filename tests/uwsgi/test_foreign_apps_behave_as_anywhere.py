@@ -87,6 +87,41 @@ def test_an_event_loop_at_import_is_refused(tmp_path: Path) -> None:
     assert "opened an event loop (epoll), which" in refused(tmp_path, EVENT_LOOP="yes")
 
 
+@pytest.mark.parametrize(
+    ("library", "remedy"),
+    [
+        ("limits.storage.memory", "give Flask-Limiter a storage_uri"),
+        ("apscheduler.schedulers.base", "run the scheduler as a program of its own"),
+        ("shop.timers", "start them at the first request"),
+    ],
+)
+def test_a_timer_at_import_is_refused_with_its_librarys_remedy(
+    tmp_path: Path, library: str, remedy: str
+) -> None:
+    log = refused(tmp_path, TIMER=library)
+    assert f"of {library}), which do not exist in forked workers: {remedy}" in log
+
+
+@pytest.mark.parametrize("cause", ["connection", "thread"])
+def test_auto_loads_such_an_app_lazily_and_says_so(tmp_path: Path, cause: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        where = f"127.0.0.1:{listener.getsockname()[1]}"
+        made = {"CONNECT_TO": where} if cause == "connection" else {"TIMER": "shop.timers"}
+        with serving(tmp_path, app=APP, STACK_LAZY_APPS="auto", **made) as server:
+            assert ask(server.port) == b"fine"
+            assert server.log.count("STACK_LAZY_APPS=auto is on, because loading small:app") == 1
+            assert server.reload().returncode == 0
+            assert ask(server.port) == b"fine"
+            assert server.stop() == 0
+
+
+def test_auto_preforks_an_app_that_can_be_forked(tmp_path: Path) -> None:
+    with serving(tmp_path, app=APP, STACK_LAZY_APPS="auto") as auto:
+        assert "auto is on" not in auto.log
+        said = f"STACK_APP=small:application is in {tmp_path}/small.py"
+        assert auto.log.count(said) == 1, "the master has loaded it, once"
+
+
 def test_each_worker_may_connect_for_itself(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         where = f"127.0.0.1:{listener.getsockname()[1]}"
