@@ -111,3 +111,18 @@ class Hosts:
             if len(name) > 253 or not re.fullmatch(rf"\.?{label}(\.{label})*", name):
                 return None
         return ",".join(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths of a URL, separated by commas. Each stands for itself and for all below it."""
+
+    allowed: str = "paths such as /events, separated by commas"
+    summary: str = "paths, separated by commas"
+
+    def normalise(self, text: str) -> str | None:
+        # No character that a regular expression or nginx's configuration interprets, but the dot.
+        paths = [path.strip().rstrip("/") for path in text.split(",")] if text.strip() else []
+        if not all(re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path, re.ASCII) for path in paths):
+            return None
+        return ",".join(dict.fromkeys(paths))

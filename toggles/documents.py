@@ -10,7 +10,7 @@ import shlex
 import textwrap
 from pathlib import Path
 
-from toggles.checks import Hosts, Pattern, Switch, Whole
+from toggles.checks import Hosts, Paths, Pattern, Switch, Whole
 from toggles.table import NGINX, SECTIONS, TOGGLES, Toggle
 
 WIDTH = 100
@@ -86,7 +86,13 @@ def nginx_shell() -> str:
         "# Generated from toggles/table.py by `make docs`: defaults and allowed values of nginx's",
         "# toggles. nginx/entrypoint sources it and has the functions that it calls.",
     ]
-    functions = {Switch: "switch", Whole: "whole", Hosts: "hosts", Pattern: "pattern"}
+    functions = {
+        Switch: "switch",
+        Whole: "whole",
+        Hosts: "hosts",
+        Paths: "paths",
+        Pattern: "pattern",
+    }
     for toggle in TOGGLES.values():
         if NGINX in toggle.readers:
             name, kind = toggle.name, toggle.kind

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toggles.checks import Address, Hosts, Kind, Pattern, Switch, ToggleError, Whole
+from toggles.checks import Address, Hosts, Kind, Paths, Pattern, Switch, ToggleError, Whole
 
 PREFIX = "STACK_"
 NGINX, APP = "nginx", "app"
@@ -134,6 +134,17 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "Off for an app that calls others: a database elsewhere, mail, payments. Containers "
             "only; local processes use this machine's network.",
             readers=(),
+        ),
+    ),
+    "Answers that last": (
+        Toggle(
+            "STACK_STREAM_PATHS",
+            "",
+            Paths(),
+            "paths whose answers are sent chunk by chunk and may last: server-sent events, exports",
+            "Such as /events,/export. nginx sends each chunk at once and waits an hour for the "
+            "next, and harakiri does not watch them. Each open answer occupies a thread.",
+            readers=(NGINX,),
         ),
     ),
     "Content": (

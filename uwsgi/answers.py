@@ -6,11 +6,17 @@ An exception before uWSGI has sent anything would become a 502 or an empty 200.
 
 - An exception before the first 64 KiB of an answer without a length is a 500.
 - An answer that ends within them gets a Content-Length.
-- A longer one is sent as it comes, with SO_LINGER set to 0 until its regular end. Whatever closes
+- A longer one is sent as it comes. Over TCP, SO_LINGER is 0 until its regular end: whatever closes
   the socket earlier, an exception or a killed worker, resets the connection, and nginx breaks off
-  the client's. (!) A unix socket has no reset.
+  the client's. A unix socket has no reset. After an exception it stays open instead, until nginx
+  breaks off the client's at its uwsgi_read_timeout. (!) A killed worker looks like the end: the log
+  warns of each path with such answers, and STACK_STREAM_PATHS sends them over TCP.
 
-Server-sent events and answers with `X-Accel-Buffering: no` are never held back.
+Streams are never held back: answers below STACK_STREAM_PATHS, server-sent events, and answers with
+`X-Accel-Buffering: no`.
+
+Harakiri watches the app, not the client. Its time runs while the app computes a part of the answer.
+It does not run while uWSGI sends one, which socket-timeout limits, and not in streams.
 """
 
 from __future__ import annotations
@@ -37,27 +43,48 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _ORDINARY_CLOSE = struct.pack("ii", 0, 0)
 _WITHOUT_BODY = ("1", "204", "304")
 
+# Unix sockets of answers that broke off, until nginx has closed them.
+_held: set[socket.socket] = set()
+
+# Paths that the log has warned of; not more than MOST_WARNED, because paths may contain ids.
+_warned: set[str] = set()
+MOST_WARNED = 100
+
 log = logging.getLogger("uwsgi.answers")
 
 
-def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIApplication:
-    """Return *app* with its failures made visible. *connection_fd* is uWSGI's function."""
+def guarded(
+    app: WSGIApplication,
+    connection_fd: Callable[[], int],
+    set_harakiri: Callable[[int], object],
+    harakiri: int,
+) -> WSGIApplication:
+    """Return *app* with its failures made visible.
+
+    *connection_fd* and *set_harakiri* are uWSGI's functions; *harakiri* is in seconds.
+    """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         head = _Head(start_response)
+        stream = "STREAM_PATH" in environ  # nginx sets it below STACK_STREAM_PATHS
+        if stream:
+            set_harakiri(0)
         body: Iterable[bytes] = ()
         try:
             body = app(environ, head.start)
             chunks = iter(body)
             first = next(chunks, b"")
             end_shows = head.has_length or head.sent or environ["REQUEST_METHOD"] == "HEAD"
-            if not end_shows and not head.is_stream():
+            stream = stream or head.is_stream
+            if stream:
+                head.headers.append(("X-Accel-Buffering", "no"))
+            elif not end_shows:
                 first, end_shows = _gather(first, chunks)
                 if end_shows:
                     head.headers.append(("Content-Length", str(len(first))))
             chunks = chain((first,), chunks)
             if not end_shows:
-                chunks = _resetting(chunks, connection_fd())
+                chunks = _breaking(chunks, connection_fd(), "" if stream else environ["PATH_INFO"])
             head.send()
         # SystemExit too: sys.exit() in a view would end a worker with other threads' requests.
         except (Exception, SystemExit):
@@ -68,7 +95,7 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
             length = ("Content-Length", str(len(_ERROR)))
             start_response("500 Internal Server Error", [_PLAIN_TEXT, length])
             return (_ERROR,)
-        return _Body(chunks, body, environ)
+        return _Body(chunks, body, environ, set_harakiri, 0 if stream else harakiri)
 
     return application
 
@@ -76,7 +103,7 @@ def guarded(app: WSGIApplication, connection_fd: Callable[[], int]) -> WSGIAppli
 class _Head:
     """The status and headers that the app gave, held back until the first chunk is there."""
 
-    __slots__ = ("_forward", "_status", "_write", "has_length", "headers")
+    __slots__ = ("_forward", "_status", "_write", "has_length", "headers", "is_stream")
 
     def __init__(self, forward: StartResponse) -> None:
         self._forward = forward
@@ -84,6 +111,8 @@ class _Head:
         self.headers: Headers = []
         # Whether nginx can tell the end of this answer from its head.
         self.has_length = False
+        # Whether the client waits for each chunk.
+        self.is_stream = False
         self._write: Callable[[bytes], object] | None = None
 
     def start(
@@ -95,12 +124,18 @@ class _Head:
         if self._status is not None and not exc_info:
             raise AssertionError("start_response was called twice without exc_info")
         self.has_length = status.startswith(_WITHOUT_BODY)
+        self.is_stream = False
         for name, value in headers:
             # uWSGI drops the whole answer otherwise, and the client gets an empty 200.
             if not (value.isascii() and name.isascii() and status.isascii()):
                 (status + name + value).encode("latin-1")
-            if len(name) == 14 and name.lower() == "content-length":
+            size = len(name)
+            if size == 14 and name.lower() == "content-length":
                 self.has_length = True
+            elif size == 12 and value.lower().startswith("text/event-stream"):
+                self.is_stream = name.lower() == "content-type"
+            elif size == 17 and value.lower() == "no" and name.lower() == "x-accel-buffering":
+                self.is_stream = True
         self._status, self.headers = status, list(headers)
         return self._write_now
 
@@ -116,16 +151,6 @@ class _Head:
     def sent(self) -> bool:
         return self._write is not None
 
-    def is_stream(self) -> bool:
-        """Whether the client waits for each chunk."""
-        for name, value in self.headers:
-            lower = name.lower()
-            if lower == "content-type" and value.lower().startswith("text/event-stream"):
-                return True
-            if lower == "x-accel-buffering" and value.lower() == "no":
-                return True
-        return False
-
     def _write_now(self, data: bytes) -> object:
         return self.send()(data)
 
@@ -133,20 +158,34 @@ class _Head:
 class _Body:
     """The iterable that uWSGI sends. It logs an exception once and ends the answer there."""
 
-    __slots__ = ("_app_body", "_chunks", "_environ")
+    __slots__ = ("_app_body", "_chunks", "_environ", "_harakiri", "_set_harakiri")
 
     def __init__(
-        self, chunks: Iterator[bytes], app_body: Iterable[bytes], environ: WSGIEnvironment
+        self,
+        chunks: Iterator[bytes],
+        app_body: Iterable[bytes],
+        environ: WSGIEnvironment,
+        set_harakiri: Callable[[int], object],
+        harakiri: int,
     ) -> None:
         self._chunks = chunks
         self._app_body = app_body
         self._environ = environ
+        self._set_harakiri = set_harakiri
+        self._harakiri = harakiri
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._chunks
+            if not self._harakiri:
+                # Once: it would clear the time limit of the worker's other threads at each chunk.
+                self._set_harakiri(0)
+                yield from self._chunks
+            for chunk in self._chunks:
+                self._set_harakiri(0)
+                yield chunk
+                self._set_harakiri(self._harakiri)
         except (Exception, SystemExit):
-            # The head is sent. nginx notices the early end by the length or by the reset.
+            # The head is sent. nginx notices the early end by the length or by _breaking().
             _report(self._environ)
 
     def close(self) -> None:
@@ -167,19 +206,45 @@ def _gather(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, bool]:
     return b"".join(gathered), False
 
 
-def _resetting(chunks: Iterator[bytes], connection: int) -> Iterator[bytes]:
-    """Yield *chunks*; a close of the connection before their end resets it."""
-    _set_linger(connection, _RESET_ON_CLOSE)
-    yield from chunks
-    _set_linger(connection, _ORDINARY_CLOSE)
+def _breaking(chunks: Iterator[bytes], connection: int, path: str) -> Iterator[bytes]:
+    """Yield *chunks*. If they end with an exception, nginx does not see an end of the answer.
 
-
-def _set_linger(connection: int, value: bytes) -> None:
+    A *path* is warned of where a killed worker is not seen either.
+    """
     borrowed = socket.socket(fileno=connection)
     try:
-        borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
+        if borrowed.family != socket.AF_UNIX:
+            borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        elif path and path not in _warned and len(_warned) < MOST_WARNED:
+            _warned.add(path)
+            log.warning(
+                "%s: more than 64 KiB without Content-Length over a unix socket; if the worker is "
+                "killed, the client takes a part for the whole: add it to STACK_STREAM_PATHS",
+                path,
+            )
+        try:
+            yield from chunks
+        except (Exception, SystemExit):
+            if borrowed.family == socket.AF_UNIX:
+                _hold_open(borrowed.dup())
+            raise
+        borrowed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDINARY_CLOSE)
     finally:
         borrowed.detach()
+
+
+def _hold_open(connection: socket.socket) -> None:
+    _held.add(connection)
+    for held in tuple(_held):
+        try:
+            closed = not held.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            continue
+        except OSError:
+            closed = True
+        if closed:
+            _held.discard(held)
+            held.close()
 
 
 def _close(body: Any) -> None:

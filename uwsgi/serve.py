@@ -13,6 +13,7 @@ that may have modules named `app`, `config`, `stack`, `toggles` or `tests`.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import os
@@ -228,7 +229,12 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
         )
     if not _server.worker_id():
         refuse_what_forks_cannot_share(_inherited["opened_since"](_before))
-    application = draining(_answers["guarded"](_app, _server.connection_fd))
+    # Python's functions can only set a second, additional time limit.
+    _set_harakiri = ctypes.PyDLL(None).set_harakiri
+    _harakiri = int(os.environ["STACK_HARAKIRI"])
+    application = draining(
+        _answers["guarded"](_app, _server.connection_fd, _set_harakiri, _harakiri)
+    )
     run_after_fork(_in_child)
     keep_memory_shared()
 elif __name__ == "__main__":

@@ -116,7 +116,7 @@ def test_the_apps_errors_pass_unchanged(server: Nginx) -> None:
 
 def test_the_app_is_not_reachable(tmp_path: Path) -> None:
     with nginx(tmp_path, app_port=1) as alone:
-        both(alone, "GET /up HTTP/1.1\r\nHost: localhost\r\n{}\r\n", 502)
+        both(alone, "GET /up HTTP/1.1\r\nHost: localhost\r\n{}\r\n", 503)
         assert alone.get("/up").headers["retry-after"] == "5"
 
 

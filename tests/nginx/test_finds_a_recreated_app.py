@@ -61,13 +61,13 @@ def test_the_app_moves(tmp_path: Path) -> None:
     with name_server() as names:
         resolver = f"127.0.0.1:{names.port}"
         with nginx(tmp_path, port, APP_HOST="app", NGINX_RESOLVER=resolver) as front:
-            assert front.get("/up").status == 502, "nginx starts before the name exists"
+            assert front.get("/up").status == 503, "nginx starts before the name exists"
             for address in ("127.0.0.2", "127.0.0.3"):
                 with echo(tmp_path / address, address=address, port=port):
                     names.address = address
                     # The record's TTL is 600 s: only `valid=` makes nginx's workers query in time.
                     wait_until(lambda: all(front.get("/up").status == 200 for _ in range(20)))
                     assert front.get(f"/at-{address}").status == 200
-                assert front.get("/gone").status == 502
+                assert front.get("/gone").status == 503
             for address in ("127.0.0.2", "127.0.0.3"):
                 assert front.access(f"/at-{address}")["upstream"] == f"{address}:{port}"

@@ -80,9 +80,9 @@ def test_headers_on_429(server: Nginx) -> None:
     check(answers[-1], 429)
 
 
-def test_headers_on_502(tmp_path: Path) -> None:
+def test_headers_on_503(tmp_path: Path) -> None:
     with nginx(tmp_path, app_port=1) as alone:
-        check(alone.get("/"), 502)
+        check(alone.get("/"), 503)
 
 
 def test_the_apps_headers_take_precedence(server: Nginx) -> None:

@@ -40,9 +40,9 @@ def test_posts_beyond_the_burst_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", LIMITED)
 def test_each_login_path_is_limited(tmp_path: Path, path: str) -> None:
-    """With nginx alone: a request that passes the limit is a 502."""
+    """With nginx alone: a request that passes the limit is a 503."""
     with nginx(tmp_path, app_port=1, STACK_LOGIN_RATE="1") as server:
-        assert flood(server, "POST", path) == [502] * (BURST + 1) + [429] * 2
+        assert flood(server, "POST", path) == [503] * (BURST + 1) + [429] * 2
 
 
 def test_a_client_that_waits_for_retry_after_passes(tmp_path: Path) -> None:

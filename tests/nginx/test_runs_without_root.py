@@ -94,7 +94,7 @@ def test_as_user_nobody_on_a_read_only_root(folder: Path, tls: str) -> None:
         port = nginx["NGINX_LISTEN_TLS" if tls == "on" else "NGINX_LISTEN"]
         # Too large for memory: nginx writes it to a temporary file.
         head = b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
-        assert ask(port, head + b"x" * 900_000, tls=tls == "on").status == 502
+        assert ask(port, head + b"x" * 900_000, tls=tls == "on").status == 503
         assert ask(port, b"GET /.env HTTP/1.1\r\nHost: a\r\n\r\n", tls=tls == "on").status == 404
     assert '"path":"/.env"' in (folder / "access.log").read_text()
     said = (folder / "error.log").read_text().splitlines()
