@@ -152,6 +152,8 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 def experiment_of(plan: Plan) -> Experiment:
     """The experiment as planned, independent of later changes to its file."""
     experiment = replace(parse(plan.toml, plan.file), seed=plan.seed)
+    if plan.cost_us is not None:
+        experiment = experiment.with_cost(plan.cost_us)
     return schedule.shortened(experiment) if plan.quick else experiment
 
 

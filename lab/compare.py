@@ -40,6 +40,9 @@ class Bench(Protocol):
     def capacity(self, arm: ArmSpec, load: Load, say: ShowStatus) -> float:
         """The highest rate, in requests/s, that *arm* serves on schedule on the path of *load*."""
 
+    def cost(self, arm: ArmSpec, load: Load, say: ShowStatus) -> float:
+        """The CPU time per request of *arm* under *load*, in µs, to choose the canary's dose."""
+
     def rotate(
         self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus
     ) -> Generator[list[Trial], None, None]:
@@ -76,7 +79,7 @@ class Runner:
 
     def run(self) -> None:
         """Measure everything that remains. Raises RunFailed."""
-        experiment = self._with_rates()
+        experiment = self._with_rates(self._with_doses())
         for block in range(1, self._run.plan.blocks + 1):
             # The first pass measures what is missing, later ones repeat what was void. A complete
             # block is compared as well: the run may have been interrupted just before that.
@@ -85,9 +88,26 @@ class Runner:
         self._progress.clear()
         self._run.finish()
 
-    def _with_rates(self) -> Experiment:
-        """Replace shares of the capacity by requests/s. The capacity is measured once per run."""
+    def _with_doses(self) -> Experiment:
+        """Replace relative canaries by absolute ones. The cost is measured once per run."""
         experiment = self._experiment
+        if not experiment.is_relative:
+            return experiment
+        cost_us = self._run.plan.cost_us
+        if cost_us is None:
+            baseline, load = experiment.arm(experiment.baseline), experiment.load
+            self._phase, self._subject = "cost", baseline.name
+            under = load(experiment.primary_load)
+            try:
+                cost_us = self._bench.cost(baseline, under, self._show_status)
+            except TrialFailed as error:
+                raise RunFailed(f"the baseline's cost cannot be measured: {error}") from error
+            self._run.save_plan(replace(self._run.plan, cost_us=cost_us))
+            self._progress.step(f"a request of {baseline.name} takes {cost_us:,.0f} µs of CPU time")
+        return experiment.with_cost(cost_us)
+
+    def _with_rates(self, experiment: Experiment) -> Experiment:
+        """Replace shares of the capacity by requests/s. The capacity is measured once per run."""
         shares = [load for load in experiment.loads if share(load.rate) is not None]
         if not shares:
             return experiment

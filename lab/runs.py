@@ -55,6 +55,7 @@ class Plan:
     arms: Sequence[Mapping[str, Any]]
     loads: Sequence[Mapping[str, Any]]
     finished: str | None = None  # None: interrupted, or still running
+    cost_us: float | None = None  # CPU time per request of the baseline, if a canary is relative
 
     def differences(self, other: Plan) -> list[str]:
         """Why the trials of both plans must not be mixed; empty if they may be."""

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from lab.judge import estimate, numbers, overload
 from lab.judge.estimate import MIN_BLOCKS, Ratio
+from lab.plan import canary
 from lab.plan.experiment import FIGURES, Experiment
 from lab.trial import METRICS, Metric, Trial
 
@@ -48,6 +49,12 @@ class Comparison:
     p_holm: float | None = None
     blocks_needed: int | None = None
     detectable: float | None = None
+    # Of a canary: what its dose adds, in the unit, and arm - baseline in each block.
+    dose: float | None = None
+    added: list[float] = field(default_factory=list)
+    # Whether twin and canaries came out as they must in this metric under this load, and why.
+    controlled: bool = False
+    controls: str = ""
     # "arm" and "baseline": why a block was overloaded, an entry for each such block.
     overloaded: dict[str, list[str]] = field(default_factory=lambda: {"arm": [], "baseline": []})
 
@@ -74,6 +81,7 @@ class Comparison:
             values={"arm": self.values["baseline"], "baseline": self.values["arm"]},
             log_ratios=[-log for log in self.log_ratios],
             verdict=self.verdict, why=self.why,
+            controlled=self.controlled, controls=self.controls,
             overloaded={
                 "arm": self.overloaded["baseline"], "baseline": self.overloaded["arm"],
             },
@@ -123,6 +131,8 @@ def compare(experiment: Experiment, trials: Iterable[Trial]) -> list[Comparison]
                         arm.name, arm.against, arm.role, load.name, metric.name, metric.unit,
                         primary, values={"arm": [], "baseline": []},
                     )  # fmt: skip
+                    if arm.dose:
+                        one.dose = canary.adds(arm.dose, metric.name)
                     _fill(one, ours, theirs, rotation=load.kind == "rotation")
                     comparisons.append(one)
     return sorted(comparisons, key=lambda one: not one.primary)
@@ -168,6 +178,8 @@ def _fill(one: Comparison, ours: Blocks, theirs: Blocks, *, rotation: bool) -> N
         figures = [figure(trial, one.metric) or 0.0 for trial in pair]
         one.values["arm"].append(figures[0])
         one.values["baseline"].append(figures[1])
+        if one.dose is not None:
+            one.added.append(_difference(*pair, one.metric))
         for side, trial in zip(one.overloaded, pair, strict=True):
             if found := overload.reasons(trial.evidence):
                 one.overloaded[side].append("; ".join(found.values()))
@@ -213,6 +225,14 @@ def _pair(
         common = left.keys() & right.keys()
         return (left[max(common)], right[max(common)]) if common else None
     return (left[max(left)], right[max(right)]) if left and right else None
+
+
+def _difference(arm: Trial, baseline: Trial, metric: str) -> float:
+    """Arm - baseline, of matching rounds where there are rounds."""
+    a, b = arm.rounds.get(metric, []), baseline.rounds.get(metric, [])
+    if a and len(a) == len(b):
+        return estimate.of_differences(a, b)
+    return (figure(arm, metric) or 0.0) - (figure(baseline, metric) or 0.0)
 
 
 def _log_ratio(arm: Trial, baseline: Trial, metric: str) -> float | None:

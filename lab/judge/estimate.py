@@ -31,6 +31,9 @@ from lab.trial import TRIM
 
 CONFIDENCE = 0.95
 ALPHA = 1 - CONFIDENCE
+# Of the interval that must contain a known dose. Every run has several doses, and each miss makes
+# it untrustworthy.
+CONTROL = 0.99
 
 # The probability with which a detectable effect is found.
 POWER = 0.8
@@ -71,6 +74,21 @@ def of_block(costs: Sequence[float], baseline: Sequence[float]) -> float:
     if min(*costs, *baseline) <= 0:
         raise ValueError("a slice without a cost was not measured")
     return float(trim_mean(np.log(costs) - np.log(baseline), TRIM))
+
+
+def of_differences(costs: Sequence[float], baseline: Sequence[float]) -> float:
+    """The difference of a block, where `costs[i]` and `baseline[i]` are of the same round."""
+    return float(trim_mean(np.subtract(costs, baseline), TRIM))
+
+
+def mean_within(values: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of *values* over blocks, and its interval of CONTROL confidence: low, high.
+
+    Raises ValueError for fewer than two blocks.
+    """
+    centre, error = _centre_and_error(values)
+    half = float(t.ppf((1 + CONTROL) / 2, len(values) - 1)) * error
+    return centre, centre - half, centre + half
 
 
 def over_blocks(log_ratios: Sequence[float]) -> Ratio:
@@ -207,7 +225,7 @@ def _detectable_errors(freedom: int) -> float:
 
 
 def _centre_and_error(log_ratios: Sequence[float]) -> tuple[float, float]:
-    """The mean of the log ratios and its standard error."""
+    """The mean of the values, such as log ratios, and its standard error."""
     if len(log_ratios) < 2:
         raise ValueError("an interval needs at least two blocks")
     values = np.asarray(log_ratios, dtype=float)

@@ -17,6 +17,11 @@ def number(value: float | None) -> str:
     return f"{value:,.{places}f}"
 
 
+def signed(value: float) -> str:
+    """+41.2, -0.3: a difference."""
+    return f"{'-' if value < 0 else '+'}{number(abs(value))}"
+
+
 def with_unit(value: float | None, unit: str) -> str:
     """540 µs, 2,313/s."""
     if value is None:

@@ -42,6 +42,9 @@ CAPACITY_S = 3.0
 CAPACITY_STEP = 0.9
 CAPACITY_STEPS = 10
 
+# A dose needs no more precision than 10 %.
+COST_ROUNDS, COST_SLICE = 10, 40
+
 EAGAIN_REQUESTS = 300
 
 PERCENTS = (50, 95, 99)
@@ -94,6 +97,20 @@ class Testbed:
             f"{arm.name} drops arrivals even at {rate:,.0f} requests/s, a third of its rate in a "
             "closed loop: is another program using this machine?"
         )
+
+    def cost(self, arm: ArmSpec, under: Load, say: ShowStatus) -> float:
+        """The CPU time per request of *arm* alone, in µs."""
+        with self._alone(arm, under.path) as running, _as_trial_failure():
+            found = load.rotate(
+                [_target(running, under)],
+                users=under.users,
+                rounds=COST_ROUNDS,
+                slice=COST_SLICE,
+                seed=1,
+                folder=self._folder,
+                progress=say,
+            )
+        return float(trim_mean(found[arm.name].rounds["cpu_us"], TRIM))
 
     def rotate(
         self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus

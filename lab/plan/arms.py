@@ -19,5 +19,6 @@ class ArmSpec:
     login: str | None = None
     against: str = ""  # the arm that it is compared with; "" for the baseline itself
     role: Literal["arm", "twin", "canary"] = "arm"
+    dose: str = ""  # of a canary, see lab.plan.canary
     path: str | None = None  # requested instead of the load's path
     expect: str | None = None  # a substring of the body, instead of the load's

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from lab.plan import canary
 from lab.plan.arms import ArmSpec
 from lab.trial import METRICS
 
@@ -153,14 +154,14 @@ class Budget:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked file. *arms* ends with the twin and the canary."""
+    """A checked file. *arms* ends with the controls: the twin and the canaries."""
 
     name: str
     question: str
     primary_metric: str
     primary_load: str
     baseline: str
-    canary: str  # a factory of lab.plan.canary
+    canaries: tuple[str, ...]  # doses of lab.plan.canary; the arms have each dose and twice it
     margin: float  # equivalence: within 1 ± margin
     loads: tuple[Load, ...]
     arms: tuple[ArmSpec, ...]
@@ -178,14 +179,46 @@ class Experiment:
         return {arm.name: arm for arm in self.arms}[name]
 
     def arms_under(self, load: Load) -> tuple[ArmSpec, ...]:
-        """The arms of *load*. The controls are about the primary metric, so they take part in the
-        primary load only."""
-        primary = load.name == self.primary_load
-        return tuple(
-            arm
+        """The arms of *load*, with the controls wherever the baseline stands.
+
+        No canary changes what a reload does, and one takes part only where its cost can be seen.
+        """
+
+        def takes_part(arm: ArmSpec) -> bool:
+            name = arm.name if arm.role == "arm" else self.baseline
+            if load.arms and name not in load.arms:
+                return False
+            if arm.role == "arm":
+                return True
+            seen = not arm.dose or not canary.metrics(arm.dose).isdisjoint(FIGURES[load.kind])
+            return load.kind != "reload" and seen
+
+        return tuple(filter(takes_part, self.arms))
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether a canary's dose is a share of what the baseline costs."""
+        return any(canary.relative(arm.dose) for arm in self.arms)
+
+    def with_cost(self, cost_us: float) -> Experiment:
+        """The experiment with absolute doses, where a request of the baseline takes *cost_us*."""
+        arms = (
+            _with_app(arm, canary.absolute(arm.dose, cost_us)) if canary.relative(arm.dose) else arm
             for arm in self.arms
-            if (primary if arm.role != "arm" else not load.arms or arm.name in load.arms)
         )
+        return replace(self, arms=tuple(arms))
+
+
+def dosed(base: ArmSpec, dose: str) -> ArmSpec:
+    """The canary of *base*. A relative dose is added by Experiment.with_cost()."""
+    name = f"{base.name} ({dose})"
+    arm = replace(base, name=name, against=base.name, role="canary", dose=dose)
+    return arm if canary.relative(dose) else _with_app(arm, dose)
+
+
+def _with_app(arm: ArmSpec, dose: str) -> ArmSpec:
+    app = canary.stack_app(dose, arm.settings.get("STACK_APP"))
+    return replace(arm, dose=dose, settings={**arm.settings, "STACK_APP": app})
 
 
 def share(rate: float | str | None) -> float | None:

@@ -41,6 +41,8 @@ _LOAD_KEYS: Mapping[str, tuple[str, ...]] = {
 _FACT: tuple[str, ...] = ("says", "source", "fact")
 _FIGURE: tuple[str, ...] = ("says", "source", "arm", "against", "load", "metric", "ratio")
 
+CANARIES = "burn_<µs>, burn_<percent>%, wake_<times>, hold_<MB> or wait_<ms>, such as burn_5%"
+Canary = Annotated[str | list[str], Meta(description=f"{CANARIES}, or a list of them")]
 Table = Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
 
 
@@ -56,7 +58,7 @@ class File:
     question: model.Text = ""
     primary: Table = field(default_factory=dict)
     baseline: str = ""
-    canary: str = ""
+    canary: Canary = ""
     loads: Table = field(default_factory=dict)
     arms: Table = field(default_factory=dict)
     path: model.UrlPath = Load.path
@@ -181,9 +183,15 @@ class _Checker:
             self._fault(("loads", main.name), "the primary load needs the baseline among its arms")
         if len(arms) == 1:
             self._fault(("arms",), "a single arm compares with nothing: name at least two")
-        if "canary" in document and not is_canary(top.canary):
-            forms = "burn_<µs>, wake_<times>, hold_<MB> or wait_<ms>, such as burn_40"
-            self._fault(("canary",), f"canary = {top.canary!r}: must be {forms}")
+        doses = (top.canary,) if isinstance(top.canary, str) else tuple(top.canary)
+        for dose in doses if "canary" in document else ():
+            if not canaries.is_dose(dose):
+                self._fault(("canary",), f"canary = {dose!r}: must be {CANARIES}")
+        metric = primary.get("metric", "")
+        known = [dose for dose in doses if canaries.is_dose(dose)]
+        if known and metric and not any(metric in canaries.metrics(dose) for dose in known):
+            text = f"canary = {', '.join(known)} does not change the primary metric {metric}"
+            self._fault(("canary",), text)
         for arm, verdict in top.expect.items():
             self._check_name(("expect", arm), arm, "arm")
             self._value(("expect", arm), verdict, model.Verdict, "verdict")
@@ -208,10 +216,10 @@ class _Checker:
             primary_metric=primary["metric"],
             primary_load=primary["load"],
             baseline=top.baseline,
-            canary=top.canary,
+            canaries=doses,
             margin=top.margin,
             loads=tuple(self._loads.values()),
-            arms=_with_controls(self._arms, top.baseline, top.canary),
+            arms=_with_controls(self._arms, top.baseline, doses),
             expect=top.expect,
             claims={name: Claim(**values) for name, values in claims.items()},
             budgets=tuple(Budget(name=name, **values) for name, values in budgets.items()),
@@ -394,23 +402,14 @@ class _Checker:
         return value in allowed
 
 
-def _with_controls(arms: Mapping[str, ArmSpec], baseline: str, canary: str) -> tuple[ArmSpec, ...]:
-    """*arms*, the twin of the baseline, and the baseline with the canary's known cost."""
+def _with_controls(
+    arms: Mapping[str, ArmSpec], baseline: str, doses: Sequence[str]
+) -> tuple[ArmSpec, ...]:
+    """*arms*, the twin of the baseline, and the baseline with each dose and with twice it."""
     base = arms[baseline]
-    app = canaries.stack_app(canary, base.settings.get("STACK_APP"))
     twin = replace(base, name=f"{baseline} (twin)", against=baseline, role="twin")
-    costly = replace(
-        twin,
-        name=f"{baseline} ({canary})",
-        settings={**base.settings, "STACK_APP": app},
-        role="canary",
-    )
-    return (*arms.values(), twin, costly)
-
-
-def is_canary(name: str) -> bool:
-    """Whether canary.py makes *name*, with whatever amount."""
-    return bool(re.fullmatch(r"[a-z]+_[0-9]+", name)) and hasattr(canaries, name)
+    both = [one for dose in doses for one in (dose, canaries.doubled(dose))]
+    return (*arms.values(), twin, *(model.dosed(base, dose) for dose in both))
 
 
 def _near(name: str, allowed: Iterable[str]) -> str:

@@ -44,7 +44,11 @@ class SoloRun:
 
 
 def shortened(experiment: Experiment) -> Experiment:
-    """The experiment with a third of every load's rounds, seconds or requests."""
+    """The experiment with its primary load alone, and a third of its rounds, seconds or requests.
+
+    Claims and budgets about other loads are left out.
+    """
+    primary = experiment.primary_load
     loads = tuple(
         replace(
             load,
@@ -53,8 +57,16 @@ def shortened(experiment: Experiment) -> Experiment:
             requests=load.requests and max(100, load.requests // 3),
         )
         for load in experiment.loads
+        if load.name == primary
     )
-    return replace(experiment, loads=loads)
+    return replace(
+        experiment,
+        loads=loads,
+        claims={
+            name: claim for name, claim in experiment.claims.items() if claim.load in ("", primary)
+        },
+        budgets=tuple(budget for budget in experiment.budgets if budget.load == primary),
+    )
 
 
 def seed_for(seed: int, *what: object) -> int:

@@ -21,7 +21,8 @@ def verdict(one: Comparison) -> str:
 def verdict_in_full(one: Comparison) -> str:
     """The verdict, and what would settle it."""
     settle = f" ({one.blocks_needed} blocks would settle it)" if one.blocks_needed else ""
-    return verdict(one) + settle
+    mark = "" if one.controlled or one.role != "arm" else ", not controlled"
+    return verdict(one) + settle + mark
 
 
 def p_value(value: float | None) -> str:

@@ -46,6 +46,10 @@ class FakeBench:
         self.log.append(f"capacity of {arm.name}")
         return 1000.0
 
+    def cost(self, arm: ArmSpec, load: Load, say: ShowStatus) -> float:
+        self.log.append(f"cost of {arm.name}")
+        return 900.0
+
     def rotate(
         self, experiment: Experiment, loads: Sequence[Load], seed: int, say: ShowStatus
     ) -> Generator[list[Trial], None, None]:

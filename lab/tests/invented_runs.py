@@ -18,6 +18,7 @@ from typing import Any
 
 from lab.judge import claims, verdict
 from lab.measure.histogram import Histogram
+from lab.plan import canary
 from lab.plan.arms import ArmSpec
 from lab.plan.experiment import Experiment, Load
 from lab.plan.experiment_file import parse
@@ -71,7 +72,7 @@ def truth(arm: ArmSpec, load: Load) -> dict[str, float]:
     """The figures of an arm without noise."""
     processes = int(arm.settings.get("STACK_PROCESSES", "4"))
     wakeups = 1.05 if arm.settings.get("STACK_THUNDER_LOCK") == "on" else 0.95 * processes + 0.1
-    wakeups += arm.role == "canary"
+    wakeups += (arm.dose and canary.adds(arm.dose, "wakeups")) or 0
     app = 300 + 12 * wakeups + 2.0 * abs(math.log2(processes) - 2)
     users = load.users
     rps = 300 * users / (1 + 0.1 * (users - 1) + 0.004 * users * (users - 1))

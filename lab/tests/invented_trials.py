@@ -34,7 +34,7 @@ def experiment(
         primary_metric=metric,
         primary_load="main",
         baseline=BASE,
-        canary="burn_40",
+        canaries=("burn_40",),
         margin=margin,
         loads=(Load("main", kind), *loads),
         arms=(

@@ -20,7 +20,7 @@ ARMS = (ArmSpec("ours"), ArmSpec("other", against="ours"))
 def experiment(**budget: Any) -> Experiment:
     return Experiment(
         name="e", question="q", primary_metric="cpu_us", primary_load="full", baseline="ours",
-        canary="burn_40", margin=0.05, loads=(Load("full", "closed"),), arms=ARMS,
+        canaries=("burn_40",), margin=0.05, loads=(Load("full", "closed"),), arms=ARMS,
         budgets=(Budget("b", load="full", **budget),),
     )  # fmt: skip
 

@@ -96,7 +96,7 @@ LOADS = (Load("full", "closed"),)
 def experiment(**table: Claim) -> Experiment:
     return Experiment(
         name="e", question="q", primary_metric="cpu_us", primary_load="full", baseline="off",
-        canary="burn_40", margin=MARGIN, loads=LOADS, arms=ARMS, claims=table,
+        canaries=("burn_40",), margin=MARGIN, loads=LOADS, arms=ARMS, claims=table,
     )  # fmt: skip
 
 

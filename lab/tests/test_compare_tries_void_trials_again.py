@@ -14,7 +14,7 @@ def test_a_run_without_voids_does_everything_once(tmp_path: Path) -> None:
     run, bench = new_run(tmp_path), FakeBench()
     runner(run, bench).run()
     made = [(trial.block, trial.arm, trial.load) for trial in run.trials]
-    assert len(made) == len(set(made)) == 2 * (4 + 2 * 3)
+    assert len(made) == len(set(made)) == 2 * (3 * 5 + 2)
     assert {trial.attempt for trial in run.trials} == {1}
     assert bench.log[0] == "capacity of off"
     assert bench.log.count("rotate turns") == 2
@@ -30,7 +30,7 @@ def test_loads_without_a_rotation_start_nothing_side_by_side(tmp_path: Path) -> 
     )
     bench = FakeBench()
     runner(new_run(tmp_path, toml=toml), bench).run()
-    assert len(bench.log) == 2 * 4, "each arm and control alone, without a capacity"
+    assert len(bench.log) == 2 * 5, "each arm and control alone, without a capacity"
     assert not any(line.startswith("rotate") for line in bench.log)
 
 
@@ -48,7 +48,7 @@ def test_a_void_service_trial_is_tried_again_alone_and_last(tmp_path: Path) -> N
     run, bench = new_run(tmp_path, blocks=1), FakeBench()
 
     def once(trial: Trial) -> None:
-        if (trial.arm, trial.load) == ("on", "full") and len(run.trials) < 10:
+        if (trial.arm, trial.load) == ("on", "full") and len(run.trials) < 17:
             trial.voids = BAD
 
     bench.on_trial = once
@@ -56,7 +56,7 @@ def test_a_void_service_trial_is_tried_again_alone_and_last(tmp_path: Path) -> N
     assert bench.log[-1] == "alone on: full"
     tried = [(t.attempt, bool(t.voids)) for t in run.trials if (t.arm, t.load) == ("on", "full")]
     assert tried == [(1, True), (2, False)]
-    assert len(run.trials) == 11
+    assert len(run.trials) == 18
 
 
 def test_a_void_in_a_rotation_repeats_it_for_all_arms(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_void_in_a_rotation_repeats_it_for_all_arms(tmp_path: Path) -> None:
     runner(run, bench).run()
     assert bench.log.count("rotate turns") == 2
     attempts = {(t.arm, t.attempt) for t in run.trials if t.load == "turns"}
-    arms = {"off", "on", "off (twin)", "off (wake_1)"}
+    arms = {"off", "on", "off (twin)", "off (wake_1)", "off (wake_2)"}
     assert attempts == {(arm, attempt) for arm in arms for attempt in (1, 2)}
 
 

@@ -49,8 +49,9 @@ def test_a_correct_file_is_read() -> None:
         ("rival", "off", "arm"),
         ("off (twin)", "off", "twin"),
         ("off (wake_1)", "off", "canary"),
+        ("off (wake_2)", "off", "canary"),
     ]
-    twin, canary = experiment.arms[-2:]
+    twin, canary, _ = experiment.arms[-3:]
     assert twin.settings == {"STACK_THUNDER_LOCK": "off"}
     assert canary.settings == {**twin.settings, "STACK_APP": "lab.plan.canary:wake_1()"}
     rival = experiment.arm("rival")
@@ -78,13 +79,13 @@ def test_a_list_of_users_becomes_a_load_each() -> None:
     assert ladder == [("ladder, 1 user", 1), ("ladder, 2 users", 2)]
 
 
-def test_controls_take_part_in_the_primary_load_alone() -> None:
+def test_controls_take_part_in_every_load_but_reloads() -> None:
     experiment = parse(GOOD, "x.toml")
     roles = {
         load.name: {arm.role for arm in experiment.arms_under(load)} for load in experiment.loads
     }
-    assert roles.pop("one client") == {"arm", "twin", "canary"}
-    assert all(of_load == {"arm"} for of_load in roles.values())
+    assert roles.pop("chain") == {"arm"}
+    assert all(of_load == {"arm", "twin", "canary"} for of_load in roles.values())
 
 
 @pytest.mark.parametrize(
@@ -99,8 +100,10 @@ def test_controls_take_part_in_the_primary_load_alone() -> None:
         ("load =", "under =", 3, "'under' is not a valid key; allowed: metric, load"),
         ('load = "one client"', 'load = "one"', 3, "'one' is not a valid load"),
         ('= "off"\ncanary', '= "of"\ncanary', 4, "'of' is not a valid baseline, did you mean off?"),
-        ("wake_1", "wake", 5, "canary = 'wake': must be burn_<µs>, wake_<times>, hold_<MB>"),
+        ("wake_1", "wake", 5, "canary = 'wake': must be burn_<µs>, burn_<percent>%, wake_"),
         ("wake_1", "sleep_1", 5, "canary = 'sleep_1'"),
+        ("wake_1", "wake_5%", 5, "canary = 'wake_5%'"),
+        ("wake_1", "burn_5%", 5, "canary = burn_5% does not change the primary metric wakeups"),
         ('"rotation"', '"rotate"', 7, "'rotate' is not a valid kind, did you mean rotation?"),
         ("rounds", "seconds", 7, "'seconds' is not a valid key"),
         ("rounds = 10", "rounds = 1", 7, "rounds = 1: must be a whole number from 2 to 1,000,000"),

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from lab.plan import schedule
+from lab.plan.canary import is_dose
 from lab.plan.experiment import FIGURES
-from lab.plan.experiment_file import is_canary, known, parse
+from lab.plan.experiment_file import known, parse
 from lab.plan.servers import SERVERS
 from lab.trial import METRICS
 
@@ -64,4 +65,4 @@ def test_the_names_are_those_of_the_lab() -> None:
     canaries = re.search(r"\*\*Canaries\*\*.*", PAGE)
     assert canaries is not None
     for name in re.findall(r"`([a-z]+_)<", canaries[0]):
-        assert is_canary(f"{name}40")
+        assert is_dose(f"{name}40")
