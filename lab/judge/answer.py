@@ -1,4 +1,9 @@
-"""States the result of a run in one sentence: the largest effect, and the count of the others."""
+"""States the result of a run: a headline that everybody can read, and a sentence with the figures.
+
+The file of an experiment may declare `answer = [arm, against]`. The headline then answers the
+question with yes or no. Otherwise it shows the largest effect, whose interval has to allow for
+having been picked among several.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,9 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from lab.judge import estimate
 from lab.judge.comparison import Comparison
+from lab.judge.estimate import Ratio
 from lab.judge.numbers import with_unit
 from lab.trial import METRICS
 
@@ -14,12 +21,34 @@ _WORDS = {"faster": "better", "slower": "worse"}
 _ORDER = ("faster", "slower", "equivalent", "inconclusive", "overloaded", "void")
 
 
-def sentence(main: Sequence[Comparison], margin: float) -> str:
+def asked(pair: tuple[str, str] | None, main: Sequence[Comparison]) -> Comparison | None:
+    """The comparison that the experiment declared as its answer, among the primary ones."""
+    return next((one for one in main if (one.arm, one.baseline) == pair), None)
+
+
+def headline(main: Sequence[Comparison], declared: Comparison | None) -> str:
+    """One short line without jargon."""
+    if not main:
+        return "Only the controls were compared."
+    lead = declared or min(main, key=_rank)
+    if lead.verdict in ("void", "overloaded"):
+        return f"No answer: {lead.why}."
+    if lead.verdict == "inconclusive":
+        return f"Not settled: {_change(lead, 'and')}."
+    if lead.verdict == "equivalent":
+        return f"{'No' if declared else 'No difference'}: {_change(lead, 'and')} are equivalent."
+    if declared is None:
+        return f'The largest difference is "{lead.arm}": {_change(lead, "become")}.'
+    yes = "Yes" if lead.verdict == "faster" else "No, the opposite"
+    return f"{yes}: {_change(lead, 'become')}."
+
+
+def sentence(main: Sequence[Comparison], declared: Comparison | None, margin: float) -> str:
     """*main*: the primary comparisons of the ordinary arms."""
     if not main:
         return "Nothing but the controls was compared."
-    lead = min(main, key=_rank)
-    text = _one(lead, margin)
+    lead = declared or min(main, key=_rank)
+    text = _one(lead, margin, _interval(lead, 1 if declared else len(main)))
     others = Counter(_WORDS.get(one.verdict, one.verdict) for one in main if one is not lead)
     if len(main) == 2:
         text += f"; the other comparison is {next(iter(others))}"
@@ -29,7 +58,24 @@ def sentence(main: Sequence[Comparison], margin: float) -> str:
     return f"{text}."
 
 
-def _one(one: Comparison, margin: float) -> str:
+def _interval(one: Comparison, chosen_from: int) -> str:
+    found: Ratio | None = one.estimate
+    if found is None or chosen_from == 1 or one.n < 2:
+        return str(one)
+    found = estimate.over_blocks(one.log_ratios, chosen_from)
+    return f"{one.with_interval(found)}, simultaneous over {chosen_from} comparisons"
+
+
+def _change(one: Comparison, verb: str) -> str:
+    """18.4 wake-ups per request become 2.38; CPU per request: 692 µs become 600 µs."""
+    theirs, ours = (with_unit(one.medians[name], one.unit) for name in ("baseline", "arm"))
+    label = METRICS[one.metric].label
+    if one.unit:
+        return f"{label}: {theirs} {verb} {ours}"
+    return f"{theirs} {label} {verb} {ours}"
+
+
+def _one(one: Comparison, margin: float, interval: str) -> str:
     arm, baseline = f'"{one.arm}"', f'"{one.baseline}"'
     what, under = METRICS[one.metric].meaning, f'under "{one.load}"'
     if one.verdict in ("void", "overloaded"):
@@ -38,15 +84,16 @@ def _one(one: Comparison, margin: float) -> str:
     if one.verdict == "equivalent":
         return (
             f"{arm} and {baseline} are equivalent (within ±{margin:.0%}) in {what} {under}, "
-            f"{ours} and {theirs}: {one}"
+            f"{ours} and {theirs}: {interval}"
         )
     if one.verdict == "inconclusive":
         return (
             f"It is not settled whether {arm} differs from {baseline} in {what} {under}, "
-            f"{ours} and {theirs}: {one}; about {one.blocks_needed} blocks would settle it"
+            f"{ours} and {theirs}: {interval}; {one.blocks_needed} blocks would settle it four "
+            "times in five"
         )
     verb = "lowers" if one.ratio is not None and one.ratio < 1 else "raises"
-    return f"{arm} {verb} {what} from {theirs} ({baseline}) to {ours} {under}: {one}"
+    return f"{arm} {verb} {what} from {theirs} ({baseline}) to {ours} {under}: {interval}"
 
 
 def _rank(one: Comparison) -> tuple[int, float]:

@@ -1,20 +1,23 @@
 """Judges published claims by the figures of a run: confirmed, refuted, or cannot tell here.
 
-lab.plan.experiment.Claim is what an experiment's file states. A claimed ratio is compared with
-the measured ratio, its 95 % interval, and the margin within which the experiment calls arms equal:
+lab.plan.experiment.Claim is what an experiment's file states. A claim says no more than its
+comparison: it is confirmed or refuted only where the comparison itself, corrected for its family,
+found a difference or an equivalence. Then the claimed ratio is compared with the measured one, its
+95 % interval, and the margin within which the experiment calls arms equal:
 
     claimed             confirmed                        refuted
-    1 (no difference)   interval inside the margin       interval outside the margin
-    "<1" or ">1"        interval on that side of 1       interval on the other side, or inside the
-                                                         margin
-    a ratio             interval on its side of 1, and   interval on the other side, or inside the
-                        the ratio inside the interval    margin while the ratio is neither there
-                        widened by the margin            nor in the widened interval
+    1 (no difference)   equivalent                       different, interval outside the margin
+    "<1" or ">1"        different, on that side of 1     different, on the other side; or equivalent
+                                                         without a difference
+    a ratio             different, on its side of 1, and different, on the other side; or equivalent
+                        the ratio inside the interval    while the ratio is neither near 1 nor in
+                        widened by the margin            the widened interval
 
-An interval on the claimed side that does not include the claimed ratio is "confirmed in direction,
-not in size". Everything else is "cannot tell here", and so is a claim whose comparison is missing,
-void, of fewer than six blocks, or part of an untrustworthy run. Claims are judged one by one: of
-twenty intervals, one is expected to miss the truth.
+A difference on the claimed side whose interval does not include the claimed ratio is "confirmed in
+direction, not in size". "other conditions": the figure decides, but the claim was made about other
+software or settings, which this experiment does not repeat; `conditions` of the file says how they
+differ. Everything else is "cannot tell here", and so is a claim whose comparison is missing, void,
+overloaded, of fewer than six blocks, or part of an untrustworthy run.
 """
 
 from __future__ import annotations
@@ -22,17 +25,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from lab.judge.comparison import Comparison, find
-from lab.judge.estimate import MIN_BLOCKS, Ratio, band, equivalent
+from lab.judge.comparison import Comparison, Verdict, find
+from lab.judge.estimate import MIN_BLOCKS, Ratio, band
 from lab.judge.numbers import with_unit
 from lab.measure.facts import Fact, FactError
 from lab.plan.experiment import Claim, Claimed, Experiment, FactName
 from lab.trial import METRICS
 
-Outcome = Literal["confirmed", "confirmed in direction, not in size", "refuted", "cannot tell here"]
+Outcome = Literal[
+    "confirmed",
+    "confirmed in direction, not in size",
+    "refuted",
+    "other conditions",
+    "cannot tell here",
+]
 CONFIRMED: Outcome = "confirmed"
 DIRECTION: Outcome = "confirmed in direction, not in size"
 REFUTED: Outcome = "refuted"
+OTHER: Outcome = "other conditions"
 CANNOT_TELL: Outcome = "cannot tell here"
 
 
@@ -64,8 +74,10 @@ def judge(
             row |= _judge_fact(facts.get(claim.fact))
         else:
             row |= _judge_figure(claim, verdict, experiment.margin)
-        if claim.note:
-            row["why"] = f"{row['why']}. {claim.note}"
+        if claim.conditions and row["outcome"] != CANNOT_TELL:
+            row |= {"outcome": OTHER, "why": f"here {row['outcome']}: {row['why']}"}
+        if remark := claim.conditions or claim.note:
+            row["why"] = f"{row['why']}. {remark}"
         rows.append(row)
     return rows
 
@@ -129,23 +141,31 @@ def _judge_metric(
     if not verdict["trustworthy"]:
         why = f"the run is untrustworthy: {verdict['why']}"
         return found, Judgement(CANNOT_TELL, why)
-    return found, outcome(estimate, claimed, margin)
+    return found, outcome(estimate, found.verdict, found.differs, claimed, margin)
 
 
-def outcome(found: Ratio, claimed: Claimed, margin: float) -> Judgement:
-    """Apply the rules above to one interval."""
+def outcome(  # noqa: PLR0911 - a table of rules
+    found: Ratio, verdict: Verdict, differs: bool, claimed: Claimed, margin: float
+) -> Judgement:
+    """Apply the rules above to one comparison. differs: with Holm's correction."""
     if found.n < MIN_BLOCKS:
         why = f"{found.n} blocks; it takes {MIN_BLOCKS} to tell a difference from chance"
         return Judgement(CANNOT_TELL, why)
-    if claimed == 1:
-        return _no_difference(found, margin)
-    up = claimed == ">1" or (not isinstance(claimed, str) and claimed > 1)
-    if found.high < 1 if up else found.low > 1:
-        return Judgement(REFUTED, "the opposite direction")
-    on_its_side = found.low > 1 if up else found.high < 1
+    same = verdict == "equivalent"
+    if not same and not differs:
+        return Judgement(CANNOT_TELL, "the comparison itself is inconclusive")
     least, most = band(margin)
     no_difference = f"no difference above {margin:.0%}"
-    same = equivalent(found, margin)
+    if claimed == 1:
+        if same:
+            return Judgement(CONFIRMED, no_difference)
+        if found.high < least or found.low > most:
+            return Judgement(REFUTED, f"a difference above {margin:.0%}")
+        return Judgement(CANNOT_TELL, f"a difference, which may be below {margin:.0%}")
+    up = claimed == ">1" or (not isinstance(claimed, str) and claimed > 1)
+    on_its_side = differs and (found.low > 1 if up else found.high < 1)
+    if differs and not on_its_side:
+        return Judgement(REFUTED, "the opposite direction")
     if isinstance(claimed, str):
         possible = on_its_side
         why = f"the direction, but {no_difference}" if same else "the claimed direction"
@@ -157,20 +177,9 @@ def outcome(found: Ratio, claimed: Claimed, margin: float) -> Judgement:
         return Judgement(CONFIRMED, why)
     if same:
         return Judgement(REFUTED, no_difference)
-    return (
-        Judgement(DIRECTION, "the direction, but not the size")
-        if on_its_side
-        else Judgement(CANNOT_TELL, "the interval includes 1")
-    )
-
-
-def _no_difference(found: Ratio, margin: float) -> Judgement:
-    least, most = band(margin)
-    if equivalent(found, margin):
-        return Judgement(CONFIRMED, f"no difference above {margin:.0%}")
-    if found.high < least or found.low > most:
-        return Judgement(REFUTED, f"a difference above {margin:.0%}")
-    return Judgement(CANNOT_TELL, f"the interval reaches beyond {margin:.0%}")
+    if on_its_side:
+        return Judgement(DIRECTION, "the direction, but not the size")
+    return Judgement(CANNOT_TELL, "no difference was found, and the claimed one would be as small")
 
 
 def inverse_claim(claimed: Claimed) -> Claimed:

@@ -21,6 +21,7 @@ from lab.trial import METRICS, Metric, Trial
 
 Blocks = Mapping[int, Sequence[Trial]]  # block → the attempts of one arm under one load
 Verdict = Literal["faster", "slower", "equivalent", "inconclusive", "overloaded", "void"]
+_INVERSE: Mapping[Verdict, Verdict] = {"faster": "slower", "slower": "faster"}
 
 # Events that are counted and divided by the requests. If an arm had none, half an event is added to
 # both arms, as is usual for ratios of counts (Haldane 1956).
@@ -74,13 +75,23 @@ class Comparison:
             return None
         return Ratio(self.ratio, self.low, self.high, self.n)
 
+    @property
+    def differs(self) -> bool:
+        """Whether a difference was found, corrected for the family of the comparison."""
+        found = self.estimate
+        if found is None or self.p is None or self.p_holm is None:
+            return False
+        return estimate.differs(found, self.p, self.p_holm)
+
     def inverse(self) -> Comparison:
-        """The same comparison with arm and baseline exchanged, without p and blocks needed."""
+        """The same comparison with arm and baseline exchanged."""
         turned = Comparison(
             self.baseline, self.arm, self.role, self.load, self.metric, self.unit, self.primary,
             values={"arm": self.values["baseline"], "baseline": self.values["arm"]},
             log_ratios=[-log for log in self.log_ratios],
-            verdict=self.verdict, why=self.why,
+            verdict=_INVERSE.get(self.verdict, self.verdict), why=self.why,
+            p=self.p, p_holm=self.p_holm,
+            blocks_needed=self.blocks_needed, detectable=self.detectable,
             controlled=self.controlled, controls=self.controls,
             overloaded={
                 "arm": self.overloaded["baseline"], "baseline": self.overloaded["arm"],
@@ -92,10 +103,12 @@ class Comparison:
 
     def __str__(self) -> str:
         found = self.estimate
-        if found is None:
-            return "no ratio"
+        return "no ratio" if found is None else self.with_interval(found)
+
+    @staticmethod
+    def with_interval(found: Ratio) -> str:
         interval = numbers.interval(found.low, found.high)
-        return f"ratio {numbers.ratio(found.ratio)} {interval}, {self.n} blocks"
+        return f"ratio {numbers.ratio(found.ratio)} {interval}, {found.n} blocks"
 
     def to_json(self) -> dict[str, Any]:
         """The row, with n and the medians for readers of the file."""

@@ -22,9 +22,8 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import stdtr
-from scipy.stats import nct, t, trim_mean
+from scipy.stats import t, trim_mean
 
 from lab.judge import numbers
 from lab.trial import TRIM
@@ -35,9 +34,6 @@ ALPHA = 1 - CONFIDENCE
 # it untrustworthy.
 CONTROL = 0.99
 
-# The probability with which a detectable effect is found.
-POWER = 0.8
-
 # Five blocks on the same side have p = 2 / 2^5 = 0.0625, so no difference could ever be reported.
 # Six have 0.03125.
 MIN_BLOCKS = 6
@@ -46,9 +42,6 @@ MIN_BLOCKS = 6
 EXACT_UP_TO = 20
 DRAWS = 200_000
 SEED = 20_261_121
-
-# More blocks than this call for a quieter machine or a larger margin.
-MOST_BLOCKS = 1000
 
 
 @dataclass(frozen=True)
@@ -91,21 +84,23 @@ def mean_within(values: Sequence[float]) -> tuple[float, float, float]:
     return centre, centre - half, centre + half
 
 
-def over_blocks(log_ratios: Sequence[float]) -> Ratio:
+def over_blocks(log_ratios: Sequence[float], chosen_from: int = 1) -> Ratio:
     """The ratio over all blocks, with Student's interval on the logarithms.
 
-    Raises ValueError for fewer than two blocks.
+    chosen_from: the number of comparisons among which this one was picked by its result. The
+    interval is then Bonferroni's, simultaneous over all of them: the plain one of the largest of
+    five effects misses the truth in one run of five. Raises ValueError for fewer than two blocks.
     """
     centre, error = _centre_and_error(log_ratios)
     n = len(log_ratios)
-    half = _students_factor(n) * error
+    half = _students_factor(n, chosen_from) * error
     return Ratio(math.exp(centre), math.exp(centre - half), math.exp(centre + half), n)
 
 
 @cache
-def _students_factor(n: int) -> float:
+def _students_factor(n: int, comparisons: int) -> float:
     """Half the width of the interval over *n* blocks, in standard errors."""
-    return float(t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return float(t.ppf(1 - ALPHA / 2 / comparisons, n - 1))
 
 
 def student_p(log_ratios: Sequence[float]) -> float:
@@ -176,52 +171,6 @@ def differs(found: Ratio, p_sign_flip: float, p_holm: float) -> bool:
     """Whether the interval, the sign-flip test and Holm's correction all exclude a ratio of 1."""
     excludes = found.low > 1 or found.high < 1
     return excludes and p_sign_flip <= ALPHA and p_holm <= ALPHA
-
-
-def blocks_needed(log_ratios: Sequence[float], margin: float, family: int = 1) -> int:
-    """The approximate number of blocks in all that would settle this comparison.
-
-    It is settled when the interval fits into the band or excludes 1 (at 5 % / *family*, the
-    strictest level of Holm's correction), whichever takes fewer blocks. For a ratio of 1 the number
-    is n·(half-width / margin)², apart from Student's factor, which falls with the blocks. It is at
-    most 1000 and always more than there are. Raises ValueError for fewer than two blocks.
-    """
-    centre, error = _centre_and_error(log_ratios)
-    n = len(log_ratios)
-    spread = error * math.sqrt(n)
-    more = np.arange(max(n + 1, MIN_BLOCKS), MOST_BLOCKS + 1)
-    if not more.size:
-        return n + 1
-    errors = spread / np.sqrt(more)
-    to_fit = _factors_by_blocks(1)[more] * errors <= math.log1p(margin) - abs(centre)
-    to_exclude = _factors_by_blocks(family)[more] * errors < abs(centre)
-    enough = more[to_fit | to_exclude]
-    return int(enough[0]) if enough.size else MOST_BLOCKS
-
-
-@cache
-def _factors_by_blocks(family: int) -> NDArray[np.float64]:
-    """Half the width of an interval in standard errors at 5 % / *family*, indexed by blocks."""
-    blocks = np.arange(MOST_BLOCKS + 1)
-    return np.asarray(t.ppf(1 - ALPHA / 2 / family, np.maximum(blocks - 1, 1)))
-
-
-def detectable(log_ratios: Sequence[float]) -> float:
-    """The smallest effect, as a share (0.05 is 5 %), that is found four times in five with this
-    number of blocks and this spread. Raises ValueError for fewer than two blocks."""
-    _, error = _centre_and_error(log_ratios)
-    return math.expm1(_detectable_errors(len(log_ratios) - 1) * error)
-
-
-@cache
-def _detectable_errors(freedom: int) -> float:
-    """The effect in standard errors that Student's test finds with probability POWER."""
-    limit = _students_factor(freedom + 1)
-
-    def missing(shift: float) -> float:
-        return float(nct.sf(limit, freedom, shift)) - POWER
-
-    return float(brentq(missing, 0.0, 20 * limit))
 
 
 def _centre_and_error(log_ratios: Sequence[float]) -> tuple[float, float]:

@@ -15,6 +15,10 @@ metric, all other comparisons in it. Holm is applied to Student's p. The exact s
 below 2 / 2^n, so with six blocks and two arms its adjusted value could never reach 0.05. Instead
 the sign-flip test must agree in each comparison, and `p_holm` is never below its p.
 
+The intervals of rows are plain 95 % intervals, each right for one comparison that was chosen before
+the run. So is the headline's if the file declares its `answer`; if not, the headline shows the
+largest effect with an interval that is simultaneous over all primary comparisons.
+
 Each metric under each load has controls of its own. The twin must be equivalent. The canaries must
 be found to be worse, even if their cost is smaller than the margin; where the cost is known in the
 metric's unit, the interval of the difference must contain it. A comparison without all of that is
@@ -27,7 +31,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.judge import answer, estimate, numbers
+from lab.judge import answer, estimate, numbers, power
 from lab.judge.comparison import Comparison, compare
 from lab.judge.estimate import MIN_BLOCKS
 from lab.plan import canary
@@ -56,11 +60,15 @@ def of(
     _control(experiment, comparisons)
     main = [one for one in comparisons if one.primary and one.role == "arm"]
     trustworthy, why = _trust(experiment, comparisons, trials)
+    asked = answer.asked(experiment.answer, main)
     found = {one.arm: one.verdict for one in main}
     return {
         "experiment": experiment.name,
         "question": experiment.question,
-        "answer": answer.sentence(main, experiment.margin)
+        "headline": answer.headline(main, asked)
+        if trustworthy
+        else "No answer: the controls of this run failed.",
+        "answer": answer.sentence(main, asked, experiment.margin)
         if trustworthy
         else f"untrustworthy, because {why}",
         "trustworthy": trustworthy,
@@ -109,7 +117,6 @@ def _judge(comparisons: Sequence[Comparison], margin: float) -> None:
         found = estimate.over_blocks(one.log_ratios)
         one.ratio, one.low, one.high = found.ratio, found.low, found.high
         one.p = estimate.sign_flip_p(one.log_ratios)
-        one.detectable = estimate.detectable(one.log_ratios)
         if one.n >= MIN_BLOCKS:
             control = None if one.role == "arm" else (one.load, one.arm)
             families[one.metric, one.primary, control].append(one)
@@ -124,6 +131,7 @@ def _decide(one: Comparison, p_holm: float, margin: float, family: int) -> None:
     if found is None or p is None:
         raise ValueError(f"{one.arm}: judged before it was estimated")
     one.p_holm = max(p_holm, p)
+    one.detectable = power.detectable(one.log_ratios, family)
     differs = estimate.differs(found, p, one.p_holm)
     if estimate.equivalent(found, margin) and one.role != "canary":
         one.verdict = "equivalent"
@@ -134,10 +142,10 @@ def _decide(one: Comparison, p_holm: float, margin: float, family: int) -> None:
         one.verdict = "faster" if (found.ratio < 1) == less_is_better else "slower"
     else:
         one.verdict = "inconclusive"
-        one.blocks_needed = estimate.blocks_needed(one.log_ratios, margin, family)
+        one.blocks_needed = power.blocks_needed(one.log_ratios, margin, family)
         one.why = (
-            f"about {one.blocks_needed} blocks would settle it; {one.n} blocks find an effect of "
-            f"{one.detectable:.1%} four times in five"
+            f"{one.blocks_needed} blocks would settle it four times in five; {one.n} blocks find "
+            f"an effect of {one.detectable:.1%} four times in five"
         )
     for side, name in (("arm", one.arm), ("baseline", one.baseline)):
         if blocks := one.overloaded[side]:

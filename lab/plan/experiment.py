@@ -117,7 +117,8 @@ class Claim:
     against that was claimed; one that is true or false names a `fact`.
 
     ratio: 1 claims that there is no difference; "<1" and ">1" claim a direction. stand_in: a
-    steadier metric that decides where *metric* cannot. note: added to the reasons.
+    steadier metric that decides where *metric* cannot. note: added to the reasons. conditions: how
+    the claim's conditions differ from those of this experiment; the figure then decides nothing.
     """
 
     says: Text
@@ -131,6 +132,7 @@ class Claim:
     ] = 1.0
     stand_in: str | None = None
     note: Text | None = None
+    conditions: Text | None = None
     fact: FactName | None = None
 
 
@@ -169,6 +171,8 @@ class Experiment:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()
     seed: int = 0  # 0: drawn anew for each run
+    # The arms whose primary comparison is the answer: "yes" if the first is better than the second.
+    answer: tuple[str, str] | None = None
 
     def load(self, name: str) -> Load:
         """Raises KeyError."""

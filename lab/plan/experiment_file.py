@@ -43,6 +43,7 @@ _FIGURE: tuple[str, ...] = ("says", "source", "arm", "against", "load", "metric"
 
 CANARIES = "burn_<µs>, burn_<percent>%, wake_<times>, hold_<MB> or wait_<ms>, such as burn_5%"
 Canary = Annotated[str | list[str], Meta(description=f"{CANARIES}, or a list of them")]
+_TWO_ARMS = 'two arms, such as ["on", "off"]'
 Table = Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
 
 
@@ -66,6 +67,9 @@ class File:
     app: model.Text | None = None
     margin: model.Margin = 0.05
     seed: model.Seed = 0
+    answer: Annotated[list[str], Meta(min_length=2, max_length=2, description=_TWO_ARMS)] = field(
+        default_factory=list
+    )
     expect: dict[str, Any] = field(default_factory=dict)
     claims: dict[str, Any] = field(default_factory=dict)
     budgets: dict[str, Any] = field(default_factory=dict)
@@ -181,6 +185,7 @@ class _Checker:
         main = self._loads.get(primary.get("load", ""))
         if main and main.arms and top.baseline not in main.arms:
             self._fault(("loads", main.name), "the primary load needs the baseline among its arms")
+        answer = self._answer(top.answer, main)
         if len(arms) == 1:
             self._fault(("arms",), "a single arm compares with nothing: name at least two")
         doses = (top.canary,) if isinstance(top.canary, str) else tuple(top.canary)
@@ -198,7 +203,7 @@ class _Checker:
         claims = {}
         for name, table in top.claims.items():
             keys = _FACT if isinstance(table, dict) and "fact" in table else _FIGURE
-            optional = ("note",) if keys is _FACT else ("note", "stand_in")
+            optional = ("note",) if keys is _FACT else ("note", "stand_in", "conditions")
             claims[name] = self._figure(("claims", name), table, Claim, (*keys, *optional), keys)
         budgets = {
             name: self._figure(("budgets", name), table, Budget)
@@ -224,6 +229,7 @@ class _Checker:
             claims={name: Claim(**values) for name, values in claims.items()},
             budgets=tuple(Budget(name=name, **values) for name, values in budgets.items()),
             seed=top.seed,
+            answer=answer,
         )
 
     # ── Parts ───────────────────────────────────────────────────────────────────────────────────
@@ -304,6 +310,19 @@ class _Checker:
         if load.name in self._loads:
             self._fault(("loads",), f"two loads are called {load.name!r}: rename one")
         self._loads[load.name] = load
+
+    def _answer(self, names: Sequence[str], main: Load | None) -> tuple[str, str] | None:
+        if len(names) != 2:
+            return None
+        found = [self._check_name(("answer",), name, "arm") for name in names]
+        arm, against = names
+        if all(found) and self._arms[arm].against != against:
+            text = f"answer = {list(names)}: {arm!r} is not compared with {against!r}"
+            self._fault(("answer",), text)
+        for name in names:
+            if main and main.arms and name not in main.arms:
+                self._fault(("answer",), f"{name!r} is not among the arms of the primary load")
+        return arm, against
 
     def _figure(
         self,

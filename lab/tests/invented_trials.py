@@ -26,6 +26,7 @@ def experiment(
     margin: float = 0.05,
     expect: Mapping[str, str] | None = None,
     loads: Sequence[Load] = (),
+    answer: tuple[str, str] | None = None,
 ) -> Experiment:
     """*arms* against BASE, its twin and its canary; the primary load is called "main"."""
     return Experiment(
@@ -44,6 +45,7 @@ def experiment(
             ArmSpec(CANARY, against=BASE, role="canary"),
         ),
         expect=expect or {},
+        answer=answer,
     )
 
 

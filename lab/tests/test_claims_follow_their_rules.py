@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lab.judge import claims
-from lab.judge.claims import CANNOT_TELL, CONFIRMED, DIRECTION, REFUTED
-from lab.judge.comparison import Comparison
+from lab.judge import claims, estimate
+from lab.judge.claims import CANNOT_TELL, CONFIRMED, DIRECTION, OTHER, REFUTED
+from lab.judge.comparison import Comparison, Verdict
 from lab.judge.estimate import Ratio
 from lab.measure.facts import Fact, FactError
 from lab.plan.arms import ArmSpec
@@ -59,12 +59,18 @@ RULES = [
 ]
 
 
+def outcome(low: float, high: float, claimed: Claimed, n: int = 8) -> claims.Judgement:
+    """For a comparison whose corrected verdict is what its interval says."""
+    found = Ratio((low * high) ** 0.5, low, high, n)
+    verdict: Verdict = "equivalent" if estimate.equivalent(found, MARGIN) else "inconclusive"
+    return claims.outcome(found, verdict, low > 1 or high < 1, claimed, MARGIN)
+
+
 @pytest.mark.parametrize(("low", "high", "claimed", "expected"), RULES)
 def test_an_interval_is_judged_by_the_rules(
     low: float, high: float, claimed: Claimed, expected: str
 ) -> None:
-    interval = Ratio((low * high) ** 0.5, low, high, 8)
-    judgement = claims.outcome(interval, claimed, MARGIN)
+    judgement = outcome(low, high, claimed)
     assert judgement.outcome == expected, judgement.why
     assert judgement.why
 
@@ -73,14 +79,24 @@ def test_an_interval_is_judged_by_the_rules(
 def test_it_does_not_matter_which_arm_comes_first(
     low: float, high: float, claimed: Claimed, expected: str
 ) -> None:
-    turned = Ratio((low * high) ** -0.5, 1 / high, 1 / low, 8)
     other = claims.inverse_claim(claimed)
-    assert claims.outcome(turned, other, MARGIN).outcome == expected
+    assert outcome(1 / high, 1 / low, other).outcome == expected
+
+
+@pytest.mark.parametrize(("low", "high", "claimed", "expected"), RULES)
+def test_a_claim_never_says_more_than_its_comparison(
+    low: float, high: float, claimed: Claimed, expected: str
+) -> None:
+    """The interval excludes 1, but Holm's correction does not allow a difference."""
+    found = Ratio((low * high) ** 0.5, low, high, 8)
+    if not estimate.equivalent(found, MARGIN):
+        judgement = claims.outcome(found, "inconclusive", False, claimed, MARGIN)
+        assert judgement.outcome == CANNOT_TELL
 
 
 @pytest.mark.parametrize(("low", "high", "claimed", "expected"), RULES)
 def test_five_blocks_cannot_tell(low: float, high: float, claimed: Claimed, expected: str) -> None:
-    judgement = claims.outcome(Ratio(1, low, high, 5), claimed, MARGIN)
+    judgement = outcome(low, high, claimed, n=5)
     assert judgement.outcome == CANNOT_TELL
     assert "5 blocks" in judgement.why
 
@@ -105,6 +121,7 @@ def compared(metric: str, low: float, high: float, n: int = 8, **other: Any) -> 
         "on", "off", "arm", "full", metric, METRICS[metric].unit, primary=False,
         values={"arm": [40.0], "baseline": [50.0]}, log_ratios=[0.0] * n,
         verdict="inconclusive", ratio=(low * high) ** 0.5, low=low, high=high,
+        p=0.01, p_holm=0.01,
     )  # fmt: skip
     return replace(one, **other).to_json()
 
@@ -131,6 +148,14 @@ def test_a_row_has_the_figures_of_the_comparison() -> None:
     assert "“on” against “off”, under “full”: 40.0/s against 50.0/s" in row["measured"]
 
 
+def test_a_claim_about_other_software_is_neither_confirmed_nor_refuted() -> None:
+    table = claim(conditions="Theirs was Django.")
+    row = judged(verdict(compared("rps", 0.75, 0.85)), table)
+    assert row["outcome"] == OTHER
+    assert row["why"] == "here confirmed: the claimed size is possible. Theirs was Django."
+    assert row["low"] == 0.75, "the figure is shown all the same"
+
+
 def test_a_claim_may_turn_the_comparison_round() -> None:
     turned = claim(arm="off", against="on", ratio=1.25)
     row = judged(verdict(compared("rps", 0.75, 0.85)), turned)
@@ -144,7 +169,9 @@ def test_the_stand_in_answers_with_the_inverse_where_the_metric_cannot() -> None
     row = judged(verdict(noisy, steady), claim(stand_in="cpu_us", note="Mind the rest."))
     assert row["outcome"] == CONFIRMED
     assert (row["metric"], row["claimed"], row["low"]) == ("cpu_us", 1.25, 1.20)
-    assert row["why"].startswith("rps cannot tell (the interval includes 1); cpu_us instead: ")
+    assert row["why"].startswith(
+        "rps cannot tell (the comparison itself is inconclusive); cpu_us instead: "
+    )
     assert row["why"].endswith(". Mind the rest.")
 
 

@@ -222,3 +222,19 @@ def test_a_binary_file_is_named(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\xfe")
     with pytest.raises(ExperimentError, match=r"binary\.toml"):
         read(file)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ('["on", "of"]', "line 6: 'of' is not a valid arm, did you mean off?"),
+        ('["on", "rival"]', "line 6: answer = ['on', 'rival']: 'on' is not compared with 'rival'"),
+        ('["on"]', 'line 6: answer = [\'on\']: must be two arms, such as ["on", "off"]'),
+    ],
+)
+def test_the_answer_names_an_arm_and_what_it_is_compared_with(names: str, said: str) -> None:
+    good = GOOD.replace("[loads]", 'answer = ["on", "off"]\n[loads]', 1)
+    assert parse(good, "mine.toml").answer == ("on", "off")
+    with pytest.raises(ExperimentError) as caught:
+        parse(good.replace('["on", "off"]', names, 1), "mine.toml")
+    assert said in str(caught.value)

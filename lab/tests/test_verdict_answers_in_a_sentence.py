@@ -1,11 +1,11 @@
-"""The answer is one sentence: the largest effect, and the count of the others. Expectations and the
-exit code use the same verdicts."""
+"""The answer is a headline and one sentence: the declared comparison, or the largest effect, and
+the count of the others. Expectations and the exit code use the same verdicts."""
 
 import numpy as np
 import pytest
 
 from lab.judge import verdict
-from lab.tests.invented_trials import CANARY, TWIN, experiment, figures, fine
+from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures, fine
 
 WIGGLE = np.asarray(fine()[TWIN])
 
@@ -36,6 +36,7 @@ def test_among_many_arms_the_largest_is_named_and_the_others_are_counted() -> No
         a=0.2 + WIGGLE, b=-0.4 + WIGGLE, c=WIGGLE, d=-WIGGLE, e=0.06 + 12 * WIGGLE, f=0.3 + WIGGLE
     )
     assert said.startswith('"b" lowers CPU time')
+    assert ", simultaneous over 6 comparisons; " in said
     assert said.endswith("; the other 5 comparisons: 2 worse, 2 equivalent, 1 inconclusive.")
     assert answer(a=0.2 + WIGGLE, b=WIGGLE).endswith("; the other comparison is equivalent.")
 
@@ -50,7 +51,41 @@ def test_no_difference() -> None:
 def test_an_open_question() -> None:
     said = answer(new=0.04 + 10 * WIGGLE)
     assert said.startswith('It is not settled whether "new" differs from "base" in CPU time')
-    assert said.endswith(" blocks would settle it.")
+    assert said.endswith(" blocks would settle it four times in five.")
+
+
+@pytest.mark.parametrize(
+    ("metric", "new", "said"),
+    [
+        ("wakeups", -2.5 + WIGGLE, "Yes: 500 wake-ups per request become 41.0."),
+        ("cpu_us", -0.2 + WIGGLE, "Yes: CPU per request: 500 µs become 409 µs."),
+        ("cpu_us", 0.2 + WIGGLE, "No, the opposite: CPU per request: 500 µs become 610 µs."),
+        ("cpu_us", WIGGLE, "No: CPU per request: 500 µs and 500 µs are equivalent."),
+        ("cpu_us", 0.04 + 10 * WIGGLE, "Not settled: CPU per request: 500 µs and 516 µs."),
+        (
+            "cpu_us",
+            WIGGLE[:4],
+            "No answer: 4 of the 6 good blocks that are needed.",
+        ),
+    ],
+)
+def test_the_headline_answers_the_question(metric: str, new: np.ndarray, said: str) -> None:
+    """Another arm has the larger effect, and is not what was asked."""
+    arms = {"new": new, "other": -3.0 + WIGGLE}
+    setup = experiment(list(arms), metric=metric, answer=("new", BASE))
+    found = verdict.of(setup, figures({**fine(), **arms}, metric), {})
+    assert found["headline"] == said
+    assert '"new"' in found["answer"]
+    assert "simultaneous" not in found["answer"], "it was chosen before the run"
+
+
+def test_without_a_declared_answer_the_headline_is_the_largest_difference() -> None:
+    found = verdict.of(
+        experiment(("a", "b")), figures({**fine(), "a": 0.2 + WIGGLE, "b": WIGGLE}), {}
+    )
+    assert (
+        found["headline"] == 'The largest difference is "a": CPU per request: 500 µs become 610 µs.'
+    )
 
 
 def test_no_answer() -> None:

@@ -49,7 +49,7 @@ def test_inconclusive_says_how_many_blocks_would_settle_it() -> None:
     needed = row["blocks_needed"]
     assert isinstance(needed, int)
     assert needed > 10
-    assert f"about {needed} blocks would settle it" in str(row["why"])
+    assert f"{needed} blocks would settle it four times in five" in str(row["why"])
     more = np.resize(0.02 + 4 * WIGGLE, (needed // 10 + 1) * 10)
     assert judged(more)["verdict"] != "inconclusive"
 
