@@ -4,6 +4,8 @@
 STACK_HOSTS=$(hosts STACK_HOSTS "${STACK_HOSTS-}" 'host names without scheme or port, separated by commas (.example.org also matches its subdomains)') || exit
 STACK_TLS=$(switch STACK_TLS "${STACK_TLS-off}" 'on or off (or true/false, yes/no, 1/0)') || exit
 STACK_TLS_PORT=$(whole STACK_TLS_PORT "${STACK_TLS_PORT-8443}" 'a whole number from 1 to 65535' 1 65535) || exit
+STACK_TRUSTED_PROXIES=$(networks STACK_TRUSTED_PROXIES "${STACK_TRUSTED_PROXIES-}" 'networks like 10.0.0.0/8 or fd00::/8, separated by commas, none wider than /8') || exit
+STACK_PROXY_PROTOCOL=$(switch STACK_PROXY_PROTOCOL "${STACK_PROXY_PROTOCOL-off}" 'on or off (or true/false, yes/no, 1/0)') || exit
 STACK_STREAM_PATHS=$(paths STACK_STREAM_PATHS "${STACK_STREAM_PATHS-}" 'paths such as /events, separated by commas') || exit
 STACK_CSP=$(pattern STACK_CSP "${STACK_CSP-default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'}" 'a Content-Security-Policy in one line' '[A-Za-z0-9 ;:/.,*?=&%+_'"'"'-]+') || exit
 STACK_HARAKIRI=$(whole STACK_HARAKIRI "${STACK_HARAKIRI-30}" 'a whole number from 1 to 60 (seconds)' 1 60) || exit

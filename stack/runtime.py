@@ -118,7 +118,8 @@ class Runtime(ABC):
 
     def _ready(self) -> bool:
         running = self.running_toggles()
-        return probes.stack_answers(public_address(running), known_host(running))
+        proxied = running["STACK_PROXY_PROTOCOL"] == "on"
+        return probes.stack_answers(public_address(running), known_host(running), proxied=proxied)
 
     def _published_ports(self) -> dict[str, int]:
         names = ["STACK_PORT", *(["STACK_TLS_PORT"] if self.toggles["STACK_TLS"] == "on" else [])]

@@ -126,3 +126,19 @@ class Paths:
         if not all(re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path, re.ASCII) for path in paths):
             return None
         return ",".join(dict.fromkeys(paths))
+
+
+@dataclass(frozen=True)
+class Networks:
+    """IP networks, separated by commas. Wider ones than /8 would trust much of the internet."""
+
+    allowed: str = "networks like 10.0.0.0/8 or fd00::/8, separated by commas, none wider than /8"
+    summary: str = "networks, separated by commas, none wider than /8"
+
+    def normalise(self, text: str) -> str | None:
+        try:
+            networks = [ipaddress.ip_network(n.strip()) for n in text.split(",") if text.strip()]
+        except ValueError:
+            return None
+        wide = any(network.prefixlen < 8 for network in networks)
+        return None if wide else ",".join(dict.fromkeys(map(str, networks)))

@@ -10,7 +10,7 @@ import shlex
 import textwrap
 from pathlib import Path
 
-from toggles.checks import Hosts, Paths, Pattern, Switch, Whole
+from toggles.checks import Hosts, Networks, Paths, Pattern, Switch, Whole
 from toggles.table import NGINX, SECTIONS, TOGGLES, Toggle
 
 WIDTH = 100
@@ -90,6 +90,7 @@ def nginx_shell() -> str:
         Switch: "switch",
         Whole: "whole",
         Hosts: "hosts",
+        Networks: "networks",
         Paths: "paths",
         Pattern: "pattern",
     }

@@ -51,6 +51,10 @@ def _conflicts(values: Mapping[str, str]) -> list[str]:
             f"STACK_SESSION_ABSOLUTE={values['STACK_SESSION_ABSOLUTE']!r}: must be at least "
             f"STACK_SESSION_IDLE, which is {values['STACK_SESSION_IDLE']}"
         )
+    if values["STACK_PROXY_PROTOCOL"] == "on" and not values["STACK_TRUSTED_PROXIES"]:
+        faults.append(
+            "STACK_PROXY_PROTOCOL='on': needs STACK_TRUSTED_PROXIES, the addresses of the proxies"
+        )
     if values["STACK_TLS"] == "on" and values["STACK_TLS_PORT"] == values["STACK_PORT"]:
         faults.append(f"STACK_TLS_PORT={values['STACK_TLS_PORT']!r}: must differ from STACK_PORT")
     return faults

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from toggles.checks import Address, Hosts, Kind, Paths, Pattern, Switch, ToggleError, Whole
+from toggles.checks import (
+    Address,
+    Hosts,
+    Kind,
+    Networks,
+    Paths,
+    Pattern,
+    Switch,
+    ToggleError,
+    Whole,
+)
 
 PREFIX = "STACK_"
 NGINX, APP = "nginx", "app"
@@ -35,7 +45,7 @@ class Toggle:
                 f"{self.name} is empty: must be {self.kind.allowed}; "
                 f"unset it for the default, {self.default}"
             )
-        value = self.kind.normalise(text)
+        value = self.kind.normalise(text) if text else ""
         if value is None:
             raise ToggleError(f"{self.name}={text!r}: must be {self.kind.allowed}")
         return value
@@ -112,8 +122,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Switch(),
             "serve HTTPS as well",
             "On: HTTP only redirects, cookies are Secure with the __Host- prefix, and HSTS is "
-            "sent. (!) Off behind a proxy that terminates TLS, session cookies are sent without "
-            "Secure.",
+            "sent. Also where TLS ends in a proxy in front, with STACK_TRUSTED_PROXIES.",
             "on",
             readers=(NGINX, APP),
         ),
@@ -124,6 +133,26 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "port that HTTPS is published on",
             "Port for HTTPS.",
             "443",
+            readers=(NGINX,),
+        ),
+        Toggle(
+            "STACK_TRUSTED_PROXIES",
+            "",
+            Networks(),
+            "proxies in front, such as a load balancer; empty: none",
+            "nginx takes the client's address, scheme and host from X-Forwarded-For, -Proto and "
+            "-Host of these addresses only. (!) Who has one of them can claim any client's "
+            "address: list the proxies and nothing wider, and set STACK_HOSTS.",
+            "10.0.0.0/24",
+            readers=(NGINX,),
+        ),
+        Toggle(
+            "STACK_PROXY_PROTOCOL",
+            "off",
+            Switch(),
+            "expect the PROXY protocol from the proxies",
+            "On: for a proxy that passes TCP on. Every connection must then begin with the PROXY "
+            "protocol, and X-Forwarded headers are not used.",
             readers=(NGINX,),
         ),
         Toggle(

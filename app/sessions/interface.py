@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask, Request, Response, has_request_context
+from flask import request as request_of_context
 from flask import session as session_of_request
 from flask.sessions import SessionInterface, SessionMixin
 
@@ -16,8 +17,9 @@ class RedisSessionInterface(SessionInterface):
 
     `key`: a secret of the server, such as `SECRET_KEY`. Without it the data in Redis is useless.
     `idle`, `absolute`: seconds until an unused session ends, and until any session ends.
-    `tls`: whether browsers reach the app by https. Then the cookie is `__Host-…` and Secure, so
-    neither a sub-domain nor plain http can set or read it.
+    `tls`: whether browsers reach the app by https only. Then the cookie is `__Host-…` and Secure,
+    so neither a sub-domain nor plain http can set or read it. Otherwise each request's own scheme
+    decides.
     `clock`: seconds since the epoch. None means Redis's own clock, which all workers share.
 
     Of Flask's settings, `SESSION_COOKIE_NAME` and `SESSION_COOKIE_SAMESITE` apply.
@@ -68,7 +70,10 @@ class RedisSessionInterface(SessionInterface):
 
     def get_cookie_name(self, app: Flask) -> str:
         name: str = app.config["SESSION_COOKIE_NAME"]
-        return f"__Host-{name}" if self._tls and not name.startswith("__Host-") else name
+        return f"__Host-{name}" if self._secure() and not name.startswith("__Host-") else name
+
+    def _secure(self) -> bool:
+        return self._tls or (has_request_context() and request_of_context.is_secure)
 
     def open_session(self, app: Flask, request: Request) -> RedisSession:
         """The session of a request. It asks Redis nothing yet."""
@@ -104,7 +109,7 @@ class RedisSessionInterface(SessionInterface):
             max_age=0 if ended else self._absolute if keep else None,
             expires=0 if ended else None,
             path="/",
-            secure=self._tls,
+            secure=self._secure(),
             httponly=True,
             samesite=app.config["SESSION_COOKIE_SAMESITE"] or "Lax",
         )

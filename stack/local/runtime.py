@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stack import logs, ports, probes, processes, programs, project
-from stack.address import known_host, public_address
+from stack.address import public_address
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.local import wiring
@@ -324,8 +324,7 @@ class LocalRuntime(Runtime):
             check = f"{self._checkout}/uwsgi/healthcheck.py"
             command = [str(self._venv.python), "-S", check, f"127.0.0.1:{state.ports['app']}"]
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
-        plain = public_address({**state.toggles, "STACK_TLS": "off"})
-        return probes.http_status(f"{plain}/nginx-health", host=known_host(state.toggles)) == 200
+        return probes.http_status(f"http://127.0.0.1:{state.ports['status']}/nginx-health") == 200
 
     @staticmethod
     def _redis_answers(run: Path) -> bool:

@@ -35,6 +35,10 @@ BAD = [
     ("STACK_HOSTS", "example.org,,example.net"),
     ("STACK_HOSTS", "example.org,"),
     ("STACK_HOSTS", "~^.*$"),
+    ("STACK_TRUSTED_PROXIES", "0.0.0.0/0"),
+    ("STACK_TRUSTED_PROXIES", "10.0.0.0/8,::/0"),
+    ("STACK_TRUSTED_PROXIES", "10.0.0.0/8;"),
+    ("STACK_TRUSTED_PROXIES", "proxy.example.org"),
     ("STACK_TLS", "flase"),
     ("STACK_TLS", ""),
     ("STACK_HARAKIRI", "0"),
@@ -73,6 +77,12 @@ def test_names_the_variable_and_starts_nothing(tmp_path: Path, name: str, value:
     assert not (tmp_path / "run/nginx.pid").exists()
 
 
+def test_the_proxy_protocol_needs_trusted_proxies(tmp_path: Path) -> None:
+    ended = run(tmp_path, STACK_PROXY_PROTOCOL="on")
+    assert ended.returncode == 2
+    assert "STACK_PROXY_PROTOCOL='on': needs STACK_TRUSTED_PROXIES" in ended.stderr
+
+
 def test_the_same_address_twice(tmp_path: Path) -> None:
     ended = run(tmp_path, STACK_TLS="on", NGINX_LISTEN="8080", NGINX_LISTEN_TLS="8080")
     assert ended.returncode == 2
@@ -102,6 +112,7 @@ def test_an_unknown_argument(tmp_path: Path) -> None:
         ("APP_HOST", "[fd00::1]"),
         ("STACK_HOSTS", ""),
         ("STACK_HOSTS", "Example.org, .example.NET ,example.org"),
+        ("STACK_TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32,192.0.2.1"),
         ("STACK_TLS", "Yes"),
         ("STACK_CSP", "script-src 'unsafe-inline' https://cdn.example.org/a_b-c/*"),
         ("STACK_HARAKIRI", "08"),

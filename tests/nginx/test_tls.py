@@ -51,7 +51,8 @@ def test_http_redirects_to_https(server: Nginx) -> None:
     assert server.get("/.env").status == 308, "a redirect must not reveal which paths exist"
 
 
-def test_the_health_check_stays_on_http(server: Nginx) -> None:
+def test_health_checks_stay_on_http(server: Nginx) -> None:
+    assert server.get("/readyz", host="192.0.2.1").status == 200
     assert server.get("/nginx-health").body == b"ok\n"
     assert https(server, "/nginx-health").body == b"ok\n"
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from stack import ports
 from stack.checkout import CHECKOUT
-from tests.servers.uwsgi import Uwsgi, echo
+from tests.servers.uwsgi import Uwsgi, echo, serving
 from tests.waiting import wait_until
 
 ENTRYPOINT = CHECKOUT / "nginx" / "entrypoint"
@@ -50,12 +50,18 @@ class Answer:
 
 
 def ask(
-    port: int, request: bytes, *, tls: bool = False, address: str = "127.0.0.1", timeout: float = 20
+    port: int,
+    request: bytes,
+    *,
+    tls: bool = False,
+    address: str = "127.0.0.1",
+    source: str = "",
+    timeout: float = 20,
 ) -> Answer:
-    """Send *request* unchanged and return the first response."""
+    """Send *request* unchanged, from the address *source*, and return the first response."""
     with ExitStack() as opened:
         connection: socket.socket = opened.enter_context(
-            socket.create_connection((address, port), timeout=timeout)
+            socket.create_connection((address, port), timeout, (source, 0) if source else None)
         )
         if tls:
             context = ssl.create_default_context()
@@ -153,8 +159,9 @@ def nginx(folder: Path, app_port: int, **settings: str) -> Iterator[Nginx]:
     with (folder / "access.log").open("wb") as out, (folder / "error.log").open("wb") as err:
         process = subprocess.Popen([ENTRYPOINT], env=environ, stdout=out, stderr=err)
     server = Nginx(port, tls_port, status_port, folder, process)
+    address = environ["NGINX_LISTEN"].rpartition(":")[0].strip("[]")
     try:
-        wait_until(lambda: process.poll() is not None or listens("127.0.0.1", port), PATIENCE)
+        wait_until(lambda: process.poll() is not None or listens(address, port), PATIENCE)
         assert process.poll() is None, server.errors()
         yield server
     finally:
@@ -164,9 +171,10 @@ def nginx(folder: Path, app_port: int, **settings: str) -> Iterator[Nginx]:
 
 
 @contextmanager
-def stack_behind_nginx(folder: Path, **settings: str) -> Iterator[tuple[Nginx, Uwsgi]]:
-    with echo(folder / "uwsgi") as app, nginx(folder, app.port, **settings) as server:
-        tls = settings.get("STACK_TLS") == "on"
-        port = server.tls_port if tls else server.port
-        wait_until(lambda: get(port, "/up", tls=tls).status == 200, PATIENCE)
-        yield server, app
+def stack_behind_nginx(
+    folder: Path, app: str = "", **settings: str
+) -> Iterator[tuple[Nginx, Uwsgi]]:
+    """Serve the echo app, or *app* (Python source)."""
+    backend = serving(folder / "uwsgi", app=app) if app else echo(folder / "uwsgi")
+    with backend as uwsgi, nginx(folder, uwsgi.port, **settings) as server:
+        yield server, uwsgi

@@ -38,6 +38,15 @@ def test_setting_it(app, tls):
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+def test_behind_a_proxy_it_follows_the_scheme_of_the_request(redis):
+    """`tls` is off where the server itself speaks http, and a proxy in front https."""
+    browser = browser_of(make_app(client_of(redis), tls=False), True)
+    answer = browser("/login/ann")
+    assert answer.headers["Set-Cookie"].startswith("__Host-session=")
+    assert "Secure" in attributes(answer)
+    assert browser("/logout").headers["Set-Cookie"].startswith("__Host-session=;")
+
+
 def test_the_deletion_carries_the_same_attributes(app, tls):
     post = browser_of(app, tls)
     set_ = attributes(post("/login/ann"))

@@ -69,6 +69,11 @@ def test_spellings_of_off(spelling: str) -> None:
         ("STACK_HOSTS", "a,,b"),
         ("STACK_HOSTS", "a;b"),
         ("STACK_HOSTS", "*"),
+        ("STACK_TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("STACK_TRUSTED_PROXIES", "::/0"),
+        ("STACK_TRUSTED_PROXIES", "10.0.0.0/8,128.0.0.0/1"),
+        ("STACK_TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("STACK_TRUSTED_PROXIES", "proxy.example.org"),
     ],
 )
 def test_a_bad_value_is_quoted_with_the_allowed_values(name: str, value: str) -> None:
@@ -82,8 +87,18 @@ def test_an_empty_value_is_a_fault(name: str) -> None:
     assert message.endswith(f"unset it for the default, {TOGGLES[name].default}")
 
 
-def test_no_hosts_means_every_host() -> None:
-    assert read({"STACK_HOSTS": ""})["STACK_HOSTS"] == ""
+@pytest.mark.parametrize("name", [name for name in TOGGLES if not TOGGLES[name].default])
+def test_empty_is_allowed_where_it_is_the_default(name: str) -> None:
+    assert read({name: ""})[name] == ""
+
+
+def test_networks_are_written_in_one_way() -> None:
+    networks = read({"STACK_TRUSTED_PROXIES": "10.0.0.0/8, 192.0.2.1,2001:DB8::/32"})
+    assert networks["STACK_TRUSTED_PROXIES"] == "10.0.0.0/8,192.0.2.1/32,2001:db8::/32"
+
+
+def test_the_proxy_protocol_needs_trusted_proxies() -> None:
+    assert "needs STACK_TRUSTED_PROXIES" in fault(STACK_PROXY_PROTOCOL="on")
 
 
 def test_hosts_lose_spaces_capitals_and_repetitions() -> None:
