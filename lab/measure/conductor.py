@@ -24,7 +24,7 @@ from gevent.event import Event
 
 from lab.measure import counters
 from lab.measure.connection import Connection, NoAnswer
-from lab.measure.load_plan import MEASURING, WARM_UP_SLICES, Plan, arrivals, orders
+from lab.measure.load_plan import MEASURING, WARM_UP_SLICES, Plan, arrivals, lead, orders
 from lab.measure.tally import Arm, Tally, TargetFailed, WrongAnswer
 from lab.measure.timer import Timer
 
@@ -89,7 +89,9 @@ class Conductor:
                     **arm.tally.to_json(),
                     "earlier": arm.earlier,
                     "requests": arm.requests,
+                    "slices": arm.seconds,
                     "used": [_plain(reading) for reading in arm.used],
+                    "visits": [_plain(reading) for reading in arm.visits],
                 }
                 for arm in self.arms
             ],
@@ -215,7 +217,7 @@ class Conductor:
             visited.append(order)
             for number in order:
                 arm = self.arms[number]
-                self._measure(arm, partial(self._loop, arm, plan.slice))
+                self._measure(arm, partial(self._loop, arm, plan.slice), lead(plan))
         whole = [
             counters.used(then, counters.read(arm.target.pids))
             for arm, then in zip(self.arms, before, strict=True)
@@ -281,16 +283,29 @@ class Conductor:
         self.stage = MEASURING
         self.say(self.stage)
 
-    def _measure(self, arm: Arm, work: Callable[[], None]) -> None:
-        """Do *work* between two readings of the arm's counters; nothing else is sent meanwhile."""
+    def _measure(self, arm: Arm, work: Callable[[], None], first: int = 0) -> None:
+        """Do *work* between two readings of the arm's counters; nothing else is sent meanwhile.
+
+        The *first* requests are sent before it and not measured.
+        """
         tally = arm.tally
-        before = counters.read(arm.target.pids)
+        before = begin = counters.read(arm.target.pids)
+        if first:
+            arm.tally = Tally()
+            self._loop(arm, first)
+            arm.earlier += arm.tally.sent
+            tally.take_faults(arm.tally)
+            arm.tally = tally
+            before = counters.read(arm.target.pids)
         sent, began, cpu = tally.sent, time.perf_counter(), time.process_time()
         work()
-        tally.seconds += time.perf_counter() - began
+        arm.seconds.append(time.perf_counter() - began)
+        tally.seconds += arm.seconds[-1]
         tally.cpu_s += time.process_time() - cpu
         gevent.sleep(SETTLE_S)
-        arm.used.append(counters.used(before, counters.read(arm.target.pids)))
+        after = counters.read(arm.target.pids)
+        arm.used.append(counters.used(before, after))
+        arm.visits.append(counters.used(begin, after))
         arm.requests.append(tally.sent - sent)
 
 

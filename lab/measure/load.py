@@ -220,7 +220,8 @@ def rotate(
     """Send a slice of requests to every target in every round; return target → result.
 
     Each round has a new random order. Nothing else is sent during a slice, and the counters are
-    read before and after it. Raises LoadError.
+    read before and after it. The first requests of a turn, a quarter of a slice, come before it and
+    are not measured. Raises LoadError.
     """
     _check(users=users, rounds=rounds, slice=slice, targets=len(targets))
     names = [target.name for target in targets]
@@ -242,11 +243,12 @@ def rotate(
         arm = found["arms"][number]
         slices = [_reading(reading) for reading in arm["used"]]
         whole = _reading(found["whole"][number])
-        idle_ns = sum(whole.cpu_ns.values()) - sum(result["used"].cpu_ns.values())
-        others_s = whole.clock - result["used"].clock
+        visits = _total([_reading(reading) for reading in arm["visits"]])
+        idle_ns = sum(whole.cpu_ns.values()) - sum(visits.cpu_ns.values())
+        others_s = whole.clock - visits.clock
         rotations[target.name] = Rotation(
             **result,
-            rounds=_by_round(slices, arm["requests"]),
+            rounds=_by_round(slices, arm["requests"], arm["slices"]),
             places=[order.index(number) for order in found["orders"]],
             idle_share=idle_ns / 1e9 / others_s if others_s else 0.0,
         )
@@ -498,11 +500,11 @@ def _results(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _by_round(
-    slices: Sequence[counters.Reading], requests: Sequence[int]
+    slices: Sequence[counters.Reading], requests: Sequence[int], seconds: Sequence[float]
 ) -> dict[str, list[float]]:
-    """Metric → its value in each slice: costs per request, and the rate."""
+    """Metric → its value in each slice: costs per request, and the rate until the last answer."""
     rounds: dict[str, list[float]] = {}
-    for used, sent in zip(slices, requests, strict=True):
+    for used, sent, lasted in zip(slices, requests, seconds, strict=True):
         figures = {f"cpu_us_{name}": ns / 1000 for name, ns in used.cpu_ns.items()}
         if figures:
             figures["cpu_us"] = sum(figures.values())
@@ -512,7 +514,7 @@ def _by_round(
         for name, figure in figures.items():
             rounds.setdefault(name, []).append(figure / sent)
         if figures:
-            rounds.setdefault("rps", []).append(sent / used.clock)
+            rounds.setdefault("rps", []).append(sent / lasted)
     return rounds
 
 

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from lab.trial import LEAD
+
 PLAN_FILE, RESULT_FILE, LOG_FILE = "load-plan.json", "load-result.json", "locust.log"
 # Slices of each arm before a rotation is measured. They open the connections, fill caches and give
 # every worker its first requests.
@@ -77,6 +79,11 @@ class Plan:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         fields["targets"] = [Target(**target) for target in fields["targets"]]
         return cls(**fields)
+
+
+def lead(plan: Plan) -> int:
+    """The requests before each slice of a rotation, one per user at least."""
+    return max(plan.users, round(LEAD * plan.slice))
 
 
 def arrivals(rate: float, seconds: float, seed: int | str) -> list[float]:

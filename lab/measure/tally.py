@@ -55,6 +55,14 @@ class Tally:
         if text in self.faults or len(self.faults) < FAULTS_KEPT:
             self.faults[text] = self.faults.get(text, 0) + 1
 
+    def take_faults(self, other: Tally) -> None:
+        """Count the faults of requests that are not measured."""
+        self.errors += other.errors
+        self.wrong += other.wrong
+        self.unanswered += other.unanswered
+        for text, number in other.faults.items():
+            self.faults[text] = self.faults.get(text, 0) + number
+
     def to_json(self) -> dict[str, Any]:
         return {
             "seconds": self.seconds,
@@ -86,8 +94,12 @@ class Arm:
         self.warm_up = True
         self.earlier = 1  # requests before the measured part: the first one, and the warm-up
         self.tickets = 0.0  # requests that may still be sent
-        self.used: list[counters.Reading] = []  # one per slice
-        self.requests: list[int] = []  # sent, per slice
+        # One per slice: what was used, the requests sent, and the seconds until the last answer;
+        # and what was used in the slice with its beginning.
+        self.used: list[counters.Reading] = []
+        self.requests: list[int] = []
+        self.seconds: list[float] = []
+        self.visits: list[counters.Reading] = []
 
     def connect(self, patience_s: float) -> Connection:
         target = self.target

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from lab.plan.arms import ArmSpec
 from lab.plan.experiment import Experiment, Load
-from lab.trial import Trial
+from lab.trial import LEAD, Trial
 
 DEFAULT_BLOCKS = 10
 # The exact sign-flip test over n blocks has p ≥ 2 / 2^n: 5 blocks never reach 0.05.
@@ -175,7 +175,8 @@ def seconds_of_rotations(experiment: Experiment, loads: Sequence[Load]) -> float
     """The expected time to start all arms once and to rotate over them for *loads*."""
     everyone = {arm.name for load in loads for arm in experiment.arms_under(load)}
     return START_ALL_S * len(everyone) + sum(
-        GENERATOR_S + load.rounds * load.slice * REQUEST_S * len(experiment.arms_under(load))
+        GENERATOR_S
+        + load.rounds * (1 + LEAD) * load.slice * REQUEST_S * len(experiment.arms_under(load))
         for load in loads
     )
 

@@ -1,15 +1,22 @@
-"""In a rotation only one arm gets requests at a time, in an order that the seed determines."""
+"""In a rotation only one arm gets requests at a time, in an order that the seed determines. It
+measures a steady state: neither the beginning of a turn nor the time between two of them counts."""
 
+import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 
 from lab.measure import load
 from lab.measure.load_plan import WARM_UP_SLICES
-from lab.tests.slow_server import Server, ignore, serving
+from lab.tests.slow_server import BODY, Answer, Server, ignore, serving
 
 ARMS = ("plain", "twin", "canary")
 USERS, ROUNDS, SLICE = 4, 8, 22  # a slice that is not a multiple of the users
+FIRST = 6  # of a turn, not measured
+TURN = FIRST + SLICE
+# A request at the beginning of the first measured turn.
+WRONG = len(ARMS) * (1 + WARM_UP_SLICES * 24) + 2
 
 
 def _rotate(server: Server, folder: Path, seed: int) -> dict[str, load.Rotation]:
@@ -32,8 +39,8 @@ def test_a_rotation_keeps_its_barrier_and_its_order(tmp_path: Path) -> None:
     # After the first answers and the warm-up, the log consists of whole slices.
     first = len(ARMS) * (1 + WARM_UP_SLICES * SLICE)
     measured = server.log[first:]
-    assert len(measured) == len(ARMS) * ROUNDS * SLICE
-    slices = [set(measured[at : at + SLICE]) for at in range(0, len(measured), SLICE)]
+    assert len(measured) == len(ARMS) * ROUNDS * TURN
+    slices = [set(measured[at : at + TURN]) for at in range(0, len(measured), TURN)]
     assert all(len(paths) == 1 for paths in slices)
     visited = [path.removeprefix("/") for (path,) in slices]
     orders = [visited[at : at + len(ARMS)] for at in range(0, len(visited), len(ARMS))]
@@ -74,6 +81,40 @@ def test_a_rotation_counts_every_round_of_every_arm(tmp_path: Path) -> None:
         assert total == pytest.approx(result.used.voluntary["app"])
         # All arms are this process, which also works during the others' slices.
         assert 0.1 < result.idle_share < 1.1
+
+
+def test_the_beginning_of_a_turn_is_not_measured(tmp_path: Path) -> None:
+    """The first FIRST answers of each turn take 40 ms, and one of them is wrong."""
+    turn = {"path": "", "left": 0}
+
+    def answer(path: str, number: int) -> Answer:
+        if path != turn["path"]:
+            turn.update(path=path, left=FIRST)
+        turn["left"] -= 1
+        if turn["left"] >= 0:
+            time.sleep(0.04)
+        return 200, b"wrong" if number == WRONG else BODY
+
+    with serving(Server(answer)) as server:
+        found = load.rotate(
+            [server.target(name) for name in ARMS],
+            users=1,
+            rounds=ROUNDS,
+            slice=24,
+            seed=1,
+            folder=tmp_path,
+            progress=ignore,
+        )
+    for result in found.values():
+        assert result.sent == result.service.count == ROUNDS * 24
+        assert result.service.percentile(90) < 35
+        # With the beginning a turn of 24 answers would take 240 ms at least.
+        assert median(result.rounds["rps"]) > 24 / 0.24
+        assert result.seconds == pytest.approx(
+            sum(24 / rate for rate in result.rounds["rps"]), rel=0.01
+        ), "the time between slices is in neither"
+        assert result.earlier == 1 + WARM_UP_SLICES * 24 + ROUNDS * FIRST
+    assert sum(result.wrong for result in found.values()) == 1, "its faults count nevertheless"
 
 
 def test_two_arms_with_one_name_are_refused(tmp_path: Path) -> None:
