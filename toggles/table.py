@@ -248,6 +248,14 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "net.core.somaxconn.",
         ),
         Toggle(
+            "STACK_START_TIMEOUT",
+            "60",
+            Whole(1, 3600, "seconds"),
+            "time that the app may take to start",
+            "Seconds for the import of the app and the start of its workers. After that a start "
+            "fails, and a reload leaves the old code in place.",
+        ),
+        Toggle(
             "STACK_HARAKIRI",
             "30",
             Whole(1, 60, "seconds"),

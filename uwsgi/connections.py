@@ -7,30 +7,34 @@ flight. uWSGI cannot be asked: its master does not respond while it stops.
 from __future__ import annotations
 
 import contextlib
+import re
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-# States of the kernel's tcp_states.h. A client in CLOSE_WAIT still waits for its response.
-ESTABLISHED, CLOSE_WAIT = "01", "08"
+# Of the kernel's tcp_states.h: ESTABLISHED, and CLOSE_WAIT, in which a client still waits for its
+# response. The inode is the tenth field; that of a connection in the listen queue is 0.
+_TCP = r"^ *\d+: [0-9A-F]+:{port:04X} \S+ (?:01|08) \S+ \S+ \S+ +\d+ +\d+ ([1-9]\d*)"
+# An accepted connection has the name that the listening socket was bound to; 03 is connected.
+_UNIX = r"^\S+: \S+ \S+ \S+ \S+ 03 +([1-9]\d*) {name}$"
 
 
-def accepted(port: int, pids: Iterable[int]) -> int:
-    """Return how many connections to *port* these processes hold."""
-    # A connection in the listen queue has inode 0 and belongs to no process yet.
-    sockets = {f"socket:[{inode}]" for inode in _inodes(port) if inode != "0"}
-    return len(sockets.intersection(link for pid in pids for link in _open_files(pid)))
+def accepted(listeners: Iterable[socket.socket], pids: Iterable[int]) -> dict[int, int]:
+    """Return how many connections to *listeners* each of these processes holds."""
+    sockets = {f"socket:[{inode}]" for listener in listeners for inode in _inodes(listener)}
+    return {pid: len(sockets.intersection(_open_files(pid))) for pid in pids}
 
 
-def _inodes(port: int) -> Iterator[str]:
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = Path(f"/proc/self/net/{table}").read_text(encoding="ascii").splitlines()
-        except OSError:  # the kernel has no IPv6
-            continue
-        for line in lines[1:]:
-            fields = line.split()
-            if fields[3] in (ESTABLISHED, CLOSE_WAIT) and int(fields[1][-4:], 16) == port:
-                yield fields[9]
+def _inodes(listener: socket.socket) -> Iterator[str]:
+    name = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        tables, pattern = ["unix"], _UNIX.format(name=re.escape(name))
+    else:
+        tables, pattern = ["tcp", "tcp6"], _TCP.format(port=name[1])
+    for table in tables:
+        with contextlib.suppress(OSError):  # the kernel has no IPv6
+            text = Path(f"/proc/self/net/{table}").read_text(encoding="utf-8", errors="replace")
+            yield from re.findall(pattern, text, re.MULTILINE)
 
 
 def _open_files(pid: int) -> Iterator[str]:

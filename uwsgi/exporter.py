@@ -1,7 +1,9 @@
 """The metrics mule: serves /metrics as Prometheus text on METRICS_LISTEN.
 
 uWSGI starts, respawns and ends this process together with the workers. It does not import the app,
-with lazy-apps on or off, and waits in accept() between two scrapes.
+with lazy-apps on or off, and waits for a connection between two scrapes. The listening socket is
+shared by all generations, and the mule of the one that serves answers: a reload leaves no gap, and
+no series comes twice.
 
 The figures come from the master's statistics (requests, harakiri, respawns, listen queue), from
 /proc (memory, context switches) and from the CPU clocks of the processes. Options are the effective
@@ -12,6 +14,8 @@ from __future__ import annotations
 
 import os
 import runpy
+import select
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +30,8 @@ from prometheus_client.metrics_core import Metric
 
 uwsgi = sys.modules["uwsgi"]  # uWSGI's own; the directory of that name cannot be imported
 # By its path: a preforked app may have imported a module of its own that is called `master`.
-statistics = runpy.run_path(str(Path(__file__).with_name("master.py")))["statistics"]
+_master = runpy.run_path(str(Path(__file__).with_name("master.py")))
+statistics, serves = _master["statistics"], _master["serves"]
 
 RUN = Path(os.environ["APP_RUN"])
 
@@ -66,6 +71,12 @@ class Workers:
             "Connections that fit into the listen queue",
             options.get("listen", 0.0),
         )
+        if RUN.name.isdigit():  # started by uwsgi/entrypoint
+            since = RUN.with_name("current").lstat().st_mtime
+            text = "Number of the generation that serves; each reload starts another"
+            yield GaugeMetricFamily("uwsgi_generation", text, int(RUN.name))
+            text = "Unix time at which this generation took over"
+            yield GaugeMetricFamily("uwsgi_generation_timestamp_seconds", text, since)
         yield _states(document["workers"])
         yield from _by_worker(document["workers"])
         family = GaugeMetricFamily(
@@ -179,13 +190,18 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve() -> None:
-    host, _, port = os.environ["METRICS_LISTEN"].rpartition(":")
     Handler.registry = CollectorRegistry(auto_describe=False)
     Handler.registry.register(Workers())
-    server = HTTPServer((host.strip("[]"), int(port)), Handler)
+    server = HTTPServer(("", 0), Handler, bind_and_activate=False)
+    server.socket = socket.socket(fileno=int(os.environ["METRICS_FD"]))
+    server.timeout = 0
     while True:
         # serve_forever() would wake up twice a second to look for a shutdown request.
-        server.handle_request()
+        select.select([server.socket], [], [])
+        if serves(RUN):
+            server.handle_request()
+        else:
+            time.sleep(0.05)  # another generation takes this connection
 
 
 serve()

@@ -10,8 +10,16 @@ from typing import Any, cast
 
 
 def run_directory(environ: Mapping[str, str]) -> Path:
-    """Return the directory of the master's socket and fifo, the only one that is written to."""
+    """Return the only directory that is written to; the entrypoint's own holds the generations'."""
     return Path(environ.get("APP_RUN") or "/tmp/uwsgi")  # noqa: S108 - a tmpfs of the container
+
+
+def serves(directory: Path) -> bool:
+    """Whether *directory* is that of the generation that serves, not of one that starts or ends."""
+    try:
+        return (directory.parent / "current").readlink().name == directory.name
+    except OSError:
+        return True  # started without uwsgi/entrypoint
 
 
 def statistics(run: Path) -> dict[str, Any]:

@@ -4,8 +4,7 @@ uWSGI closes the connection when a response is complete. If part of the request'
 then, the kernel resets the connection, nginx loses the response, and a login that was refused early
 becomes a 502. A request without a body goes straight to the app.
 
-Run as a program it loads the app and exits: uwsgi/reload tests new code that way. Imported, it only
-defines functions.
+Imported elsewhere than in uWSGI, it only defines functions.
 
 This file uses the standard library and uWSGI's modules alone. It shares its interpreter with an app
 that may have modules named `app`, `config`, `stack`, `toggles` or `tests`.
@@ -14,6 +13,7 @@ that may have modules named `app`, `config`, `stack`, `toggles` or `tests`.
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import gc
 import importlib
 import os
@@ -21,6 +21,7 @@ import random
 import runpy
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -168,10 +169,14 @@ def refuse_what_forks_cannot_share(opened: list[str]) -> None:
 
 def start_again_lazily() -> None:
     """Replace this master, which has no worker yet, by one whose workers load the app."""
-    # The sockets that it has inherited begin at 3, as LISTEN_FDS counts them.
-    os.closerange(3 + int(os.environ.get("LISTEN_FDS", "0")), os.sysconf("SC_OPEN_MAX"))
+    # The sockets that it has inherited begin at 3; the one for metrics is the last.
+    metrics = int(os.environ["METRICS_FD"])
+    os.closerange(metrics + 1, os.sysconf("SC_OPEN_MAX"))
+    for inherited in range(3, metrics + 1):
+        os.set_inheritable(inherited, True)
+    sockets = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(metrics - 3)}
     command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
-    os.execve("/proc/self/exe", command, {**os.environ, "APP_LAZY": "on"})  # noqa: S606
+    os.execve("/proc/self/exe", command, {**os.environ, **sockets, "APP_LAZY": "on"})  # noqa: S606
 
 
 def _described(thread: threading.Thread) -> str:
@@ -212,23 +217,67 @@ def keep_memory_shared() -> None:
     gc.freeze()
 
 
+def run_signals_in_one_generation(server: Any, serves: Callable[[Path], bool]) -> None:
+    """Let timers, crons and file monitors of uwsgidecorators run where requests are served only.
+
+    During a reload two masters are up. (!) Threads that the app starts run in both.
+    """
+    register = server.register_signal
+    directory = Path(os.environ["APP_RUN"])
+
+    def registering(number: int, target: str, handler: Callable[[int], object]) -> object:
+        def run(number: int) -> None:
+            if serves(directory):
+                handler(number)
+
+        return register(number, target, run)
+
+    server.register_signal = registering
+
+
+def load_and_report(check: Callable[[], None]) -> WSGIApplication:
+    """Load STACK_APP and run *check*; leave the reason of a failure in a file for uwsgi/reload.
+
+    Shortly before STACK_START_TIMEOUT the log gets the line of code at which a start hangs.
+    """
+    limit = float(os.environ["STACK_START_TIMEOUT"])
+    faulthandler.dump_traceback_later(max(limit - 1.0, 0.5))
+    try:
+        app = load(os.environ["STACK_APP"])
+        check()
+    except BaseException:
+        Path(os.environ["APP_RUN"], "error").write_text(traceback.format_exc(), encoding="utf-8")
+        raise
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    return app
+
+
 if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name cannot be imported
     _server = sys.modules["uwsgi"]
     # By their paths: the app may have modules of these names.
     _answers = runpy.run_path(str(Path(__file__).with_name("answers.py")))
     _inherited = runpy.run_path(str(Path(__file__).with_name("inherited.py")))
+    _master = runpy.run_path(str(Path(__file__).with_name("master.py")))
+    for _listening in range(3, int(os.environ["METRICS_FD"]) + 1):
+        # A program that the app starts would keep the port after the end of everything else.
+        os.set_inheritable(_listening, False)
     search_here_last()
     name_the_python()
     _in_child = record_fork_handlers()
     _before = _inherited["open_descriptors"]()
-    _app = load(os.environ["STACK_APP"])
-    if _server.worker_id() in (0, 1):
-        print(
-            f"STACK_APP={os.environ['STACK_APP']} is in {file_of(os.environ['STACK_APP'])}",
-            flush=True,
-        )
-    if not _server.worker_id():
-        refuse_what_forks_cannot_share(_inherited["opened_since"](_before))
+    run_signals_in_one_generation(_server, _master["serves"])
+
+    def _check() -> None:
+        if _server.worker_id() in (0, 1):
+            print(
+                f"STACK_APP={os.environ['STACK_APP']} is in {file_of(os.environ['STACK_APP'])}",
+                flush=True,
+            )
+        if not _server.worker_id():
+            refuse_what_forks_cannot_share(_inherited["opened_since"](_before))
+
+    _app = load_and_report(_check)
     # Python's functions can only set a second, additional time limit.
     _set_harakiri = ctypes.PyDLL(None).set_harakiri
     _harakiri = int(os.environ["STACK_HARAKIRI"])
@@ -237,6 +286,3 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
     )
     run_after_fork(_in_child)
     keep_memory_shared()
-elif __name__ == "__main__":
-    search_here_last()
-    load(os.environ["STACK_APP"])

@@ -29,9 +29,10 @@ from stack.local.state import State
 from stack.progress import Progress
 from toggles import TOGGLES
 
-ReloadMode = Literal["chain", "full"]
+# "shipped": as `make reload` does it. "chain": uWSGI's own chain reload, worker by worker.
+ReloadMode = Literal["shipped", "chain"]
 
-# uwsgi/reload itself fails after 90 s without progress.
+# uwsgi/reload itself fails after STACK_START_TIMEOUT.
 RELOAD_WITHIN_S = 300
 
 _COMPOSE_FILE = Path(__file__).with_name("compose.yml")
@@ -61,8 +62,11 @@ class Instance(Protocol):
     def redis_statistics(self) -> str:
         """``INFO commandstats`` as the user `monitor`: one AUTH and one INFO."""
 
-    def reload(self, mode: ReloadMode) -> None:
-        """Replace uWSGI's workers and return when the new ones serve."""
+    def reload(self) -> None:
+        """Reload as the stack does it, and return when the new workers serve."""
+
+    def command_master(self, letter: str) -> None:
+        """Write a command of uWSGI's master fifo, such as ``c`` for a chain reload."""
 
     def stop(self) -> None:
         """Kill it and delete its data."""
@@ -117,18 +121,21 @@ class LocalInstance:
         except (OSError, ValueError) as error:
             raise StackError(f"Redis' counters cannot be read ({error})") from error
 
-    def reload(self, mode: ReloadMode) -> None:
-        environ = {**self.runtime.service_environment(), **_reload_setting(mode)}
+    def reload(self) -> None:
         try:
             done = subprocess.run(
                 [os.fspath(CHECKOUT / "uwsgi" / "reload")],
-                cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False,
-                timeout=RELOAD_WITHIN_S,
+                cwd=CHECKOUT, env=self.runtime.service_environment(),
+                capture_output=True, text=True, check=False, timeout=RELOAD_WITHIN_S,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise StackError(f"the reload took more than {RELOAD_WITHIN_S:g} s") from None
         if done.returncode != 0:
             raise StackError("the workers were not replaced", log=done.stdout + done.stderr)
+
+    def command_master(self, letter: str) -> None:
+        fifo = Path(self.runtime.state().run, "uwsgi", "current", "master.fifo")
+        fifo.write_text(letter, encoding="ascii")
 
     def stop(self) -> None:
         state = State.load(self.runtime.run_dir / "state.json")
@@ -182,21 +189,17 @@ class ComposeInstance:
         )
         return self.runtime.compose("exec", "-T", "redis", "sh", "-c", ask)
 
-    def reload(self, mode: ReloadMode) -> None:
-        setting = [f"--env={name}={value}" for name, value in _reload_setting(mode).items()]
-        self.runtime.compose(
-            "exec", "-T", *setting, "app", "/srv/uwsgi/reload", timeout_s=RELOAD_WITHIN_S
-        )
+    def reload(self) -> None:
+        self.runtime.compose("exec", "-T", "app", "/srv/uwsgi/reload", timeout_s=RELOAD_WITHIN_S)
+
+    def command_master(self, letter: str) -> None:
+        write = f"printf {letter} >/tmp/uwsgi/current/master.fifo"
+        self.runtime.compose("exec", "-T", "app", "sh", "-c", write)
 
     def stop(self) -> None:
         # `down` alone waits for a graceful stop.
         self.runtime.compose("kill")
         self.runtime.down(volumes=True)
-
-
-def _reload_setting(mode: ReloadMode) -> dict[str, str]:
-    """uwsgi/reload chooses the mode by this setting, which an experiment may override."""
-    return {"STACK_LAZY_APPS": "on" if mode == "chain" else "off"}
 
 
 def members(main: int) -> list[int]:

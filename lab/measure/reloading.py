@@ -18,7 +18,7 @@ from lab.measure.load import LoadResult, OpenLoop, Target
 # Load before the reload, as a check, and after it, for late effects.
 QUIET_S = 1.0
 
-# uwsgi/reload fails after 90 s without progress. Arrivals end when it has returned.
+# Arrivals end when the reload has returned.
 LONGEST_S = 600.0
 
 
@@ -36,8 +36,8 @@ class Reload:
 
     failed: requests without an answer, with a status other than 200, with another body, or never
     sent. stall_ms: the longest wait of any request, from its intended moment. reload_s: from the
-    command to the last new worker; the command first tries the new code in a separate process.
-    kept: old workers that are still running; if there are any, it was no reload.
+    command to the last new worker. kept: old workers that are still running; if there are any, it
+    was no reload.
     """
 
     mode: ReloadMode

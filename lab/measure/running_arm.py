@@ -21,6 +21,7 @@ from lab.measure import login_cookie, server_options, uwsgi_http
 from lab.measure.instances import ComposeInstance, Instance, LocalInstance, ReloadMode, members
 from lab.plan.arms import ArmSpec
 from lab.plan.servers import SERVERS, Server
+from stack import probes
 from stack.errors import StackError
 from stack.progress import Progress
 
@@ -33,6 +34,9 @@ FIXED = {"STACK_PORT": "0", "STACK_WORKLOAD": "on", "STACK_DEMO": "on", "STACK_L
 PATIENCE_S = 20.0
 # How long a server may take to report the options that were asked for, on a busy machine.
 SETTLE_S = 5.0
+
+# A chain reload replaces a worker within worker-reload-mercy (65 s).
+CHAIN_S = 300.0
 
 # Concurrent starts. More would wait for each other on a small machine.
 AT_ONCE = 3
@@ -95,11 +99,26 @@ class RunningArm:
         return sum(int(n) for name, n in calls if name not in _NOT_COUNTED)
 
     def reload(self, mode: ReloadMode) -> None:
-        """Replace uWSGI's workers and return when the new ones serve: one after the other
-        (``chain``) or all at once (``full``), independently of STACK_LAZY_APPS."""
+        """Replace uWSGI's workers and return when the new ones serve."""
         if self.spec.server != "uwsgi":
             raise StackError(f"{self.spec.name}: the lab reloads uWSGI only")
-        self._instance.reload(mode)
+        if mode == "shipped":
+            self._instance.reload()
+        else:
+            self._chain_reload()
+
+    def _chain_reload(self) -> None:
+        before = self.workers()
+        self._instance.command_master("c")
+        deadline = time.monotonic() + CHAIN_S
+        while set(before) & set(after := self.workers()) or len(after) < len(before):
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.spec.name}: the chain reload left old workers")
+            # Idle threads that wait for the thunder lock do not notice that their worker has to
+            # end; each request lets one of them through (unbit/uwsgi#1028).
+            for _ in range(5):
+                probes.http_status(f"{self.address}/livez")
+                time.sleep(0.05)
 
     def stop(self) -> None:
         """Kill it and delete its data."""

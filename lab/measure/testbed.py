@@ -18,7 +18,6 @@ from urllib.parse import parse_qs, urlsplit
 from scipy.stats import trim_mean
 
 from lab.measure import counters, eagain, load, reloading, running_arm
-from lab.measure.instances import ReloadMode
 from lab.measure.interrupts import interrupts
 from lab.measure.load import LoadError, LoadResult, Target
 from lab.measure.load_plan import MEASURING
@@ -192,7 +191,7 @@ class Testbed:
                 reloaded = reloading.reload(
                     running,
                     _target(running, under),
-                    mode=_reload_mode(running, under),
+                    mode=under.how or "shipped",
                     rate=_rate(under),
                     seed=seed,
                     folder=self._folder,
@@ -382,13 +381,6 @@ def _rate(under: Load) -> float:
     if isinstance(under.rate, float):
         return under.rate
     raise TypeError(f"{under.name}: the rate {under.rate!r} is not in requests/s")
-
-
-def _reload_mode(running: RunningArm, under: Load) -> ReloadMode:
-    """The load's mode; for "shipped" the mode that uwsgi/reload chooses."""
-    if under.how == "shipped":
-        return "chain" if running.options.get("STACK_LAZY_APPS") == "on" else "full"
-    return "chain" if under.how == "chain" else "full"
 
 
 def _require_correct_answers(arm: ArmSpec, result: LoadResult) -> None:

@@ -103,7 +103,7 @@ class Load:
         float, Meta(gt=0, lt=3600, description="a number above 0 and below 3600")
     ] = 3.0  # the measured part
     requests: Annotated[int, _whole(100)] | None = None  # closed: ends the load, not `seconds`
-    how: Literal["chain", "full", "shipped"] | None = None  # "shipped": as `make reload` does it
+    how: Literal["chain", "shipped"] | None = None  # "shipped": as `make reload` does it
 
     @property
     def alone(self) -> bool:

@@ -54,7 +54,7 @@ def test_it_reports_its_options_and_leaves_nothing(stack: ComposeRuntime) -> Non
         assert arm.redis_commands() - commands >= 10
 
         workers = arm.workers()
-        arm.reload("full")
+        arm.reload("shipped")
         assert not set(workers) & set(arm.workers())
     finally:
         arm.stop()

@@ -72,7 +72,7 @@ def test_redis_commands_are_the_apps(arm: RunningArm) -> None:
     assert arm.redis_commands() - before >= 10
 
 
-@pytest.mark.parametrize("how", ["full", "chain"])
+@pytest.mark.parametrize("how", ["shipped", "chain"])
 def test_a_reload_replaces_every_worker(arm: RunningArm, how: ReloadMode) -> None:
     before = arm.workers()
     arm.reload(how)

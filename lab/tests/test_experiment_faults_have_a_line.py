@@ -117,7 +117,7 @@ def test_controls_take_part_in_every_load_but_reloads() -> None:
         ("users = 32", "requests = 500", 9, "seconds and requests: one of them"),
         ("users = 32, seconds = 3", "seconds = 0", 9, "seconds = 0: must be a number above 0"),
         ("[1, 2]", "[1, 0]", 10, "users = 0: must be a whole number from 1"),
-        ('"chain", rate', '"hup", rate', 11, "'hup' is not a valid how; allowed: chain, full"),
+        ('"chain", rate', '"hup", rate', 11, "'hup' is not a valid how; allowed: chain, shipped"),
         ('{ STACK_THUNDER_LOCK = "off" }', "4", 13, "must be a table"),
         ('LOCK = "on"', 'LOCK = "onn"', 14, "STACK_THUNDER_LOCK='onn': must be on or off"),
         ('LOCK = "on"', 'LOK = "on"', 14, "STACK_THUNDER_LOK: no such setting; did you mean"),

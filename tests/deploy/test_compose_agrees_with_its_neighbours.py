@@ -43,7 +43,7 @@ def test_one_base_image() -> None:
 
 def test_a_stop_waits_longer_than_the_program_takes() -> None:
     by_name = services()
-    grace = in_file("uwsgi/entrypoint", r"^STOP_GRACE_SECONDS\s*=\s*(\d+)")
+    grace = in_file("uwsgi/generation.py", r"^STOP_GRACE_SECONDS\s*=\s*(\d+)")
     assert seconds(by_name["app"]["stop_grace_period"]) > grace
     shutdown = in_file("nginx/nginx.conf", r"^worker_shutdown_timeout (\d+)s;")
     assert seconds(by_name["nginx"]["stop_grace_period"]) > shutdown

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ def ask(
 ) -> bytes:
     """GET (or POST a body) in the uwsgi protocol and return the answer's body.
 
+    An *address* with a slash is the path of a unix socket, and *port* is not used.
+
     Raises ConnectionError when the connection ends without an answer.
     """
     variables = {
@@ -73,7 +75,10 @@ def ask(
     block = b"".join(
         struct.pack("<H", len(text)) + text.encode() for pair in variables.items() for text in pair
     )
-    with socket.create_connection((address, port), timeout) as connection:
+    unix = "/" in address
+    with socket.socket(socket.AF_UNIX if unix else socket.AF_INET) as connection:
+        connection.settimeout(timeout)
+        connection.connect(address if unix else (address, port))
         connection.sendall(struct.pack("<BHB", 0, len(block), 0) + block + body)
         answer = b""
         while chunk := connection.recv(65536):
@@ -95,6 +100,8 @@ class Uwsgi:
         entrypoint: Path = ENTRYPOINT,
         address: str = "127.0.0.1",
         port: int = 0,
+        tcp: bool = True,
+        prepare: Callable[[dict[str, str]], object] = lambda environ: None,
         **environ: str,
     ) -> None:
         self.folder = folder
@@ -114,11 +121,12 @@ class Uwsgi:
             "PYTHONDONTWRITEBYTECODE": "1",
             "STACK_APP": "small:application",
             "STACK_PROCESSES": "2",
-            "APP_LISTEN": f"{address}:{self.port}",
+            **({"APP_LISTEN": f"{address}:{self.port}"} if tcp else {}),
             "METRICS_LISTEN": f"127.0.0.1:{self.metrics_port}",
             "APP_RUN": str(self.run),
             **environ,
         }
+        prepare(self.environ)
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [entrypoint], env=self.environ, cwd=folder, stdout=log, stderr=log
@@ -134,7 +142,7 @@ class Uwsgi:
 
     def _answers(self) -> bool:
         try:
-            ask(self.port, address=self.address, timeout=5)
+            ask(self.port, address=self.environ.get("APP_SOCKET", self.address), timeout=5)
         except OSError:
             return False
         return self.metric("uwsgi_workers", state="starting") == 0
@@ -169,7 +177,11 @@ class Uwsgi:
     def processes(self) -> dict[int, str]:
         """Command lines by pid of all below the entrypoint. A worker that died has a new pid."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return {child.pid: " ".join(child.cmdline()) for child in children}
+        found = {}
+        for child in children:
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                found[child.pid] = " ".join(child.cmdline())
+        return found
 
     def stop(self, timeout: float = 90) -> int:
         """Send SIGTERM and return the exit code."""

@@ -29,7 +29,7 @@ def highest(toggle: str) -> int:
     return kind.high
 
 
-GRACE = number("uwsgi/entrypoint", r"^STOP_GRACE_SECONDS = (\d+)$")
+GRACE = number("uwsgi/generation.py", r"^STOP_GRACE_SECONDS = (\d+)$")
 MERCY = int(option("worker-reload-mercy") or 0)
 
 
@@ -45,8 +45,9 @@ def test_the_app_gives_up_on_redis_long_before_harakiri() -> None:
     assert BUDGET < 1, "a request without Redis has its 503 within a second"
 
 
-def test_reload_waits_longer_for_a_worker_than_uwsgi_does() -> None:
-    assert number("uwsgi/reload", r"^PATIENCE_SECONDS = (\d+)") > MERCY
+def test_a_connection_waits_for_its_request_as_long_as_a_worker_would() -> None:
+    waits = number("uwsgi/listening.py", r"^DEFER_ACCEPT_SECONDS = (\d+)$")
+    assert waits == int(option("socket-timeout") or 0)
 
 
 def test_post_buffering_stays_off() -> None:

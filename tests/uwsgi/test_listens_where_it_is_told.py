@@ -1,0 +1,78 @@
+"""The entrypoint owns the listening sockets, by TCP, by a unix socket or by both."""
+
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.servers.uwsgi import Uwsgi, ask, serving
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short name: the path of a unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="uwsgi-") as folder:
+        yield Path(folder)
+
+
+def is_unix_socket(path: Path) -> bool:
+    return path.exists() and stat.S_ISSOCK(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("sockets", ["unix", "unix and tcp"])
+def test_a_unix_socket(tmp_path: Path, short: Path, sockets: str) -> None:
+    path = short / "app.sock"
+    with serving(tmp_path, APP_SOCKET=str(path), tcp="tcp" in sockets) as server:
+        assert ask(0, address=str(path)).startswith(b"1 ")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o666
+        assert [file.name for file in short.iterdir()] == ["app.sock"]
+        if "tcp" in sockets:
+            assert ask(server.port).startswith(b"1 ")
+        else:
+            with pytest.raises(ConnectionRefusedError):
+                ask(server.port)
+        with ThreadPoolExecutor() as clients:
+            answer = clients.submit(ask, 0, "/sleep/2", address=str(path))
+            wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
+            assert server.stop() == 0
+            assert answer.result().startswith(b"1 ")
+        assert not path.exists()
+
+
+def test_the_name_of_a_running_server_changes_when_its_successor_is_ready(
+    tmp_path: Path, short: Path
+) -> None:
+    path = short / "app.sock"
+    settings = {"APP_SOCKET": str(path), "LOAD_SECONDS": "1"}
+    with serving(tmp_path / "old", **settings) as old:
+        first = path.stat().st_ino
+        new = Uwsgi(tmp_path / "new", **settings)
+        try:
+            wait_until(lambda: "WSGI app 0" in new.log or path.stat().st_ino != first, 20)
+            assert path.stat().st_ino == first or "WSGI app 0" in new.log
+            wait_until(lambda: path.stat().st_ino != first, 20)
+            assert old.stop() == 0
+            assert is_unix_socket(path), "the old server removed the socket of the new one"
+            assert ask(0, address=str(path)).startswith(b"1 ")
+        finally:
+            new.end()
+
+
+def test_a_file_of_a_killed_server_is_replaced(tmp_path: Path, short: Path) -> None:
+    path = short / "app.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    with serving(tmp_path, APP_SOCKET=str(path)):
+        assert ask(0, address=str(path)).startswith(b"1 ")
+
+
+def test_a_taken_port_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = Uwsgi(tmp_path, port=taken.getsockname()[1])
+        assert server.process.wait(20) == 1
+        assert f"APP_LISTEN='127.0.0.1:{server.port}': Address already in use" in server.log
