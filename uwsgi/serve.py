@@ -175,8 +175,10 @@ def start_again_lazily() -> None:
     for inherited in range(3, metrics + 1):
         os.set_inheritable(inherited, True)
     sockets = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(metrics - 3)}
+    # With UWSGI_RELOADS uWSGI would look for sockets of its own.
+    environ = {k: v for k, v in os.environ.items() if k != "UWSGI_RELOADS"}
     command = Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1]
-    os.execve("/proc/self/exe", command, {**os.environ, **sockets, "APP_LAZY": "on"})  # noqa: S606
+    os.execve("/proc/self/exe", command, {**environ, **sockets, "APP_LAZY": "on"})  # noqa: S606
 
 
 def _described(thread: threading.Thread) -> str:
