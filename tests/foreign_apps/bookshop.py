@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import secrets
 import subprocess
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tests.people.over_http import Person
 from tests.waiting import wait_until
@@ -36,7 +39,12 @@ def use(address: str, receipts: Callable[[], str]) -> None:
     orders(person, receipts)
     uploads_a_cover(person)
     downloads(person)
-    gets_events(person)
+    gets_events_as_they_happen(address)
+
+
+def orders_stay(address: str) -> None:
+    """After `use()` and a restart or a reload."""
+    assert Person(address).get("/api/books?q=kindred").json[0]["sold"] == 12
 
 
 def logs_in(person: Person) -> None:
@@ -95,5 +103,14 @@ def downloads(person: Person) -> None:
     assert rows[-1] == "19999,Solaris,Stanisław Lem,9.9"
 
 
-def gets_events(person: Person) -> None:
-    assert person.get("/events").text.count("data: ") == 3
+def gets_events_as_they_happen(address: str) -> None:
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=30)
+    connection.request("GET", "/events")
+    answer = connection.getresponse()
+    arrived = []
+    while line := answer.readline():
+        if line.startswith(b"data: "):
+            arrived.append(time.monotonic())
+    connection.close()
+    assert len(arrived) == 3
+    assert arrived[-1] - arrived[0] > 0.7, "all events arrived at the end"

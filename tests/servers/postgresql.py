@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -44,6 +45,6 @@ def running_postgresql(address: str = "127.0.0.1") -> Iterator[str]:
             assert server.poll() is None, "PostgreSQL has ended"
         yield f"postgresql+psycopg://shop@{address}:{port}/postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # does not wait for its clients
         server.wait(30)
         shutil.rmtree(data)

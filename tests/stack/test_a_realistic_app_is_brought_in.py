@@ -23,8 +23,7 @@ def serve_and_use(checkout: Path, database: str) -> None:
         bookshop.use(commands.url, lambda: receipts.read_text() if receipts.exists() else "")
         reload = commands.make("reload")
         assert reload.returncode == 0, reload.stderr
-        assert commands.make("down", "up").returncode == 0
-        bookshop.use(commands.url, receipts.read_text)
+        bookshop.orders_stay(commands.url)
     finally:
         assert commands.make("down").returncode == 0
 
