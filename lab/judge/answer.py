@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from lab.judge import estimate
+from lab.judge import estimate, numbers
 from lab.judge.comparison import Comparison
 from lab.judge.estimate import Ratio
 from lab.judge.numbers import with_unit
@@ -41,6 +41,18 @@ def headline(main: Sequence[Comparison], declared: Comparison | None) -> str:
         return f'The largest difference is "{lead.arm}": {_change(lead, "become")}.'
     yes = "Yes" if lead.verdict == "faster" else "No, the opposite"
     return f"{yes}: {_change(lead, 'become')}."
+
+
+def certainty(main: Sequence[Comparison], declared: Comparison | None) -> str:
+    """How sure the headline is, or "" if it has no figures."""
+    lead = declared or min(main, key=_rank, default=None)
+    if lead is None or lead.estimate is None:
+        return ""
+    found = estimate.over_blocks(lead.log_ratios, 1 if declared else len(main))
+    return (
+        f"The ratio is {numbers.ratio(found.ratio)}. Its 95 % interval over {found.n} fresh starts "
+        f"of each arm is {numbers.ratio(found.low)} to {numbers.ratio(found.high)}."
+    )
 
 
 def sentence(main: Sequence[Comparison], declared: Comparison | None, margin: float) -> str:

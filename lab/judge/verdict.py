@@ -68,6 +68,7 @@ def of(
         "headline": answer.headline(main, asked)
         if trustworthy
         else "No answer: the controls of this run failed.",
+        "certainty": answer.certainty(main, asked),
         "answer": answer.sentence(main, asked, experiment.margin)
         if trustworthy
         else f"untrustworthy, because {why}",

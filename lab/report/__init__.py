@@ -16,14 +16,14 @@ from pathlib import Path
 
 from lab.report import markdown, page
 from lab.report.data import ReportError, RunData
-from lab.report.pictures import draw
+from lab.report.pictures import card, draw
 from lab.runs import REPORT
 
 __all__ = ["ReportError", "write"]
 
 
 def write(folder: Path) -> Path:
-    """Write report.html, report.md and pictures/*.svg into *folder*; return the page's path.
+    """Write report.html, report.md, card.png and pictures/*.svg into *folder*; return the page.
 
     *folder* holds plan.json, trials.jsonl and verdict.json. Raises ReportError if one is missing
     or damaged.
@@ -37,6 +37,7 @@ def write(folder: Path) -> Path:
     for picture in pictures:
         (beside / f"{picture.name}.svg").write_text(picture.svg, encoding="utf-8")
     shown = {p.name: f"pictures/{p.name}.svg" for p in pictures if not p.section}
+    (folder / "card.png").write_bytes(card.png(run))
     (folder / "report.md").write_text(markdown.render(run, pictures, shown), encoding="utf-8")
     path = folder / REPORT
     path.write_text(page.render(run, pictures), encoding="utf-8")

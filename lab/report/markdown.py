@@ -33,11 +33,26 @@ _ROOTS = (
 _PATH = re.compile(rf"(?<![\w.:/-])/(?:{_ROOTS})(?:/[\w.@+~-]+)+/?")
 
 
+def summary(run: RunData) -> str:
+    """The result in a few lines, for a pull request or a chat."""
+    verdict = run.verdict
+    lines = [f"**{plain(verdict['question'])}** {plain(verdict['headline'])}", ""]
+    if run.trustworthy:
+        lines += [f"{plain(verdict['certainty'])} The controls passed."]
+    else:
+        lines += [f"Do not use this run: {plain(verdict['why'])}."]
+    revision = run.plan.conditions.get("revision")
+    at = f" at commit {str(revision)[:12]}" if revision else ""
+    return "\n".join([*lines, f"`{tables.command(run)}`{at}"])
+
+
 def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) -> str:
     """The text; *files*: picture → its relative path, for the pictures to show."""
     verdict = run.verdict
     mark = "" if run.trustworthy else "❌ **UNTRUSTWORTHY: do not use these figures.** "
     parts = [f"# {plain(run.experiment)}", "", f"**{plain(verdict['question'])}**", ""]
+    if run.trustworthy:
+        parts += [f"**{plain(verdict['headline'])}** {plain(verdict['certainty'])}", ""]
     parts += [f"{mark}{plain(verdict['answer'])}"]
     if run.trustworthy:
         parts += ["", f"Controls: {plain(verdict['why'])}."]
@@ -51,14 +66,21 @@ def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) 
             f"Ratios of {plain(words.axis(main[0].metric))}, with 95 % intervals over n blocks;"
             f" each block is a fresh start. Equivalent: within ±{verdict['margin']:.0%}.",
             "",
-            _comparisons(main, "load", "metric"),
+            _comparisons(main, run.trustworthy, "load", "metric"),
         ]
     shown = [picture for picture in pictures if picture.name in files]
     for picture in shown:
         if picture.name == "forest":
             parts += _picture(picture, files)
     if controls:
-        parts += ["", "## Controls", "", CONTROLS, "", _comparisons(controls, "load", "metric")]
+        parts += [
+            "",
+            "## Controls",
+            "",
+            CONTROLS,
+            "",
+            _comparisons(controls, run.trustworthy, "load", "metric"),
+        ]
     if (claims := tables.claims(run)) is not None:
         parts += ["", "## Published claims", "", _table(claims)]
     parts += ["", "## Pictures"]
@@ -74,7 +96,7 @@ def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) 
     if others:
         summary = f"{len(others)} comparisons; report.html has all {len(run.comparisons)}"
         parts += ["", "## Other figures", "", "<details><summary>", "", summary, "", "</summary>"]
-        parts += ["", _comparisons(others), "", "</details>"]
+        parts += ["", _comparisons(others, run.trustworthy), "", "</details>"]
     parts += ["", "## Voids", "", _voids(run), "", "## Conditions", "", _conditions(run)]
     parts += ["", "```sh", tables.command(run), "```", ""]
     return "\n".join(parts)
@@ -122,8 +144,8 @@ def _picture(picture: Picture, files: Mapping[str, str]) -> list[str]:
     return ["", f"![{title}]({files[picture.name]})", "", text]
 
 
-def _comparisons(rows: Sequence[Comparison], *hidden: str) -> str:
-    return _table(tables.without(tables.comparisons(rows), "p (Holm)", *hidden))
+def _comparisons(rows: Sequence[Comparison], trustworthy: bool, *hidden: str) -> str:
+    return _table(tables.without(tables.comparisons(rows, trustworthy), "p (Holm)", *hidden))
 
 
 def _table(table: Table) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lab.report import tables, words
+from lab.report import markdown, tables, words
 from lab.report.data import RunData
+from lab.report.pictures import card
 from lab.report.pictures.style import Picture
 
 _HERE = Path(__file__).parent
@@ -48,8 +49,8 @@ def render(run: RunData, pictures: Sequence[Picture]) -> str:
             for section, title in SECTIONS.items()
             if any(picture.section == section for picture in pictures)
         ],
-        primary=tables.without(tables.comparisons(run.primary), "load", "metric"),
-        comparisons=tables.comparisons(run.comparisons),
+        primary=tables.without(tables.comparisons(run.primary, run.trustworthy), "load", "metric"),
+        comparisons=tables.comparisons(run.comparisons, run.trustworthy),
         medians=tables.medians(run),
         tallies=tables.tallies(run),
         claims=tables.claims(run),
@@ -61,6 +62,8 @@ def render(run: RunData, pictures: Sequence[Picture]) -> str:
         conditions=tables.conditions(run),
         servers=tables.servers(run),
         command=tables.command(run),
+        summary=markdown.summary(run),
+        card_uri="data:image/png;base64," + base64.b64encode(card.png(run)).decode(),
     )
 
 

@@ -46,14 +46,15 @@ class Table:
     numbers: frozenset[int] = frozenset()
 
 
-def comparisons(rows: Sequence[Comparison]) -> Table:
-    return Table(COMPARISONS, [_comparison(row) for row in rows], frozenset(range(2, 8)))
+def comparisons(rows: Sequence[Comparison], trustworthy: bool) -> Table:
+    found = [_comparison(row, trustworthy) for row in rows]
+    return Table(COMPARISONS, found, frozenset(range(2, 8)))
 
 
-def _comparison(one: Comparison) -> tuple[str, ...]:
+def _comparison(one: Comparison, trustworthy: bool) -> tuple[str, ...]:
     return (
         arm_of(one),
-        words.verdict_in_full(one),
+        words.verdict_in_full(one, trustworthy),
         ratio(one.ratio),
         interval(one.low, one.high),
         str(one.n),

@@ -28,7 +28,8 @@ def show(verdict: Mapping[str, Any], console: Console) -> None:
         numbers = (ratio(row.ratio), interval(row.low, row.high), str(row.n))
         table.add_row(row.arm, row.baseline, *numbers, words.verdict(row))
     console.print(table, markup=False)
-    console.print(f"\n{verdict['answer']}", markup=False, soft_wrap=True)
+    console.print(f"\n{verdict['headline']} {verdict['certainty']}", markup=False, style="bold")
+    console.print(f"{verdict['answer']}", markup=False, soft_wrap=True)
     for arm, one in verdict["expectations"].items():
         if one["met"]:
             text = "as declared"

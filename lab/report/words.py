@@ -12,17 +12,21 @@ from lab.trial import METRICS
 _OF_AMOUNTS = {"faster": "less", "slower": "more"}
 
 
-def verdict(one: Comparison) -> str:
-    """The verdict, with less and more instead of faster and slower for memory and counts."""
+def verdict(one: Comparison, trustworthy: bool = True) -> str:
+    """The verdict, with less and more instead of faster and slower for memory and counts.
+
+    In brackets in an untrustworthy run.
+    """
     word = str(one.verdict)
-    return _OF_AMOUNTS.get(word, word) if one.unit in ("", "MB") else word
+    word = _OF_AMOUNTS.get(word, word) if one.unit in ("", "MB") else word
+    return word if trustworthy else f"({word})"
 
 
-def verdict_in_full(one: Comparison) -> str:
+def verdict_in_full(one: Comparison, trustworthy: bool = True) -> str:
     """The verdict, and what would settle it."""
     settle = f" ({one.blocks_needed} blocks would settle it)" if one.blocks_needed else ""
     mark = "" if one.controlled or one.role != "arm" else ", not controlled"
-    return verdict(one) + settle + mark
+    return verdict(one, trustworthy) + settle + mark
 
 
 def p_value(value: float | None) -> str:

@@ -55,6 +55,24 @@ def test_nothing_overflows_or_is_cut_off(browser, page_of_run, scheme, window):
     context.close()
 
 
+# Whether each verdict of the first table is in its part of the window without scrolling.
+VERDICTS_SEEN = """() => [...document.querySelectorAll('#answer tbody tr')].map(row => {
+    const cell = row.cells[1].getBoundingClientRect();
+    const part = row.closest('.scroll').getBoundingClientRect();
+    return cell.right <= part.right + 1 && cell.right <= window.innerWidth; })"""
+
+
+@pytest.mark.parametrize("window", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_verdicts_are_seen_without_scrolling(browser, page_of_run, window):
+    context = browser.new_context(viewport=window, offline=True)
+    page = context.new_page()
+    page.goto(page_of_run.as_uri())
+    seen = page.evaluate(VERDICTS_SEEN)
+    assert len(seen) > 5
+    assert all(seen)
+    context.close()
+
+
 def test_no_text_of_a_picture_is_cut_off(browser, page_of_run):
     context = browser.new_context(viewport=DESKTOP, offline=True)
     page = context.new_page()

@@ -1,5 +1,6 @@
 """The report repeats verdict.json: the answer first, then each number."""
 
+import base64
 import json
 import re
 from dataclasses import replace
@@ -46,6 +47,20 @@ def test_the_answer_stands_above_everything_else(lock):
     assert seen.index(verdict["question"]) < seen.index(verdict["answer"])
     assert seen.index(verdict["answer"]) < seen.index("All figures")
     assert "UNTRUSTWORTHY" not in seen
+
+
+def test_the_headline_comes_first_and_can_be_shared(lock):
+    folder, verdict = lock
+    html = page(folder)
+    header = text(html[html.index("<header>") : html.index("</header>")])
+    assert header.index(verdict["headline"]) < header.index(verdict["certainty"])
+    assert header.index(verdict["certainty"]) < header.index(verdict["answer"])
+    picture = (folder / "card.png").read_bytes()
+    assert picture[16:24] == (1200).to_bytes(4) + (630).to_bytes(4)
+    assert f'download="{verdict["experiment"]}.png"' in html
+    assert base64.b64encode(picture).decode() in html
+    markdown = html[html.index('<pre class="whole">') :]
+    assert verdict["headline"] in markdown[: markdown.index("</pre>")]
 
 
 def test_each_comparison_has_its_numbers(lock):

@@ -84,7 +84,7 @@ def _figure(run: RunData, rows: Sequence[Comparison]) -> Figure:
             axes.plot([0, 1.6], [y + 4, y + 4], transform=across, color=INK, lw=0.6, clip_on=False)
             axes.text(0, y + 16, "Controls", transform=across, va="center", style="italic")
             y += 26
-        _row(axes, row, names[row.arm], y, colour=run.trustworthy)
+        _row(axes, row, names[row.arm], y, trustworthy=run.trustworthy)
         y += _NAME * (names[row.arm].count("\n") + 1) + _MARK
     metric = METRICS[rows[0].metric]
     better = "◀ less is better" if metric.better == "lower" else "more is better ▶"
@@ -115,14 +115,14 @@ def _scale(axes: Axes, run: RunData, rows: Sequence[Comparison]) -> None:
     axes.axvline(1, color=INK, lw=1, zorder=1)
 
 
-def _row(axes: Axes, row: Comparison, name: str, y: float, *, colour: bool) -> None:
+def _row(axes: Axes, row: Comparison, name: str, y: float, *, trustworthy: bool) -> None:
     across = axes.get_yaxis_transform()
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.75}
     axes.text(0, y + 3, name, transform=across, va="top", zorder=3, bbox=paper)
     settled = row.verdict in ("faster", "slower")
     axes.text(
-        1.04, y + 3, words.verdict(row), transform=across, va="top",
-        weight="bold" if settled else "normal",
+        1.04, y + 3, words.verdict(row, trustworthy), transform=across, va="top",
+        weight="bold" if settled and trustworthy else "normal",
     )  # fmt: skip
     middle = y + _NAME * (name.count("\n") + 1) + 11
     found = row.estimate
@@ -131,9 +131,10 @@ def _row(axes: Axes, row: Comparison, name: str, y: float, *, colour: bool) -> N
     if found is None:
         return
     ink, marker = _STYLES[row.verdict]
-    ink = ink if colour else INK
+    ink = ink if trustworthy else INK
+    hollow = row.verdict in _HOLLOW or not trustworthy
     axes.errorbar(
         found.ratio, middle, xerr=[[found.ratio - found.low], [found.high - found.ratio]],
-        fmt=marker, ms=8, color=ink, mfc="white" if row.verdict in _HOLLOW else ink, mew=1.6,
+        fmt=marker, ms=8, color=ink, mfc="white" if hollow else ink, mew=1.6,
         elinewidth=2.2, capsize=4, capthick=2.2, zorder=4,
     )  # fmt: skip
