@@ -108,7 +108,7 @@ class SecurityManager:
         )
 
         app.extensions["security"] = self
-        app.session_interface = self.sessions
+        self.sessions.init_app(app)
         self.login_state(
             self.load_user, self._begin, self._end, self._refuse_anonymous, self._refuse_stale
         ).init_app(app)

@@ -1,36 +1,47 @@
-"""Session values to bytes and back: msgpack with the types that Flask's own sessions keep.
+"""Session values to bytes and back: msgpack, by the rules of Flask's own sessions.
 
 Never pickle: write access to Redis must not become code execution in the app. Types that msgpack
-lacks are extension types, so a tuple comes back as a tuple and a Markup as safe. Each value is
-encoded separately, so two requests can change different keys.
+lacks are extension types, so a tuple comes back as a tuple and a Markup as safe. Other values
+become what Flask's JSON makes of them: a Decimal a str, a dataclass a dict. Each value is encoded
+separately, so two requests can change different keys.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import UTC, datetime
 from types import NoneType
 from typing import Any
 from uuid import UUID
 
+import flask.json
 import msgspec
 from markupsafe import Markup
 from msgspec.msgpack import Ext
 
-TUPLE, MARKUP, UUID_, DATETIME, DATE, INTEGER = range(1, 7)
+TUPLE, MARKUP, UUID_, DATETIME, INTEGER = range(1, 6)
 
 _PLAIN: frozenset[type] = frozenset({str, float, bool, bytes, NoneType})
 # A value of one of these types cannot change inside.
-IMMUTABLE: frozenset[type] = _PLAIN | {int, Markup, UUID, datetime, date}
+IMMUTABLE: frozenset[type] = _PLAIN | {int, Markup, UUID, datetime}
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def encode(value: object) -> bytes:
-    """Raises TypeError, naming the type that a session cannot hold, and ValueError for bad text."""
+    """Raises TypeError for a type that a session cannot hold, and ValueError for bad text."""
     return _encode(value if type(value) in _PLAIN else _tagged(value))
 
 
-def _tagged(value: object) -> object:  # noqa: PLR0911 - a table of types
+def text_of(key: object) -> str:
+    """A key as JSON writes it: 1 becomes "1". Raises TypeError when JSON has no such key."""
+    if type(key) is str:
+        return key
+    (text,) = json.loads(json.dumps({key: 0}))
+    return str(text)
+
+
+def _tagged(value: object) -> object:  # noqa: PLR0911 - a table of types, in Flask's order
     kind = type(value)
     if kind in _PLAIN:
         return value
@@ -38,23 +49,29 @@ def _tagged(value: object) -> object:  # noqa: PLR0911 - a table of types
         case int() if kind is int:
             return value if -(2**63) <= value < 2**64 else Ext(INTEGER, str(value).encode())
         case dict():
-            return {_tagged(key): _tagged(item) for key, item in value.items()}
-        case list():
-            return [_tagged(item) for item in value]
+            return {text_of(key): _tagged(item) for key, item in value.items()}
         case tuple():
             return Ext(TUPLE, _encode([_tagged(item) for item in value]))
+        case list():
+            return [_tagged(item) for item in value]
+        case bytes():
+            return bytes(value)
+    if callable(html := getattr(value, "__html__", None)):
+        return Ext(MARKUP, str(html()).encode())
+    match value:
         case UUID():
             return Ext(UUID_, value.bytes)
         case datetime():
-            return Ext(DATETIME, value.isoformat().encode())
-        case date():
-            return Ext(DATE, value.isoformat().encode())
-    if hasattr(value, "__html__"):
-        return Ext(MARKUP, str(value.__html__()).encode())
-    raise TypeError(
-        f"a session cannot hold a {kind.__module__}.{kind.__qualname__}: store a str, number, "
-        "bool, None, bytes, datetime, date, UUID, Markup, or a list, tuple or dict of these"
-    )
+            # Flask takes a naive time for UTC and returns an aware one.
+            utc = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+            return Ext(DATETIME, utc.isoformat().encode())
+    try:
+        return _tagged(json.loads(flask.json.dumps(value)))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"a session cannot hold a {kind.__module__}.{kind.__qualname__} ({error}): store what "
+            "JSON can hold, or a tuple, bytes, datetime, UUID or Markup"
+        ) from error
 
 
 _READERS: dict[int, Callable[[bytes], Any]] = {
@@ -62,7 +79,6 @@ _READERS: dict[int, Callable[[bytes], Any]] = {
     MARKUP: lambda payload: Markup(payload.decode()),  # noqa: S704 - it was Markup when it was stored
     UUID_: lambda payload: UUID(bytes=payload),
     DATETIME: lambda payload: datetime.fromisoformat(payload.decode()),
-    DATE: lambda payload: date.fromisoformat(payload.decode()),
     INTEGER: int,
 }
 

@@ -34,7 +34,7 @@ class RememberCookie:
         self._store = store
         self._tls = tls
         self._token: str | None = None  # of the request
-        self._next: str | None = None  # its replacement, once it has logged in
+        self._next: str | None = None  # its replacement, once it has logged in, if it has one
         self._new_token: str | None = None
         self._dead = False
         # The cookies are not parsed for a request that does not need them.
@@ -81,7 +81,8 @@ class RememberCookie:
                 return ""
             user_id, login, epoch, seconds, self._next = found
             session.bind(user_id, epoch)
-            session.remember = handle
+            if self._next is not None:
+                session.remember = handle
             session["_user_id"], session["_fresh"] = login, False
             # Flask-Login then sets the cookie, with the end that it had.
             session["_remember"] = "set"

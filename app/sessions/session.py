@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from flask import Request
 from flask.sessions import SessionMixin
 
 from ..redis_client import Command
-from .codec import IMMUTABLE, encode
+from .codec import IMMUTABLE, encode, text_of
 from .store import Prefetched, SessionStore, field_of
 
 if TYPE_CHECKING:
@@ -45,9 +45,11 @@ class RedisSession(SessionMixin):
         self._id: str | None = None
         self._raw: dict[bytes, bytes] = {}
         self._own: dict[bytes, bytes] = {}
-        self._values: dict[str, Any] | None = None
-        # Keys that can have changed: set, or read as a mutable value.
-        self._suspect: set[str] = set()
+        self._values: dict[Any, Any] | None = None
+        # Keys that can have changed, with the new value's bytes, or None for a value that can still
+        # change inside: encoded at the end.
+        self._suspect: dict[Any, bytes | None] = {}
+        self._removing = False
         self._rotating = False
         self._binding: dict[bytes, bytes] = {}
         # Whether Flask-Login's key caused the binding.
@@ -62,6 +64,9 @@ class RedisSession(SessionMixin):
         self._committed = False
         # Whether the session had ended when its changes were to be written.
         self.lost = False
+        self.modified = False
+        # Whether the browser must delete what else it keeps for this site.
+        self.logged_out = False
 
     # What the app does with it
 
@@ -84,7 +89,7 @@ class RedisSession(SessionMixin):
         if not user_id:
             raise ValueError("bind: a session needs the id of its user")
         if self.user_id not in {None, user_id}:
-            self.destroy()
+            self._begin_anew(forget=True)
         self._user_id = user_id
         self._follows_login = False
         self._binding = {
@@ -95,7 +100,24 @@ class RedisSession(SessionMixin):
         }
 
     def destroy(self) -> None:
-        """Log out: end the session and delete its cookie. A key set afterwards begins a new one."""
+        """Log out: end the session and its remember token, and clear what the browser keeps.
+
+        A key set afterwards begins a new session, and the browser is then not cleared.
+        """
+        self._begin_anew(forget=True)
+        self.logged_out = True
+
+    def unbind(self) -> None:
+        """Log out and keep the contents, in a session without a user and with a new id."""
+        kept = self._load()
+        self._begin_anew(forget=True)
+        self._values, self._suspect = kept, dict.fromkeys(kept)
+
+    def clear(self) -> None:
+        """Remove everything. An emptied session does not keep its id; a remember token remains."""
+        self._begin_anew(forget=False)
+
+    def _begin_anew(self, *, forget: bool) -> None:
         presented = self._request.cookies.get(self._cookie_name)
         if self._ended is None and self._store.is_id(presented):
             self._ended = presented
@@ -103,20 +125,10 @@ class RedisSession(SessionMixin):
         self._id = self._user_id = self._remember = None
         self._raw, self._own, self._values, self._binding = {}, {}, {}, {}
         self._prefetched = (None, None, None)
-        self._suspect = set()
-        self._rotating = False
-        self._forget = True
-
-    def unbind(self) -> None:
-        """Log out and keep the contents, in a session without a user and with a new id."""
-        kept = self._load()
-        self.destroy()
-        self._values, self._suspect = kept, set(kept)
-
-    def clear(self) -> None:
-        """Remove everything. An emptied session does not keep its id; a remember token remains."""
-        self.destroy()
-        self._forget = False
+        self._suspect = {}
+        self._rotating = self._removing = False
+        self._forget = forget
+        self.modified = True
 
     @property
     def user_id(self) -> str | None:
@@ -140,6 +152,9 @@ class RedisSession(SessionMixin):
     @remember.setter
     def remember(self, handle: str) -> None:
         self._remember = handle.encode()
+        if not self._binding and self._user_id is not None and b"@handle" in self._own:
+            # The token is of the secret key in use, and so must its session be.
+            self.bind(self._user_id, self.epoch)
 
     def prefetched(self, command: Callable[[str], Command]) -> Any:
         """The reply to `command(user_id)` if it was read with the session, else None.
@@ -157,7 +172,9 @@ class RedisSession(SessionMixin):
     def handle(self) -> str | None:
         """Its name in `sessions_of`, useless as a cookie; None for one not stored yet."""
         self._load()
-        return self._store.handle(self._id) if self._id is not None else None
+        if self._id is None:
+            return None
+        return self._own.get(b"@handle", b"").decode() or self._store.handle(self._id)
 
     @property
     def touched(self) -> bool:
@@ -169,12 +186,12 @@ class RedisSession(SessionMixin):
     def __getitem__(self, key: str) -> Any:
         value = self._load()[key]
         if type(value) not in IMMUTABLE:
-            self._suspect.add(key)
+            self._suspect[key] = None
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if not isinstance(key, str):
-            raise TypeError(f"a session's keys are str, not {type(key).__name__}: {key!r}")
+        """Raises TypeError, naming key and type, for what cannot be stored, or SessionTooLarge."""
+        encoded = _encoded(key, value)
         self._load()
         if key == _LOGIN and value and (not self._binding or self._follows_login):
             self.bind(str(value))
@@ -182,11 +199,13 @@ class RedisSession(SessionMixin):
         elif key == _FRESH and value:
             self.rotate()
         self._load()[key] = value
-        self._suspect.add(key)
+        self._suspect[key] = encoded if type(value) in IMMUTABLE else None
+        self.modified = True
 
     def __delitem__(self, key: str) -> None:
         del self._load()[key]
-        self._suspect.discard(key)
+        self._suspect.pop(key, None)
+        self._removing = self.modified = True
         if key == _LOGIN and self._user_id is not None:
             self.unbind()
 
@@ -199,12 +218,33 @@ class RedisSession(SessionMixin):
     def __iter__(self) -> Iterator[str]:
         return iter(self._load())
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._load().keys())
+
     def __len__(self) -> int:
         return len(self._load())
 
+    def popitem(self) -> tuple[str, Any]:
+        for key in reversed(self):
+            return key, self.pop(key)
+        raise KeyError("popitem(): the session is empty")
+
+    def copy(self) -> dict[str, Any]:
+        return dict(self)
+
+    def __or__(self, other: dict[str, Any]) -> dict[str, Any]:
+        return self.copy() | other
+
+    def __ror__(self, other: dict[str, Any]) -> dict[str, Any]:
+        return other | self.copy()
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[misc]  # as in dict, | makes a dict
+        self.update(other)
+        return self
+
     # Round trips
 
-    def _load(self) -> dict[str, Any]:
+    def _load(self) -> dict[Any, Any]:
         values = self._values
         if values is None:
             presented = self._request.cookies.get(self._cookie_name)
@@ -216,12 +256,13 @@ class RedisSession(SessionMixin):
                 self._user_id = self._stored_user()
         return values
 
-    def commit(self) -> str | None:
+    def commit(self, *, refresh: bool = False) -> str | None:
         """Write the changes, in at most one round trip.
 
-        Returns the id for the browser's cookie, `FORGET`, or None when the cookie is right already.
-        Raises StoreUnavailable, SessionTooLarge, and TypeError for a value that cannot be stored.
-        The stored session is then unchanged.
+        Returns the id for the browser's cookie, `FORGET`, or None when the cookie is right already;
+        with `refresh` that of a permanent session never is. Raises StoreUnavailable,
+        SessionTooLarge, and TypeError for a value that cannot be stored. The stored session is then
+        unchanged.
         """
         if self._values is None or self._committed:
             return None
@@ -229,7 +270,9 @@ class RedisSession(SessionMixin):
         changed, removed = self._difference(self._values)
         if self._remember is not None:
             changed[b"@remember"] = self._remember
-        if self._binding and (self._id is None or self._user_id != self._stored_user()):
+        # A session of another user, or of an older secret key, cannot keep its tag.
+        moves = self._user_id == self._stored_user() and b"@handle" not in self._own
+        if self._binding and (self._id is None or not moves):
             kept = {name: raw for name, raw in self._raw.items() if name not in removed}
             return self._create({**kept, **changed, **self._binding})
         if self._id is None:
@@ -240,11 +283,11 @@ class RedisSession(SessionMixin):
             moved = self._store.move(self._id, new_id, changed, removed)
             return new_id if self._in_force(moved) else None
         if changed or removed:
-            saved = self._store.save(self._id, changed, removed)
-            if not self._in_force(saved):
-                return None
-        permanence = field_of("_permanent")
-        return self._id if permanence in changed or permanence in removed else None
+            written = self._store.save(self._id, changed, removed)
+            if written != 1:
+                return FORGET if self._in_force(written == 2) else None
+        anew = field_of("_permanent") in (*changed, *removed)
+        return self._id if anew or (self.permanent and (refresh or self.modified)) else None
 
     def _commit_unstored(self, changed: dict[bytes, bytes]) -> str | None:
         ended = self._ended
@@ -278,16 +321,16 @@ class RedisSession(SessionMixin):
         user = self._own.get(b"@user")
         return None if user is None else user.decode(errors="replace")
 
-    def _difference(self, values: dict[str, Any]) -> tuple[dict[bytes, bytes], list[bytes]]:
+    def _difference(self, values: dict[Any, Any]) -> tuple[dict[bytes, bytes], list[bytes]]:
         raw = self._raw
         changed: dict[bytes, bytes] = {}
         removed: list[bytes] = []
-        for key in self._suspect:
-            name, encoded = field_of(key), _encoded(key, values[key])
-            if raw.get(name) != encoded:
+        for key, known in self._suspect.items():
+            encoded = _encoded(key, values[key]) if known is None else known
+            if raw.get(name := field_of(text_of(key))) != encoded:
                 changed[name] = encoded
-        if len(values) < len(raw) + len(changed):
-            kept = {field_of(key) for key in values}
+        if self._removing:
+            kept = {field_of(text_of(key)) for key in values}
             removed = [name for name in raw if name not in kept]
         if changed:
             _check_size({name: raw[name] for name in raw if name not in removed} | changed)
@@ -305,8 +348,12 @@ def _check_size(fields: dict[bytes, bytes]) -> None:
         )
 
 
-def _encoded(key: str, value: object) -> bytes:
+def _encoded(key: object, value: object) -> bytes:
     try:
-        return encode(value)
+        encoded = encode(value)
+        name = field_of(text_of(key))
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"session[{key!r}] cannot be stored: {error}") from error
+    if len(encoded) > MAX_BYTES:
+        _check_size({name: encoded})
+    return encoded

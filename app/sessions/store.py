@@ -11,6 +11,9 @@ The tag of a user's sessions is derived from the user id. So they and their list
 a Redis Cluster: one script lists or ends them all, and no script crosses slots. Only the secret
 part of an id is confidential.
 
+Hash and tag are keyed with the app's secret key. When that key changes, a session keeps those of
+the older key until it ends, and the scripts look under each key, in the same round trip.
+
 Fields whose names begin with `@` are the store's own: `@born @seen @end` (ms), `@generation`,
 `@user @epoch @address @agent @remember`. A key of the app that begins with `@` gets a second `@`.
 redeem.lua lists the fields of a remember token.
@@ -77,38 +80,41 @@ class SessionInfo:
 class SessionStore:
     """Every use of Redis by the sessions."""
 
-    def __init__(
-        self, client: Client, key: bytes, *, idle: float, absolute: float, clock: Clock
-    ) -> None:
+    def __init__(self, client: Client, clock: Clock) -> None:
         self.client = client
-        self._pepper = hashlib.blake2b(key, person=b"session pepper").digest()[:32]
-        self._idle = round(idle * 1000)
-        self._absolute = round(absolute * 1000)
-        # Sliding on every read would make every read a write to the append-only file.
-        self._slide = min(1000, self._idle // 10)
         self._clock = clock
         self._get_generation: Command = ("GET", "session:generation")
         self._prefetch: Callable[[str], Command] | None = None
         self._owners: dict[str, str] = {}
         # Each reply updates it: it changes when all sessions are ended.
         self._generation = b""
-        clock_, delta = _lua("clock"), _lua("delta")
-        self._load = client.script(clock_ + _lua("load"))
+        clock_, delta, names = _lua("clock"), _lua("delta"), _lua("names")
+        self._load = client.script(clock_ + names + _lua("load"))
         self._create = client.script(clock_ + _lua("create"))
-        self._save = client.script(delta + _lua("save"))
-        self._move = client.script(delta + _lua("move"))
-        self._end = client.script(clock_ + _lua("end"))
+        self._save = client.script(delta + names + _lua("save"))
+        self._move = client.script(delta + names + _lua("move"))
+        self._end = client.script(clock_ + names + _lua("end"))
         self._list = client.script(clock_ + _lua("list"))
         self._revoke = client.script(_lua("revoke"))
         self._redeem = client.script(clock_ + _lua("redeem"))
         self._prolong = client.script(clock_ + _lua("prolong"))
+
+    def configure(self, keys: Iterable[bytes], *, idle: float, absolute: float) -> None:
+        """Set the secret keys, the one in use first, and the timeouts in seconds."""
+        self._peppers = [
+            hashlib.blake2b(key, person=b"session pepper").digest()[:32] for key in keys
+        ]
+        self._idle = round(idle * 1000)
+        self._absolute = round(absolute * 1000)
+        # Sliding on every read would make every read a write to the append-only file.
+        self._slide = min(1000, self._idle // 10)
 
     # Ids
 
     def new_id(self, *, user_id: str | None = None, like: str | None = None) -> str:
         """A new id, with the tag of a user, the tag of the id `like`, or a random tag."""
         if user_id is not None:
-            tag = self._tag(user_id)
+            tag = self._tags(user_id)[0]
         else:
             tag = like[:_TAG_LENGTH] if like else secrets.token_urlsafe(TAG_BYTES)
         return tag + secrets.token_urlsafe(SECRET_BYTES)
@@ -120,16 +126,25 @@ class SessionStore:
 
     def handle(self, session_id: str) -> str:
         """The keyed hash of an id: its name in Redis and in the list of sessions."""
-        return hashlib.blake2b(session_id.encode(), key=self._pepper, digest_size=32).hexdigest()
-
-    def _tag(self, user_id: str) -> str:
-        digest = hashlib.blake2b(
-            user_id.encode(), key=self._pepper, digest_size=TAG_BYTES, person=b"user"
-        )
-        return base64.urlsafe_b64encode(digest.digest()).decode()
+        return self._handles(session_id)[0]
 
     def _key(self, session_id: str) -> str:
-        return _prefix(session_id) + self.handle(session_id)
+        return self._keys(session_id)[0]
+
+    def _keys(self, session_id: str) -> list[str]:
+        """The name of a session under the secret key in use, and under each older one."""
+        prefix, text = _prefix(session_id), session_id.encode()
+        return [
+            prefix + hashlib.blake2b(text, key=pepper, digest_size=32).hexdigest()
+            for pepper in self._peppers
+        ]
+
+    def _handles(self, text: str) -> list[str]:
+        return [key.rpartition(":")[2] for key in self._keys(text)]
+
+    def _tags(self, user_id: str) -> list[str]:
+        """The tag of a user's sessions under the secret key in use, and under each older one."""
+        return [_short(user_id, pepper, b"user") for pepper in self._peppers]
 
     def _list_key(self, tag_or_id: str) -> str:
         return _prefix(tag_or_id) + "of"
@@ -138,11 +153,11 @@ class SessionStore:
 
     def load(self, session_id: str) -> Record | None:
         """Read a session and slide its idle timeout, in one round trip; None when there is none."""
-        key = self._key(session_id)
+        keys = self._keys(session_id)
         tag = session_id[:_TAG_LENGTH]
         # Only the reply says whose session it is: the tag's last owner is an assumption.
         prefetch, owner = self._prefetch, self._owners.get(tag)
-        load = self._load((key,), (self._now(), self._idle, self._slide))
+        load = self._load(keys, (self._now(), self._idle, self._slide))
         commands = [self._get_generation, load]
         if prefetch is not None and owner is not None:
             commands.append(prefetch(owner))
@@ -162,7 +177,7 @@ class SessionStore:
         record = _read(fields)
         if record is None:
             # The key only: the content can be confidential.
-            log.error("stored session %s is damaged and counts as absent", key)
+            log.error("stored session %s is damaged and counts as absent", keys[0])
             return None
         if record.own.get(b"@generation", b"") != self._generation:
             return None
@@ -219,16 +234,18 @@ class SessionStore:
                 return bool(done)
             # All sessions were ended since this process last looked: repeat with the new number.
 
-    def save(self, session_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
-        """Write the changes. False, with nothing written, when the session has ended."""
-        (done,) = self._ask(self._save((self._key(session_id),), _delta(changed, removed)))
-        return bool(done)
+    def save(self, session_id: str, changed: Fields, removed: Iterable[bytes]) -> int:
+        """Write the changes. 0, with nothing written, when the session has ended.
+
+        2 when no key is left and nobody is logged in: the session has then ended.
+        """
+        (done,) = self._ask(self._save(self._keys(session_id), _delta(changed, removed)))
+        return int(done)
 
     def move(self, session_id: str, new_id: str, changed: Fields, removed: Iterable[bytes]) -> bool:
         """Give a session a new id with the same tag and write the changes; False when it ended."""
-        keys = (self._key(session_id), self._key(new_id), self._list_key(session_id))
-        arguments = (self.handle(session_id), self.handle(new_id), *_delta(changed, removed))
-        (done,) = self._ask(self._move(keys, arguments))
+        keys = (self._list_key(session_id), *self._keys(session_id), *self._keys(new_id))
+        (done,) = self._ask(self._move(keys, _delta(changed, removed)))
         return bool(done)
 
     def end(self, session_id: str, generation: bytes | None = None, *, forget: bool = True) -> bool:
@@ -240,18 +257,19 @@ class SessionStore:
         return bool(was_in_force) and generation in {None, in_force or b""}
 
     def _ending(self, session_id: str, forget: bool) -> Command:
-        keys = (self._key(session_id), self._list_key(session_id))
-        handle, prefix = self.handle(session_id), _prefix(session_id) if forget else ""
-        return self._end(keys, (self._now(), self._idle, handle, prefix))
+        keys = (self._list_key(session_id), *self._keys(session_id))
+        return self._end(keys, (self._now(), self._idle, _prefix(session_id) if forget else ""))
 
     # The sessions of one user, and all sessions
 
     def sessions_of(self, user_id: str, current: str | None) -> list[SessionInfo]:
         """A user's sessions, last seen first. The one with the handle `current` is marked."""
-        tag = self._tag(user_id)
-        arguments = (self._now(), self._idle, _prefix(tag))
-        listing = self._list((self._list_key(tag),), arguments)
-        generation, lines = self._ask(self._get_generation, listing)
+        times = (self._now(), self._idle)
+        listings = [
+            self._list((self._list_key(tag),), (*times, _prefix(tag)))
+            for tag in self._tags(user_id)
+        ]
+        generation, *lists = self._ask(self._get_generation, *listings)
         in_force = self._generation = generation or b""
         found = [
             SessionInfo(
@@ -262,19 +280,18 @@ class SessionStore:
                 user_agent=(agent or b"").decode(errors="replace"),
                 current=handle.decode() == current,
             )
-            for handle, born, seen, its_generation, address, agent in lines
+            for handle, born, seen, its_generation, address, agent in chain(*lists)
             if (its_generation or b"") == in_force
         ]
         return sorted(found, key=lambda line: line.last_seen, reverse=True)
 
     def revoke(self, user_id: str, *, only: str = "", but: str = "") -> int:
         """End one session of a user, or all but one, by handle; return how many were ended."""
-        return self._revoke_in(self._tag(user_id), only, but)
+        tags = self._tags(user_id)
+        return sum(self._ask(*(self._revocation(tag, only, but) for tag in tags)))
 
-    def _revoke_in(self, tag_or_id: str, only: str, but: str = "") -> int:
-        arguments = (_prefix(tag_or_id), only, but)
-        (ended,) = self._ask(self._revoke((self._list_key(tag_or_id),), arguments))
-        return int(ended)
+    def _revocation(self, tag_or_id: str, only: str, but: str = "") -> Command:
+        return self._revoke((self._list_key(tag_or_id),), (_prefix(tag_or_id), only, but))
 
     def revoke_everybody(self) -> None:
         """End all sessions, those without a user too. The cost does not grow with their number."""
@@ -287,14 +304,17 @@ class SessionStore:
         """Whether it has the form of a remember token."""
         return _TOKEN.fullmatch(text) is not None
 
-    @staticmethod
-    def token_handle(token: str) -> str:
+    def token_handle(self, token: str) -> str:
         """The name of a remember token in Redis. It stays the same when the token is replaced."""
-        return f"remember-{token[_TAG_LENGTH : 2 * _TAG_LENGTH]}"
+        return self._token_handles(token)[0]
+
+    def _token_handles(self, token: str) -> list[str]:
+        name = token[_TAG_LENGTH : 2 * _TAG_LENGTH]
+        return [f"remember-{_short(name, pepper, b'token')}" for pepper in self._peppers]
 
     def new_token(self, user_id: str, fields: Fields, seconds: int) -> str:
         """Store a remember token of a user that ends after `seconds`, and return it."""
-        tag = self._tag(user_id)
+        tag = self._tags(user_id)[0]
         token = tag + secrets.token_urlsafe(TAG_BYTES) + secrets.token_urlsafe(SECRET_BYTES)
         handle, milliseconds = self.token_handle(token), seconds * 1000
         fields = {**fields, b"@token": self.handle(token).encode()}
@@ -302,23 +322,28 @@ class SessionStore:
         self._put(keys, (milliseconds, milliseconds, handle), fields)
         return token
 
-    def redeem(self, token: str) -> tuple[str, str, str, int, str] | None:
+    def redeem(self, token: str) -> tuple[str, str, str, int, str | None] | None:
         """Replace a valid token: its user, login and epoch, the seconds left, the next token.
 
-        The next token follows from this one, so requests in parallel all get the same.
+        The next token follows from this one, so requests in parallel all get the same. It is None
+        when the token is of an older secret key: then a new one must take its place.
         """
-        secret = hashlib.blake2b(
-            token.encode(), key=self._pepper, digest_size=SECRET_BYTES, person=b"next token"
-        )
-        text = base64.urlsafe_b64encode(secret.digest()).decode().rstrip("=")
-        following = token[: 2 * _TAG_LENGTH] + text
-        hashes = (self.handle(token), self.handle(following))
-        arguments = (self._now(), *hashes, GRACE_MS, self.token_handle(token), _prefix(token))
-        redeem = self._redeem(self._token_keys(token), arguments)
-        generation, reply = self._ask(self._get_generation, redeem)
+        following = self._following(token)
+        hashes = zip(self._handles(token), map(self.handle, following), strict=True)
+        redemptions = [
+            self._redeem(
+                (_prefix(token) + handle, self._list_key(token)),
+                (self._now(), *pair, GRACE_MS, handle, _prefix(token)),
+            )
+            for handle, pair in zip(self._token_handles(token), hashes, strict=True)
+        ]
+        generation, *replies = self._ask(self._get_generation, *redemptions)
         self._generation = generation or b""
-        if reply is None:
+        # A token has one key, and under that one its name.
+        place = next((place for place, each in enumerate(replies) if each is not None), None)
+        if place is None:
             return None
+        reply = replies[place]
         user, *rest = (field.decode(errors="replace") for field in reply[:4])
         if not rest:
             log.warning("user %s: an old remember token was used, and its sessions are ended", user)
@@ -326,7 +351,17 @@ class SessionStore:
         login, epoch, its_generation = rest
         if its_generation.encode() != self._generation:
             return None
-        return user, login, epoch, int(reply[4]) // 1000, following
+        return user, login, epoch, int(reply[4]) // 1000, following[0] if place == 0 else None
+
+    def _following(self, token: str) -> list[str]:
+        secrets_ = [
+            hashlib.blake2b(
+                token.encode(), key=pepper, digest_size=SECRET_BYTES, person=b"next token"
+            )
+            for pepper in self._peppers
+        ]
+        texts = [base64.urlsafe_b64encode(each.digest()).decode().rstrip("=") for each in secrets_]
+        return [token[: 2 * _TAG_LENGTH] + text for text in texts]
 
     def prolong(self, token: str, seconds: int) -> bool:
         """Let a token end after `seconds`; False when it is not valid."""
@@ -336,7 +371,7 @@ class SessionStore:
 
     def forget(self, token: str) -> None:
         """End a token. The sessions that it has begun continue."""
-        self._revoke_in(token, self.token_handle(token))
+        self._ask(self._revocation(token, self.token_handle(token)))
 
     def _token_keys(self, token: str) -> tuple[str, str]:
         return _prefix(token) + self.token_handle(token), self._list_key(token)
@@ -346,6 +381,11 @@ class SessionStore:
 
     def _now(self) -> Argument:
         return "" if self._clock is None else round(self._clock() * 1000)
+
+
+def _short(text: str, pepper: bytes, person: bytes) -> str:
+    digest = hashlib.blake2b(text.encode(), key=pepper, digest_size=TAG_BYTES, person=person)
+    return base64.urlsafe_b64encode(digest.digest()).decode()
 
 
 def _prefix(tag_or_id: str) -> str:

@@ -59,6 +59,21 @@ def test_the_deletion_carries_the_same_attributes(app, tls):
     assert answer.headers["Clear-Site-Data"] == '"cache", "cookies", "storage"'
 
 
+def test_only_a_logout_clears_what_else_the_browser_keeps(app, tls):
+    from flask import session
+
+    @app.post("/clear")
+    def clear():
+        session.clear()
+        return "cleared"
+
+    post = browser_of(app, tls)
+    post("/login/ann")
+    answer = post("/clear")
+    assert attributes(answer)["Max-Age"] == "0"
+    assert "Clear-Site-Data" not in answer.headers
+
+
 def test_a_browser_without_the_cookie_is_told_nothing(app, tls):
     assert "Set-Cookie" not in browser_of(app, tls)("/logout").headers
 
@@ -90,4 +105,3 @@ def test_a_permanent_session_lasts_as_long_as_the_server_keeps_it(app, tls):
     post = browser_of(app, tls)
     post("/login/ann")
     assert attributes(post("/stay"))["Max-Age"] == "28800"
-    assert "Set-Cookie" not in post("/set/a", json=1).headers

@@ -41,7 +41,7 @@ def fuzzed(random_, seeds):
 
 
 def seeds():
-    from datetime import UTC, date, datetime
+    from datetime import UTC, datetime
     from uuid import uuid4
 
     from markupsafe import Markup
@@ -60,7 +60,7 @@ def seeds():
         [1, [2]],
         {"a": 1},
     ]
-    values += [datetime.now(UTC), date(2026, 1, 2), uuid4(), Markup("<b>"), {"d": [(1, None)] * 9}]
+    values += [datetime.now(UTC), uuid4(), Markup("<b>"), {"d": [(1, None)] * 9}]
     values += [SECRET.decode(), [("message", Markup("<i>"))]]
     return [codec.encode(value) for value in values]
 
@@ -140,7 +140,9 @@ def test_another_thing_in_its_place(redis_client, app, command):
 def test_a_value_in_the_users_list_breaks_no_list(redis_client, app):
     browser = logged_in(app, "listed")
     store = app.session_interface._store
-    redis_client.execute("ZADD", store._list_key(store._tag("listed")), 9e15, b"\xff not a handle")
+    redis_client.execute(
+        "ZADD", store._list_key(store._tags("listed")[0]), 9e15, b"\xff not a handle"
+    )
     assert len(app.session_interface.sessions_of("listed")) == 1
     assert browser.get("/whoami").status_code == 200
 

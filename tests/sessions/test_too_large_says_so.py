@@ -39,20 +39,32 @@ def test_an_app_that_runs_answers_500_and_goes_on(redis, caplog):
     assert browser.get("/whoami").json == "ann"
 
 
-@pytest.mark.parametrize("key", [1, None, b"bytes"])
-def test_a_key_that_is_no_text_is_refused(app, key):
+@pytest.mark.parametrize(
+    ("key", "value", "fault"),
+    [
+        ("basket", {1, 2}, r"session\['basket'\] cannot be stored.* builtins.set"),
+        (b"bytes", 1, r"session\[b'bytes'\] cannot be stored.* bytes"),
+        ("text", "\ud800", r"session\['text'\] cannot be stored"),
+    ],
+)
+def test_what_cannot_be_stored_fails_where_it_is_put_in(app, key, value, fault):
     from flask import session
 
-    with app.test_request_context(), pytest.raises(TypeError, match="keys are str"):
-        session[key] = 1
+    with app.test_request_context():
+        with pytest.raises(TypeError, match=fault):
+            session[key] = value
+        assert dict(session) == {}
+        with pytest.raises(SessionTooLarge, match="'cart' with 7000"):
+            session["cart"] = "x" * 70_000
 
 
-def test_a_value_that_cannot_be_stored_is_named_with_its_key(app):
+def test_what_becomes_unfit_inside_a_value_is_named_at_the_end(app):
     from flask import session
 
     @app.post("/bad")
     def bad():
-        session["basket"] = {1, 2}
+        session["basket"] = []
+        session["basket"].append({1, 2})
         return "bad"
 
     with pytest.raises(TypeError, match=r"session\['basket'\] cannot be stored.*set"):

@@ -1,8 +1,7 @@
 """The types of Flask's own sessions come back unchanged; others are refused with a clear error."""
 
 import string
-from datetime import UTC, date, datetime, timedelta, timezone
-from decimal import Decimal
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,17 +18,14 @@ scalars = (
     | some.floats(allow_nan=False)
     | some.text()
     | some.binary()
-    | some.datetimes(timezones=some.just(UTC) | some.none())
-    | some.dates()
+    | some.datetimes(timezones=some.just(UTC))
     | some.uuids()
     | some.text(string.printable).map(Markup)
 )
 values = some.recursive(
     scalars,
     lambda inner: (
-        some.lists(inner)
-        | some.lists(inner).map(tuple)
-        | some.dictionaries(some.text() | some.integers(-99, 99), inner)
+        some.lists(inner) | some.lists(inner).map(tuple) | some.dictionaries(some.text(), inner)
     ),
     max_leaves=12,
 )
@@ -56,9 +52,7 @@ def test_every_value_that_flask_sessions_hold(value):
     [
         2**64,
         -(2**63) - 1,
-        datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=5, minutes=30))),
-        datetime(2026, 3, 1, 12, 0, 0, 1),  # noqa: DTZ001 - naive ones stay naive
-        date(2026, 3, 1),
+        datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC),
         uuid4(),
         Markup("<b>bold</b>"),
         [("message", "plain"), ("error", Markup("<b>!</b>"))],
@@ -79,18 +73,12 @@ def test_a_lazy_text_becomes_markup_as_in_flask():
 
 def test_a_subclass_becomes_what_it_stands_for():
     from collections import OrderedDict, defaultdict
-    from enum import IntEnum
-
-    class Level(IntEnum):
-        HIGH = 3
 
     assert decode(encode(defaultdict(list, a=[1]))) == {"a": [1]}
     assert decode(encode(OrderedDict(a=1))) == {"a": 1}
-    with pytest.raises(TypeError, match="Level"):
-        encode(Level.HIGH)
 
 
-@pytest.mark.parametrize("value", [object(), Decimal(1), {1, 2}, lambda: 1, [object()], 1j])
+@pytest.mark.parametrize("value", [object(), {1, 2}, lambda: 1, [object()], 1j])
 def test_what_cannot_be_stored_is_named(value):
     with pytest.raises(TypeError, match="a session cannot hold a"):
         encode(value)

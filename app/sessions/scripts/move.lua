@@ -1,14 +1,18 @@
 -- Give a session a new id. The two are never valid together, and an ended session stays ended.
--- KEYS: session, its new key, its user's list · ARGV: handle, new handle, then those of delta.lua
-if redis.call('HEXISTS', KEYS[1], '@end') == 0 then
-  -- 1 if this is a retry after a lost reply: the session has its new key already.
-  return redis.call('HEXISTS', KEYS[2], '@end')
+-- KEYS: its user's list, the session's names, its new names · ARGV: those of delta.lua
+local keys = (#KEYS - 1) / 2
+find(2, keys + 1)
+local new = KEYS[2 + keys + place]
+if redis.call('HEXISTS', session, '@end') == 0 then
+  -- 1 if this is a retry after a lost reply: the session has its new name already.
+  find(keys + 2, #KEYS)
+  return redis.call('HEXISTS', session, '@end')
 end
-apply(KEYS[1], 3)
-redis.call('RENAME', KEYS[1], KEYS[2])
-local last = redis.call('ZSCORE', KEYS[3], ARGV[1])
+apply(session, 1)
+redis.call('RENAME', session, new)
+local last = redis.call('ZSCORE', KEYS[1], handle(session))
 if last then
-  redis.call('ZREM', KEYS[3], ARGV[1])
-  redis.call('ZADD', KEYS[3], last, ARGV[2])
+  redis.call('ZREM', KEYS[1], handle(session))
+  redis.call('ZADD', KEYS[1], last, handle(new))
 end
 return 1
