@@ -51,9 +51,10 @@ class RedisSessionInterface(SessionInterface):
         self._timeouts = idle, absolute
         self._tls = tls
         self._store = SessionStore(client, clock)
-        # The settings that the store was configured with.
+        # The settings of the app that the store was configured with.
         self._configured: tuple[object, ...] | None = None
-        self._configure([self._key or b""], None)
+        # Without an app, this checks the timeouts only.
+        self._configure([], None)
 
     def init_app(self, app: Flask) -> None:
         """Keep the app's sessions. Raises ValueError, which names a setting that cannot be obeyed.

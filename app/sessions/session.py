@@ -271,8 +271,9 @@ class RedisSession(SessionMixin):
         if self._remember is not None:
             changed[b"@remember"] = self._remember
         # A session of another user, or of an older secret key, cannot keep its tag.
-        moves = self._user_id == self._stored_user() and b"@handle" not in self._own
-        if self._binding and (self._id is None or not moves):
+        if self._binding and (
+            self._id is None or self._user_id != self._stored_user() or b"@handle" in self._own
+        ):
             kept = {name: raw for name, raw in self._raw.items() if name not in removed}
             return self._create({**kept, **changed, **self._binding})
         if self._id is None:

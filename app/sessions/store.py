@@ -328,7 +328,7 @@ class SessionStore:
         The next token follows from this one, so requests in parallel all get the same. It is None
         when the token is of an older secret key: then a new one must take its place.
         """
-        following = self._following(token)
+        following = [self._following(token, pepper) for pepper in self._peppers]
         hashes = zip(self._handles(token), map(self.handle, following), strict=True)
         redemptions = [
             self._redeem(
@@ -353,15 +353,13 @@ class SessionStore:
             return None
         return user, login, epoch, int(reply[4]) // 1000, following[0] if place == 0 else None
 
-    def _following(self, token: str) -> list[str]:
-        secrets_ = [
-            hashlib.blake2b(
-                token.encode(), key=pepper, digest_size=SECRET_BYTES, person=b"next token"
-            )
-            for pepper in self._peppers
-        ]
-        texts = [base64.urlsafe_b64encode(each.digest()).decode().rstrip("=") for each in secrets_]
-        return [token[: 2 * _TAG_LENGTH] + text for text in texts]
+    @staticmethod
+    def _following(token: str, pepper: bytes) -> str:
+        secret = hashlib.blake2b(
+            token.encode(), key=pepper, digest_size=SECRET_BYTES, person=b"next token"
+        )
+        text = base64.urlsafe_b64encode(secret.digest()).decode().rstrip("=")
+        return token[: 2 * _TAG_LENGTH] + text
 
     def prolong(self, token: str, seconds: int) -> bool:
         """Let a token end after `seconds`; False when it is not valid."""
