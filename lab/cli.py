@@ -168,10 +168,25 @@ def _conclude(experiment: Experiment, work: Run) -> int:
     work.save_verdict(found)
     page = write(work.folder)
     show(found, Console())
-    print(f"\n{page}")
     if experiment.budgets:
-        return _conclude_budgets(found, work)
-    return verdict.exit_code(found)
+        code = _conclude_budgets(found, work)
+    else:
+        code = verdict.exit_code(found, quick=work.plan.quick)
+    print(f"\n{closing(found, code, quick=work.plan.quick)} The report is {page}.")
+    return code
+
+
+def closing(found: Mapping[str, Any], code: int, *, quick: bool) -> str:
+    """What the exit code means, as a whole sentence."""
+    if not found["trustworthy"]:
+        return f"Exit code {code}: the run is untrustworthy, so do not use its figures."
+    if code == UNTRUSTWORTHY:
+        return f"Exit code {code}: the run is believed, but it does not decide what was asked."
+    if code:
+        return f"Exit code {code}: the run is believed, and what was declared did not come true."
+    if quick:
+        return "The run is believed. It was a quick one, which decides large effects only."
+    return "The run is believed."
 
 
 def _conclude_budgets(found: Mapping[str, Any], work: Run) -> int:

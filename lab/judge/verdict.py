@@ -95,18 +95,20 @@ def of(
     }
 
 
-def exit_code(content: Mapping[str, Any]) -> int:
+def exit_code(content: Mapping[str, Any], *, quick: bool = False) -> int:
     """0: as declared, or settled if nothing is declared. 1: a declared expectation failed.
-    3: untrustworthy, or inconclusive."""
+    3: untrustworthy, or inconclusive. A *quick* run decides large effects only, so that it is
+    inconclusive is no failure."""
     if not content["trustworthy"]:
         return 3
+    open_question = 0 if quick else 3
     expectations = content["expectations"].values()
     if any(not one["met"] and one["found"] in SETTLED for one in expectations):
         return 1
     if expectations:
-        return 0 if all(one["met"] for one in expectations) else 3
+        return 0 if all(one["met"] for one in expectations) else open_question
     main = (row for row in content["comparisons"] if row["primary"] and row["role"] == "arm")
-    return 0 if any(row["verdict"] in SETTLED for row in main) else 3
+    return 0 if any(row["verdict"] in SETTLED for row in main) else open_question
 
 
 def _judge(comparisons: Sequence[Comparison], margin: float) -> None:
