@@ -6,6 +6,7 @@ counterpart that must fail: the same data without pairing, Holm's correction, or
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import ttest_ind
 
 from lab.judge import estimate, verdict
-from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures, rounds
+from lab.plan.arms import ArmSpec
+from lab.tests.invented_trials import BASE, CANARY, COST, TWIN, experiment, figures, rounds
 
 pytestmark = pytest.mark.long
 
@@ -154,3 +156,30 @@ def test_as_many_slices_of_one_start_would_call_a_twin_different() -> None:
         one = estimate.over_blocks(list((logs[TWIN] - logs[BASE])[0]))
         wrong.append(not one.low <= 1 <= one.high)
     assert share(iter(wrong)) >= 0.20, "without noise between starts this would not test blocks"
+
+
+def trusted(doses: tuple[int, int], added: tuple[float, float], tails: float) -> float:
+    """How often a run is trusted whose canaries promise *doses* µs and add *added*."""
+    names = [f"burn_{dose}" for dose in doses]
+    plain = experiment()
+    arms = [arm for arm in plain.arms if arm.role != "canary"]
+    arms += [ArmSpec(name, against=BASE, role="canary", dose=name) for name in names]
+    setup = replace(plain, arms=tuple(arms))
+    costs = {name: float(np.log1p(more / COST)) for name, more in zip(names, added, strict=True)}
+    true = {"new": 0.1, TWIN: 0.0, **costs}
+    return share(
+        verdict.of(setup, figures(logs), {})["trustworthy"] for logs in runs(9, 100, tails, true)
+    )
+
+
+def test_doses_of_5_and_10_percent_are_found_as_large_as_they_are(tails: float) -> None:
+    assert trusted((25, 50), (25, 50), tails) >= 0.85
+
+
+def test_a_canary_that_costs_a_third_of_its_promise_is_not_trusted(tails: float) -> None:
+    assert trusted((25, 50), (8, 16), tails) <= 0.05
+
+
+def test_40_microseconds_of_a_view_of_5_ms_are_too_few(tails: float) -> None:
+    """The same share of 500 µs. That is why a dose may be a share of the request."""
+    assert trusted((4, 8), (4, 8), tails) <= 0.5
