@@ -124,7 +124,7 @@ class RedisSessionInterface(SessionInterface):
 
     def revoke(self, user_id: str, handle: str) -> bool:
         """End one session of the user, by its handle; False when it is not one of theirs."""
-        return handle != "" and self._ready().revoke(user_id, only=handle) == 1
+        return handle != "" and self._ready().revoke(user_id, only=handle) > 0
 
     def revoke_user(self, user_id: str, except_session: RedisSession | None = None) -> int:
         """End all sessions of the user but `except_session`; return how many were ended."""
@@ -190,8 +190,8 @@ class RedisSessionInterface(SessionInterface):
                 refresh = app.config["SESSION_REFRESH_EACH_REQUEST"]
                 if (session_id := session.commit(refresh=refresh)) is not None:
                     self._set_cookie(app, response, session_id, session)
-                if session.lost and session.remember_cookie is not None:
-                    session.remember_cookie.withdraw(response)
+            if session.remember_cookie is not None:
+                session.remember_cookie.finish(response)
         except StoreUnavailable as error:
             _replace(app, response, error)
         finally:

@@ -35,8 +35,10 @@ class RememberCookie:
         self._tls = tls
         self._token: str | None = None  # of the request
         self._next: str | None = None  # its replacement, once it has logged in, if it has one
-        self._new_token: str | None = None
         self._dead = False
+        # To be ended once the session is written: until then it belongs to one of them.
+        self._outdated: str | None = None
+        self._new_token: str | None = None
         # The cookies are not parsed for a request that does not need them.
         if self._name in request.environ.get("HTTP_COOKIE", ""):
             self._token = request.cookies.get(self._name)
@@ -58,12 +60,14 @@ class RememberCookie:
                 secure=self._tls,
             )
 
-    def withdraw(self, response: Response) -> None:
-        """Take back a token that was made for a session which has ended meanwhile."""
-        self._forget(self._new_token)
-        kept = response.headers.getlist("Set-Cookie")
-        kept = [cookie for cookie in kept if not cookie.startswith(f"{self._name}=")]
-        response.headers.setlist("Set-Cookie", kept)
+    def finish(self, response: Response) -> None:
+        """End what the request has made useless. Call it when the session is written."""
+        self._forget(self._outdated)
+        if self._session.lost and self._new_token is not None:
+            self._forget(self._new_token)
+            kept = response.headers.getlist("Set-Cookie")
+            kept = [cookie for cookie in kept if not cookie.startswith(f"{self._name}=")]
+            response.headers.setlist("Set-Cookie", kept)
 
     def _signed(self) -> str:
         """Flask-Login's cookie for the user of the token; an invalid one if there is none."""
@@ -98,11 +102,11 @@ class RememberCookie:
             attributes += "; SameSite=Lax"
         login, seconds = decode_cookie(parse_cookie(value).get(self._name, "")), _lifetime(cookie)
         if login is None or seconds <= 0:
-            self._forget(self._token)
+            self._outdated = self._token
             return f"{self._name}=;{attributes}"
         token = self._next or self._token
         if token is None or not self._prolong(token, seconds):
-            self._forget(self._token)
+            self._outdated = self._token
             token = self._new_token = self._new(login, seconds)
         return f"{self._name}={token};{attributes}"
 

@@ -88,15 +88,16 @@ class SessionStore:
         self._owners: dict[str, str] = {}
         # Each reply updates it: it changes when all sessions are ended.
         self._generation = b""
-        clock_, delta, names = _lua("clock"), _lua("delta"), _lua("names")
+        clock_, delta = _lua("clock"), _lua("delta")
+        names, drop = _lua("names"), _lua("drop")
         self._load = client.script(clock_ + names + _lua("load"))
         self._create = client.script(clock_ + _lua("create"))
         self._save = client.script(delta + names + _lua("save"))
         self._move = client.script(delta + names + _lua("move"))
-        self._end = client.script(clock_ + names + _lua("end"))
+        self._end = client.script(clock_ + names + drop + _lua("end"))
         self._list = client.script(clock_ + _lua("list"))
-        self._revoke = client.script(_lua("revoke"))
-        self._redeem = client.script(clock_ + _lua("redeem"))
+        self._revoke = client.script(drop + _lua("revoke"))
+        self._redeem = client.script(clock_ + drop + _lua("redeem"))
         self._prolong = client.script(clock_ + _lua("prolong"))
 
     def configure(self, keys: Iterable[bytes], *, idle: float, absolute: float) -> None:
@@ -286,7 +287,10 @@ class SessionStore:
         return sorted(found, key=lambda line: line.last_seen, reverse=True)
 
     def revoke(self, user_id: str, *, only: str = "", but: str = "") -> int:
-        """End one session of a user, or all but one, by handle; return how many were ended."""
+        """End one session of a user, or all but one, by handle; return how many were ended.
+
+        With the one end those that the same remember token has begun.
+        """
         tags = self._tags(user_id)
         return sum(self._ask(*(self._revocation(tag, only, but) for tag in tags)))
 
@@ -368,8 +372,9 @@ class SessionStore:
         return bool(done)
 
     def forget(self, token: str) -> None:
-        """End a token. The sessions that it has begun continue."""
-        self._ask(self._revocation(token, self.token_handle(token)))
+        """End a token and the sessions that belong to it."""
+        handles = self._token_handles(token)
+        self._ask(*(self._revocation(token, handle) for handle in handles))
 
     def _token_keys(self, token: str) -> tuple[str, str]:
         return _prefix(token) + self.token_handle(token), self._list_key(token)

@@ -239,6 +239,17 @@ def test_it_ends_with(
     copy = with_token(club, kept)
     assert who(copy) is None
     assert copy.get_cookie(COOKIE) is None, "the browser forgets a token that is of no use"
+    assert sessions.sessions_of(name) == []
+
+
+def test_a_logout_ends_what_requests_in_parallel_have_begun(club: Flask, name: str) -> None:
+    """The browser may receive the answer of one of them after that of the logout."""
+    token = cookie_of(remembered(club, name), COOKIE)
+    one, two = with_token(club, token), with_token(club, token)
+    assert [who(one), who(two)] == [name] * 2
+    assert cookie_of(one) != cookie_of(two)
+    one.post("/logout")
+    assert who(two) is None
 
 
 def test_ending_all_other_sessions_ends_all_tokens(

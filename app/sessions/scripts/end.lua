@@ -8,8 +8,5 @@ local times = redis.call('HMGET', session, '@seen', '@end', '@remember')
 local seen, last = tonumber(times[1]), tonumber(times[2])
 redis.call('UNLINK', session)
 redis.call('ZREM', KEYS[1], handle(session))
-if times[3] and ARGV[3] ~= '' then
-  redis.call('UNLINK', ARGV[3] .. times[3])
-  redis.call('ZREM', KEYS[1], times[3])
-end
+if times[3] and ARGV[3] ~= '' then drop(KEYS[1], ARGV[3], times[3], '') end
 return seen and last and now < last and now < seen + tonumber(ARGV[2]) and 1 or 0

@@ -11,13 +11,7 @@ if not (last and now < last) then return false end
 if it[2] == ARGV[2] then
   redis.call('HSET', KEYS[1], '@token', ARGV[3], '@replaced', ARGV[2], '@at', now)
 elseif it[3] ~= ARGV[2] or now - tonumber(it[4]) >= tonumber(ARGV[4]) then
-  for _, handle in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-    local key = ARGV[6] .. handle
-    if handle == ARGV[5] or redis.call('HGET', key, '@remember') == ARGV[5] then
-      redis.call('UNLINK', key)
-      redis.call('ZREM', KEYS[2], handle)
-    end
-  end
+  drop(KEYS[2], ARGV[6], ARGV[5], '')
   return {it[5]}
 end
 return {it[5], it[6], it[7], it[8], last - now}
