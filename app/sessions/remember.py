@@ -42,6 +42,7 @@ class RememberCookie:
         # The cookies are not parsed for a request that does not need them.
         if self._name in request.environ.get("HTTP_COOKIE", ""):
             self._token = request.cookies.get(self._name)
+        if self._token is not None:
             request.cookies = _Cookies(request.cookies, self._name, self._signed)
 
     def replace(self, response: Response) -> None:
@@ -52,7 +53,7 @@ class RememberCookie:
             mine = (self._replaced(cookie) for cookie in cookies if cookie not in others)
             response.headers.setlist("Set-Cookie", [*others, *mine])
             response.headers.setdefault("Cache-Control", "no-store")
-        elif self._dead:
+        elif self._dead or self._is_of_another_user():
             response.delete_cookie(
                 self._name,
                 path=self._config.get("REMEMBER_COOKIE_PATH", "/"),
@@ -84,15 +85,24 @@ class RememberCookie:
                 self._dead = True
                 return ""
             user_id, login, epoch, seconds, self._next = found
-            session.bind(user_id, epoch)
+            session.begin(user_id, epoch, login)
             if self._next is not None:
                 session.remember = handle
-            session["_user_id"], session["_fresh"] = login, False
             # Flask-Login then sets the cookie, with the end that it had.
             session["_remember"] = "set"
             if not self._slides:
                 session["_remember_seconds"] = seconds
-        return cast(str, encode_cookie(str(session.get("_user_id", ""))))
+        present = session.get("_user_id")
+        return "" if present is None else cast(str, encode_cookie(str(present)))
+
+    def _is_of_another_user(self) -> bool:
+        """Whether the request's token would later log in another user than the present one."""
+        session, token = self._session, self._token
+        user_id = session.user_id if session.touched else None
+        if user_id is None or token is None or self._store.is_token_of(user_id, token):
+            return False
+        self._outdated = token
+        return True
 
     def _replaced(self, cookie: str) -> str:
         value, _, attributes = cookie.partition(";")

@@ -156,6 +156,12 @@ class RedisSession(SessionMixin):
             # The token is of the secret key in use, and so must its session be.
             self.bind(self._user_id, self.epoch)
 
+    def begin(self, user_id: str, epoch: str, login: str) -> None:
+        """Log in as Flask-Login does, with the user of a remember token."""
+        self.bind(user_id, epoch)
+        self[_LOGIN], self[_FRESH] = login, False
+        self._follows_login = True
+
     def prefetched(self, command: Callable[[str], Command]) -> Any:
         """The reply to `command(user_id)` if it was read with the session, else None.
 
@@ -192,8 +198,9 @@ class RedisSession(SessionMixin):
     def __setitem__(self, key: str, value: Any) -> None:
         """Raises TypeError, naming key and type, for what cannot be stored, or SessionTooLarge."""
         encoded = _encoded(key, value)
-        self._load()
-        if key == _LOGIN and value and (not self._binding or self._follows_login):
+        values = self._load()
+        anew = not self._binding or (self._follows_login and values.get(key) != value)
+        if key == _LOGIN and value and anew:
             self.bind(str(value))
             self._follows_login = True
         elif key == _FRESH and value:

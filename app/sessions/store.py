@@ -308,6 +308,10 @@ class SessionStore:
         """Whether it has the form of a remember token."""
         return _TOKEN.fullmatch(text) is not None
 
+    def is_token_of(self, user_id: str, token: str) -> bool:
+        """Whether a remember token is one of this user."""
+        return self.is_token(token) and token.startswith(tuple(self._tags(user_id)))
+
     def token_handle(self, token: str) -> str:
         """The name of a remember token in Redis. It stays the same when the token is replaced."""
         return self._token_handles(token)[0]

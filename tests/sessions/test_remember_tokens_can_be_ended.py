@@ -14,7 +14,7 @@ from flask import Flask, request, session
 from flask.testing import FlaskClient
 
 from app.sessions import RedisSessionInterface
-from tests.foreign_apps.club import KEY, create_club
+from tests.foreign_apps.club import KEY, Member, create_club
 from tests.servers.redis import RedisServer
 from tests.sessions.pages import client_of, cookie_of
 
@@ -275,6 +275,38 @@ def test_another_user_on_the_same_browser_ends_it(club: Flask, name: str) -> Non
     assert who(with_token(club, token)) is None
     browser.delete_cookie("session")
     assert who(browser) == f"other-{name}"
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_another_user_who_is_not_remembered_ends_it_too(
+    club: Flask, sessions: RedisSessionInterface, name: str, looks: bool
+) -> None:
+    """Whether or not the page of the login looks who is there."""
+
+    @club.post("/in/<other>")
+    def other_login(other: str) -> str:
+        if looks:
+            assert flask_login.current_user.id == name
+        return str(flask_login.login_user(Member(other)))
+
+    browser = remembered(club, name)
+    token = cookie_of(browser, COOKIE)
+    browser.delete_cookie("session")
+    other = f"other-{name}"
+    browser.post(f"/in/{other}")
+    assert who(browser) == other
+    assert browser.get_cookie(COOKIE) is None
+    assert who(with_token(club, token)) is None
+    assert len(sessions.sessions_of(other)) == 1 and sessions.sessions_of(name) == []
+
+
+def test_the_same_user_stays_remembered(club: Flask, name: str) -> None:
+    browser = remembered(club, name)
+    browser.post(f"/login/{name}")
+    browser.delete_cookie("session")
+    browser.post(f"/login/{name}")
+    browser.delete_cookie("session")
+    assert who(browser) == name
 
 
 def test_a_login_by_token_that_overlaps_a_logout_does_not_last(club: Flask, name: str) -> None:
