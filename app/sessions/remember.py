@@ -35,6 +35,7 @@ class RememberCookie:
         self._tls = tls
         self._token: str | None = None  # of the request
         self._next: str | None = None  # its replacement, once it has logged in, if it has one
+        self._older = False  # made with an older secret key
         self._dead = False
         # To be ended once the session is written: until then it belongs to one of them.
         self._outdated: str | None = None
@@ -86,7 +87,8 @@ class RememberCookie:
                 return ""
             user_id, login, epoch, seconds, self._next = found
             session.begin(user_id, epoch, login)
-            if self._next is not None:
+            self._older = self._next is None
+            if not self._older:
                 session.remember = handle
             # Flask-Login then sets the cookie, with the end that it had.
             session["_remember"] = "set"
@@ -116,7 +118,8 @@ class RememberCookie:
             return f"{self._name}=;{attributes}"
         token = self._next or self._token
         if token is None or not self._prolong(token, seconds):
-            self._outdated = self._token
+            # Requests in parallel may still use one of an older key, for as long as a replaced one.
+            self._outdated = None if self._older else self._token
             token = self._new_token = self._new(login, seconds)
         return f"{self._name}={token};{attributes}"
 
