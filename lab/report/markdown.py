@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.judge.comparison import Comparison
-from lab.report import tables, words
+from lab.report import audit, tables, words
 from lab.report.data import HEADLINES, RunData
 from lab.report.pictures import draw
 from lab.report.pictures.style import Picture
 from lab.report.tables import Table
+from lab.report.text import without_paths
 
 # Every published run commits its pictures, so they have to be small.
 MOST_BYTES = 60_000
@@ -24,13 +25,6 @@ _CONDITIONS = (
     "started", "runtime", "blocks", "seed", "capacity_rps", "kernel", "architecture", "cpu",
     "cores", "memory_bytes", "virtual", "cgroup", "python", "revision", "stolen_since_boot",
 )  # fmt: skip
-
-# A path below these root directories names a place on a machine. Paths of requests begin otherwise.
-_ROOTS = (
-    "bin|boot|builds|dev|etc|github|home|lib|lib64|media|mnt|nix|opt|private|proc|root|run|sbin|srv"
-    "|sys|tmp|usr|Users|var|work|workspace|workspaces"
-)
-_PATH = re.compile(rf"(?<![\w.:/-])/(?:{_ROOTS})(?:/[\w.@+~-]+)+/?")
 
 
 def summary(run: RunData) -> str:
@@ -103,7 +97,7 @@ def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) 
 
 
 def publish(folder: Path, target: Path) -> Path:
-    """Write *target*/<experiment>.md and its pictures beside it; return the Markdown's path.
+    """Write *target*/<experiment>.md, its pictures and its raw data; return the Markdown's path.
 
     The files are committed, so they do not name the machine, its users or their directories. A
     picture above 60 KB is left out. Raises ReportError for a folder without a judged run.
@@ -123,12 +117,8 @@ def publish(folder: Path, target: Path) -> Path:
             files[picture.name] = f"{stem}-{picture.name}.svg"
             (target / files[picture.name]).write_text(content, encoding="utf-8")
     path.write_text(without_paths(render(run, pictures, files)), encoding="utf-8")
+    audit.keep(run, target)
     return path
-
-
-def without_paths(text: str) -> str:
-    """*text* with every absolute path of a file reduced to the file's name."""
-    return _PATH.sub(lambda found: found[0].rstrip("/").rpartition("/")[2], text)
 
 
 def plain(text: str) -> str:

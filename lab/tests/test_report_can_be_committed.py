@@ -1,10 +1,17 @@
 """Published pages are small and complete, and do not name places on the machine."""
 
+import json
+import lzma
 import re
+import shutil
 
 import pytest
 
-from lab.report import markdown
+from lab.judge import verdict
+from lab.plan.experiment_file import parse
+from lab.report import audit, markdown
+from lab.report.text import without_paths
+from lab.runs import Run
 from lab.tests import invented_runs as runs
 
 
@@ -34,15 +41,47 @@ def test_pictures_are_small_light_and_linked(published):
 
 def test_nothing_names_a_directory_of_the_machine(published):
     _, target, _ = published
-    for file in target.iterdir():
+    for file in target.glob("*.*"):
         content = file.read_text(encoding="utf-8")
         assert "jdoe" not in content, file.name
         assert "/home" not in content, file.name
 
 
+def test_the_page_can_be_computed_again_from_its_raw_data(published, tmp_path):
+    folder, target, _ = published
+    raw = target / "raw" / "thunder-lock.jsonl.xz"
+    assert b"jdoe" not in lzma.decompress(raw.read_bytes())
+    audit.unpack(raw, tmp_path)
+    again = Run.open(tmp_path)
+    assert len(again.trials) == len(Run.open(folder).trials)
+    found = verdict.of(parse(again.plan.toml, "thunder-lock.toml"), again.trials, {})
+    before = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    assert found["comparisons"] == before["comparisons"]
+
+
+def test_the_ledger_lists_every_run(tmp_path):
+    """The untrustworthy run and the interrupted one, too; a run whose folder is gone stays."""
+    target = tmp_path / "docs"
+    for name, options in (("1", {"twin_off": 1.2}), ("2", {}), ("3", {})):
+        runs.write_run(tmp_path / "e" / name, runs.SMALL, histograms=False, blocks=6, **options)
+        runs.edit(
+            tmp_path / "e" / name, "plan.json", {"started": f"2026-11-2{name}T08:00:00+00:00"}
+        )
+    (tmp_path / "e" / "3" / "verdict.json").unlink()
+    markdown.publish(tmp_path / "e" / "2", target)
+    rows = audit.read_ledger(target)
+    assert [(row["trustworthy"], row["published"]) for row in rows] == [
+        ("no", "no"), ("yes", "yes"), ("", "no"),
+    ]  # fmt: skip
+    assert all(len(row["trials_sha256"]) == 64 for row in rows)
+    shutil.rmtree(tmp_path / "e" / "1")
+    markdown.publish(tmp_path / "e" / "2", target)
+    assert audit.read_ledger(target) == rows
+
+
 def test_paths_of_requests_stay():
     text = "GET /workload/protected from /home/me/x/uwsgi.ini, http://127.0.0.1/var/x and /tmp/a/b"
-    assert markdown.without_paths(text) == (
+    assert without_paths(text) == (
         "GET /workload/protected from uwsgi.ini, http://127.0.0.1/var/x and b"
     )
 

@@ -60,7 +60,7 @@ def test_the_headline_comes_first_and_can_be_shared(lock):
     assert f'download="{verdict["experiment"]}.png"' in html
     assert base64.b64encode(picture).decode() in html
     markdown = html[html.index('<pre class="whole">') :]
-    assert verdict["headline"] in markdown[: markdown.index("</pre>")]
+    assert verdict["headline"] in text(markdown[: markdown.index("</pre>")])
 
 
 def test_each_comparison_has_its_numbers(lock):
