@@ -44,6 +44,25 @@ def test_its_failure_is_shown_and_nothing_starts(tmp_path: Path) -> None:
         server.end()
 
 
+def test_a_reload_runs_it_again_and_its_failure_keeps_the_running_code(tmp_path: Path) -> None:
+    with serving(
+        tmp_path,
+        app=APP,
+        RUNS=str(tmp_path / "runs"),
+        STACK_BEFORE_START=f'echo run >> "$RUNS"; echo its output; ! test -e {tmp_path}/broken',
+    ) as server:
+        assert ask(server.port) == b"run\n"
+        reloaded = server.reload()
+        assert reloaded.returncode == 0, reloaded.stderr
+        assert ask(server.port) == b"run\nrun\n"
+        (tmp_path / "broken").touch()
+        reloaded = server.reload()
+        assert reloaded.returncode != 0
+        assert "STACK_BEFORE_START failed with exit code 1" in reloaded.stdout + reloaded.stderr
+        assert ask(server.port) == b"run\nrun\n", "the app of the second start"
+        assert server.stop() == 0
+
+
 def test_a_stop_ends_it(tmp_path: Path) -> None:
     server = Uwsgi(tmp_path, STACK_BEFORE_START="echo begun; sleep 61.5")
     try:
