@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import compare
-from lab.judge import budgets, claims, gates, verdict
+from lab.judge import budgets, claims, gates, power, verdict
 from lab.measure import eagain, facts, machine, testbed
 from lab.measure.interrupts import interrupts
 from lab.plan import schedule
@@ -91,7 +91,10 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     try:
         with work.held():
-            compare.Runner(experiment, work, bench, gates, progress).run()
+            runner = compare.Runner(
+                experiment, work, bench, gates, progress, forecast=power.forecast
+            )
+            runner.run()
     except KeyboardInterrupt:
         progress.clear()
         print(f"\nStopped; no process is left. The same command continues in {work.folder}.")

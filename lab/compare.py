@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +21,9 @@ from lab.plan.experiment import Experiment, Load, share
 from lab.runs import Run
 from lab.trial import METRICS, Metric, ShowStatus, Trial, TrialFailed, Void
 from stack.progress import Progress
+
+# The blocks after which the run says whether its number of blocks is enough.
+PILOT = 3
 
 # The rule of a trial without figures.
 DID_NOT_RUN = "did not run"
@@ -63,17 +66,29 @@ class Gates(Protocol):
         """The voids that only a comparison within a block and load shows, for each of *trials*."""
 
 
+# judge/power.py, or nothing.
+Forecast = Callable[[Experiment, Sequence[Trial], int], str]
+
+
 class Runner:
     """Conducts one run."""
 
     def __init__(
-        self, experiment: Experiment, run: Run, bench: Bench, gates: Gates, progress: Progress
+        self,
+        experiment: Experiment,
+        run: Run,
+        bench: Bench,
+        gates: Gates,
+        progress: Progress,
+        *,
+        forecast: Forecast | None = None,
     ) -> None:
         self._experiment = experiment
         self._run = run
         self._bench = bench
         self._gates = gates
         self._progress = progress
+        self._forecast = forecast
         self._clock = _RemainingTime()
         self._phase = self._subject = ""
 
@@ -85,6 +100,9 @@ class Runner:
             # block is compared as well: the run may have been interrupted just before that.
             while self._pass(experiment, block) or self._compare_within(block):
                 self._compare_within(block)
+            if block == PILOT < self._run.plan.blocks and self._forecast is not None:
+                text = self._forecast(experiment, self._run.trials, self._run.plan.blocks)
+                self._progress.step(text)
         self._progress.clear()
         self._run.finish()
 

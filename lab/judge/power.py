@@ -1,4 +1,4 @@
-"""What a number of blocks can find, and how many blocks a question takes.
+"""What a number of blocks can find, how many blocks a question takes, and how often it is trusted.
 
 Both use the rules of a verdict (lab.judge.verdict) at the strictest level of Holm's correction,
 5 % divided by the comparisons of the family: see lab/tests/test_predictions_come_true.py.
@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import t
 
+from lab.judge.comparison import Comparison, compare
 from lab.judge.estimate import ALPHA, MIN_BLOCKS
+from lab.plan.experiment import Experiment
+from lab.trial import Trial
 
 # The probability with which a detectable effect is found, and a predicted number of blocks settles
 # a comparison.
@@ -24,6 +27,10 @@ POWER = 0.8
 
 # More blocks than this call for a quieter machine or a larger margin.
 MOST_BLOCKS = 1000
+
+# How often, of 100 times, a correct run should be trusted, and the most blocks to say so.
+ENOUGH = 95
+MOST_PLANNED = 100
 
 # Up to this number of blocks the sign-flip test misses effects that Student's test finds: with six
 # blocks in one case of five.
@@ -62,6 +69,45 @@ def blocks_needed(log_ratios: Sequence[float], margin: float, family: int = 1) -
         else:
             least = middle + 1
     return most
+
+
+def believed(primary: Sequence[Comparison], blocks: int, margin: float) -> float:
+    """The probability that a correct run of *blocks* blocks is trusted, by its first blocks.
+
+    *primary*: the comparisons in the primary metric, with two blocks or more each. Their spreads
+    are pooled, because three blocks of one arm tell little. The twin is taken to be truly equal,
+    and a canary to cost what it has cost so far; what the other arms cost is not looked at.
+    """
+    random = np.random.default_rng(SEED)
+    found = [_checked(one.log_ratios) for one in primary]
+    freedom = sum(values.size - 1 for values in found)
+    squares = sum(float(np.square(values - values.mean()).sum()) for values in found)
+    spread = np.sqrt(squares / random.chisquare(freedom, DRAWS))
+    passes = np.ones(DRAWS, dtype=bool)
+    for one, values in zip(primary, found, strict=True):
+        noise = spread / math.sqrt(blocks) * random.standard_normal(DRAWS)
+        error = spread * np.sqrt(random.chisquare(blocks - 1, DRAWS) / (blocks - 1) / blocks)
+        if one.role == "twin":
+            passes &= np.abs(noise) + _limit(blocks, 1) * error <= math.log1p(margin)
+        elif one.role == "canary":
+            passes &= abs(float(values.mean())) + noise > _limit(blocks, 1) * error
+    return float(np.mean(passes))
+
+
+def forecast(experiment: Experiment, trials: Sequence[Trial], blocks: int) -> str:
+    """Whether *blocks* blocks are enough to be trusted, in a sentence. It does not look at what an
+    arm costs, so that nobody can choose the number of blocks by the result."""
+    primary = [one for one in compare(experiment, trials) if one.primary and one.n > 1]
+    if not primary:
+        return "no arm has two good blocks yet"
+    times = round(100 * believed(primary, max(blocks, MIN_BLOCKS), experiment.margin))
+    text = f"with this noise a correct run of {blocks} blocks is trusted {times} times in 100"
+    if times >= ENOUGH:
+        return text
+    for more in range(blocks + 1, MOST_PLANNED + 1):
+        if 100 * believed(primary, more, experiment.margin) >= ENOUGH:
+            return f"{text}; {more} blocks make it {ENOUGH}"
+    return f"{text}, and {MOST_PLANNED} blocks do not make it {ENOUGH}: use a quieter machine"
 
 
 def _settled(values: Array, blocks: int, margin: float, family: int) -> float:

@@ -8,8 +8,10 @@ import math
 import numpy as np
 import pytest
 
-from lab.judge import estimate
-from lab.judge.power import MOST_BLOCKS, blocks_needed, detectable
+from lab.judge import estimate, verdict
+from lab.judge.comparison import compare
+from lab.judge.power import MOST_BLOCKS, believed, blocks_needed, detectable, forecast
+from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures
 
 pytestmark = pytest.mark.long
 
@@ -78,3 +80,39 @@ def test_more_blocks_than_there_are_and_a_thousand_at_most() -> None:
     for function in (lambda: blocks_needed([0.1], MARGIN), lambda: detectable([0.1])):
         with pytest.raises(ValueError, match="at least two blocks"):
             function()
+
+
+def controls(random: np.random.Generator, deviation: float) -> dict[str, np.ndarray]:
+    """Eight blocks of three arms, of a true twin, and of a canary that costs 8 %."""
+    noise = random.normal(0, deviation, (5, 8))
+    true = {"a": 0.2, "b": -0.1, "c": 0.0, TWIN: 0.0, CANARY: math.log(1.08)}
+    effects = zip(true, true.values(), noise, strict=True)
+    return {BASE: np.zeros(8)} | {arm: effect + values for arm, effect, values in effects}
+
+
+@pytest.mark.parametrize("deviation", [0.02, 0.045, 0.07])
+def test_a_correct_run_is_trusted_as_often_as_its_first_blocks_foretell(deviation: float) -> None:
+    random = np.random.default_rng(3)
+    setup = experiment("abc")
+    foretold, trusted = [], []
+    for _ in range(150):
+        logs = controls(random, deviation)
+        first = {arm: values[:3] for arm, values in logs.items()}
+        rows = compare(setup, figures(first))
+        foretold.append(believed(rows, 8, 0.05))
+        trusted.append(verdict.of(setup, figures(logs), {})["trustworthy"])
+    assert np.mean(foretold) == pytest.approx(np.mean(trusted), abs=0.12)
+
+
+def test_the_forecast_says_how_many_blocks_are_enough() -> None:
+    quiet, noisy = ([0.0, 0.01, -0.01], [0.0, 0.06, -0.06])
+    setup = experiment(())
+
+    def foretold(wiggle: list[float]) -> str:
+        logs = {BASE: np.zeros(3), TWIN: wiggle, CANARY: [0.3 + one for one in wiggle]}
+        return forecast(setup, figures(logs), 8)
+
+    assert foretold(quiet).startswith("with this noise a correct run of 8 blocks is trusted ")
+    assert " blocks make it 95" in foretold([0.0, 0.03, -0.03])
+    assert "use a quieter machine" in foretold(noisy)
+    assert forecast(setup, [], 8) == "no arm has two good blocks yet"
