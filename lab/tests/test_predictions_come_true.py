@@ -105,7 +105,7 @@ def test_a_correct_run_is_trusted_as_often_as_its_first_blocks_foretell(deviatio
 
 
 def test_the_forecast_says_how_many_blocks_are_enough() -> None:
-    quiet, noisy = ([0.0, 0.01, -0.01], [0.0, 0.06, -0.06])
+    quiet, noisy = ([0.0, 0.01, -0.01], [0.0, 0.15, -0.15])
     setup = experiment(())
 
     def foretold(wiggle: list[float]) -> str:
