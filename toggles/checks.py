@@ -44,15 +44,17 @@ class Switch:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number from ``low`` to ``high``, both included."""
+    """A whole number from ``low`` to ``high``, both included, or with ``zero`` also 0."""
 
     low: int
     high: int
     note: str = ""
+    zero: bool = False
 
     @property
     def summary(self) -> str:
-        return f"{self.low} to {self.high}" + (self.note and f" ({self.note})")
+        zero = "0 or " if self.zero else ""
+        return f"{zero}{self.low} to {self.high}" + (self.note and f" ({self.note})")
 
     @property
     def allowed(self) -> str:
@@ -60,9 +62,11 @@ class Whole:
 
     def normalise(self, text: str) -> str | None:
         # int() also accepts "1_000", " 4" and non-ASCII digits, which uWSGI's atoi() misreads.
-        if not re.fullmatch(r"[0-9]{1,12}", text) or not self.low <= int(text) <= self.high:
+        if not re.fullmatch(r"[0-9]{1,12}", text):
             return None
-        return str(int(text))
+        number = int(text)
+        allowed = self.low <= number <= self.high or (self.zero and number == 0)
+        return str(number) if allowed else None
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,21 @@ def _unknown(name: str) -> str:
 
 def _conflicts(values: Mapping[str, str]) -> list[str]:
     faults = []
+    processes, threads = int(values["STACK_PROCESSES"]), int(values["STACK_THREADS"])
+    # The container's pids_limit is 1024.
+    if processes * threads > 1000:
+        faults.append(
+            f"STACK_THREADS={threads}: must be at most {1000 // processes} with STACK_PROCESSES="
+            f"{processes}, so that there are at most 1000 threads"
+        )
+    # uWSGI's master opens a pair of sockets for each worker. Each thread of a worker needs some for
+    # its request and for Redis.
+    least = 2 * processes + 4 * threads + 64
+    if int(values["STACK_MAX_FD"]) < least:
+        faults.append(
+            f"STACK_MAX_FD={values['STACK_MAX_FD']}: must be at least {least} with "
+            f"STACK_PROCESSES={processes} and STACK_THREADS={threads}"
+        )
     if int(values["STACK_SESSION_ABSOLUTE"]) < int(values["STACK_SESSION_IDLE"]):
         faults.append(
             f"STACK_SESSION_ABSOLUTE={values['STACK_SESSION_ABSOLUTE']!r}: must be at least "

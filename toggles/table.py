@@ -274,7 +274,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
         Toggle(
             "STACK_MAX_WORKER_LIFETIME",
             "0",
-            Whole(0, 2_592_000, "seconds; 0: never"),
+            Whole(11, 2_592_000, "seconds; 0: never", zero=True),
             "age at which a worker is replaced",
             "(!) With threads, a worker past its lifetime can wait without limit for idle threads "
             "(https://github.com/unbit/uwsgi/issues/1221).",

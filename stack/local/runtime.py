@@ -281,6 +281,10 @@ class LocalRuntime(Runtime):
         state = State.load(self._state_file)
         if state is None or not state.processes():
             raise StackError(f"the stack {self.name} is not up", "make up")
+        if not Path(state.run, "supervisor.sock").exists():
+            raise StackError(
+                f"{state.run} was deleted while the stack {self.name} runs", "make down up"
+            )
         return state
 
     def running_toggles(self) -> dict[str, str]:

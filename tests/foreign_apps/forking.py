@@ -57,6 +57,11 @@ def python(_environ: dict[str, Any]) -> list[bytes]:
     return [subprocess.run(command, capture_output=True, timeout=20, check=True).stdout]
 
 
+def encoding(_environ: dict[str, Any]) -> list[bytes]:
+    with Path(__file__).open() as file:
+        return [f"{file.encoding} {sys.getfilesystemencoding()}".lower().encode()]
+
+
 def spawn(_environ: dict[str, Any]) -> list[bytes]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return [str(pool.map(abs, [-3])).encode()]
@@ -70,6 +75,6 @@ def linger(_environ: dict[str, Any]) -> Any:
 
 def application(environ: dict[str, Any], start_response: Any) -> Any:
     view = {"/file": file, "/random": random_numbers, "/python": python, "/spawn": spawn,
-            "/linger": linger}.get(environ["PATH_INFO"])  # fmt: skip
+            "/linger": linger, "/encoding": encoding}.get(environ["PATH_INFO"])  # fmt: skip
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
     return view(environ) if view else io.BytesIO(b"fine")

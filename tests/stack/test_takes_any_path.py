@@ -1,5 +1,6 @@
 """A checkout may have a long path or one with blanks, which unix sockets and nginx reject."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from tests.stack.checkouts import TINY_APP, Commands, copy_checkout, get
 def test_up_reload_and_down(tmp_path: Path, where: str) -> None:
     commands = Commands(copy_checkout(tmp_path / where), STACK_APP="tiny:app")
     (commands.checkout / "tiny.py").write_text(TINY_APP)
-    links = set(Path("/tmp").glob("stack-*"))
     done = commands.make("up")
     try:
         assert done.returncode == 0, done.stdout + done.stderr
@@ -19,12 +19,20 @@ def test_up_reload_and_down(tmp_path: Path, where: str) -> None:
         assert commands.make("status").returncode == 0
         reloaded = commands.make("reload")
         assert reloaded.returncode == 0, reloaded.stdout + reloaded.stderr
+        for link in links_of(commands):
+            shutil.rmtree(link)  # as a program does that cleans /tmp
+            status = commands.make("status")
+            assert f"{link}/run was deleted while the stack" in status.stderr
+            assert "Traceback" not in status.stderr
     finally:
         assert commands.make("down").returncode == 0
     assert commands.processes() == []
-    left = {
+    assert links_of(commands) == []
+
+
+def links_of(commands: Commands) -> list[Path]:
+    return [
         link
-        for link in set(Path("/tmp").glob("stack-*")) - links
+        for link in Path("/tmp").glob("stack-*")
         if (link / "run").is_symlink() and commands.name in str((link / "run").readlink())
-    }
-    assert left == set()
+    ]

@@ -52,6 +52,8 @@ def test_spellings_of_off(spelling: str) -> None:
         ("STACK_MAX_FD", "1048577"),
         ("STACK_PORT", "65536"),
         ("STACK_PORT", "0"),
+        ("STACK_MAX_WORKER_LIFETIME", "1"),
+        ("STACK_MAX_WORKER_LIFETIME", "10"),  # uWSGI's min-worker-lifetime
         ("STACK_BIND", "localhost"),
         ("STACK_BIND", "127.0.0.1:80"),
         ("STACK_BIND", "fe80::1%eth0"),
@@ -106,6 +108,11 @@ def test_hosts_lose_spaces_capitals_and_repetitions() -> None:
     assert hosts == "example.org,.example.net,127.0.0.1"
 
 
+def test_zero_lies_outside_of_the_range_where_it_means_never() -> None:
+    for text in ("0", "11"):
+        assert read({"STACK_MAX_WORKER_LIFETIME": text})["STACK_MAX_WORKER_LIFETIME"] == text
+
+
 def test_numbers_lose_leading_zeros() -> None:
     assert read({"STACK_THREADS": "08"})["STACK_THREADS"] == "8"
 
@@ -137,6 +144,19 @@ def test_the_idle_timeout_must_not_exceed_the_absolute_timeout() -> None:
     assert message == (
         "STACK_SESSION_ABSOLUTE='99': must be at least STACK_SESSION_IDLE, which is 100"
     )
+
+
+def test_a_process_needs_descriptors_for_its_workers_and_threads() -> None:
+    message = fault(STACK_PROCESSES="128", STACK_THREADS="1", STACK_MAX_FD="256")
+    assert message == (
+        "STACK_MAX_FD=256: must be at least 324 with STACK_PROCESSES=128 and STACK_THREADS=1"
+    )
+    assert read({"STACK_PROCESSES": "128", "STACK_THREADS": "1", "STACK_MAX_FD": "324"})
+
+
+def test_there_are_at_most_1000_threads() -> None:
+    message = fault(STACK_PROCESSES="64", STACK_THREADS="16")
+    assert message.startswith("STACK_THREADS=16: must be at most 15 with STACK_PROCESSES=64")
 
 
 @pytest.mark.parametrize(

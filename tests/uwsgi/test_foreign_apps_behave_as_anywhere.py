@@ -55,6 +55,12 @@ def test_sys_executable_is_a_python(server: Uwsgi) -> None:
     assert ask(server.port, "/python") == b"a Python\n"
 
 
+@pytest.mark.parametrize("locale", ["C", "POSIX", "xx_YY.UTF-8"])
+def test_text_files_are_utf8_in_every_locale(tmp_path: Path, locale: str) -> None:
+    with serving(tmp_path, app=APP, LC_ALL=locale) as server:
+        assert ask(server.port, "/encoding") == b"utf-8 utf-8"
+
+
 def test_a_spawned_pool_works(server: Uwsgi) -> None:
     assert ask(server.port, "/spawn") == b"[3]"
 
