@@ -119,8 +119,32 @@ def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
             if done.returncode != 0:
                 raise StackError(f"uv cannot resolve the group {group}", log=done.stderr.strip())
             file.parent.mkdir(exist_ok=True)
-            file.write_text(done.stdout, encoding="utf-8")
+            before = file.read_text(encoding="utf-8") if file.exists() else ""
+            file.write_text(with_old_hashes(done.stdout, before), encoding="utf-8")
     return 0
+
+
+def with_old_hashes(pins: str, before: str) -> str:
+    """Return *pins* with the hashes of *before* for each version that was pinned already.
+
+    An index lists more files of a version over time, or others than another index, and uv pins all.
+    """
+
+    def hashes(text: str) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for line in text.splitlines():
+            if not line.startswith(" "):
+                version = line.split()[0]
+            found.setdefault(version, []).append(line)
+        return found
+
+    old = hashes(before)
+    lines = [
+        line
+        for version, (head, *fresh) in hashes(pins).items()
+        for line in (head, *old.get(version, [head, *fresh])[1:])
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _versions(files: Sequence[Path]) -> str:
