@@ -16,7 +16,7 @@ from pathlib import Path
 
 from stack import programs
 from stack.checkout import CHECKOUT
-from stack.choose import engine_fault, running
+from stack.choose import choose, engine_fault, running
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -184,6 +184,9 @@ def clean(environ: Mapping[str, str]) -> int:
         folders += [CHECKOUT / name for name in shared]
     folders = [folder for folder in folders if folder.exists()]
     engine = engine_fault() is None
+    if engine:
+        # Raises StackError if another checkout has containers of this name.
+        choose({**named(environ), "RUNTIME": "compose"})
     print(f"This deletes, with the data and secrets of {local.name}:")
     if engine:
         print(f"  the containers, volumes and images of {local.name}")
