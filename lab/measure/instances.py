@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from lab.plan.servers import AppServer
 from stack import probes, processes
@@ -30,7 +30,6 @@ from stack.progress import Progress
 from toggles import TOGGLES
 
 # "shipped": as `make reload` does it. "chain": uWSGI's own chain reload, worker by worker.
-ReloadMode = Literal["shipped", "chain"]
 
 # uwsgi/reload itself fails after STACK_START_TIMEOUT.
 RELOAD_WITHIN_S = 300

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from lab.measure.instances import ReloadMode
 from lab.measure.load import LoadResult, OpenLoop, Target
+from lab.plan.arms import ReloadMode
 
 # Load before the reload, as a check, and after it, for late effects.
 QUIET_S = 1.0

@@ -18,8 +18,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from lab.measure import login_cookie, server_options, uwsgi_http
-from lab.measure.instances import ComposeInstance, Instance, LocalInstance, ReloadMode, members
-from lab.plan.arms import ArmSpec
+from lab.measure.instances import ComposeInstance, Instance, LocalInstance, members
+from lab.plan.arms import ArmSpec, ReloadMode
 from lab.plan.servers import SERVERS, Server
 from stack import probes
 from stack.errors import StackError
@@ -105,20 +105,32 @@ class RunningArm:
         if mode == "shipped":
             self._instance.reload()
         else:
-            self._chain_reload()
+            self._reload_by_uwsgi(mode)
 
-    def _chain_reload(self) -> None:
+    def _reload_by_uwsgi(self, mode: ReloadMode) -> None:
         before = self.workers()
-        self._instance.command_master("c")
+        self._instance.command_master("c" if mode == "chain" else "r")
         deadline = time.monotonic() + CHAIN_S
-        while set(before) & set(after := self.workers()) or len(after) < len(before):
+        while set(before) & (after := self._known_workers()) or len(after) < len(before):
             if time.monotonic() > deadline:
-                raise StackError(f"{self.spec.name}: the chain reload left old workers")
+                raise StackError(f"{self.spec.name}: the {mode} reload left old workers")
             # Idle threads that wait for the thunder lock do not notice that their worker has to
             # end; each request lets one of them through (unbit/uwsgi#1028).
             for _ in range(5):
                 probes.http_status(f"{self.address}/livez")
                 time.sleep(0.05)
+        # The new workers may still load the app.
+        while probes.http_status(f"{self.address}/livez") != HTTPStatus.OK:
+            if time.monotonic() > deadline:
+                raise StackError(f"{self.spec.name}: nothing serves after the {mode} reload")
+            time.sleep(0.05)
+
+    def _known_workers(self) -> set[int]:
+        """None while the master starts again."""
+        try:
+            return set(self.workers())
+        except StackError:
+            return set()
 
     def stop(self) -> None:
         """Kill it and delete its data."""

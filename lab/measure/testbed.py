@@ -191,7 +191,7 @@ class Testbed:
                 reloaded = reloading.reload(
                     running,
                     _target(running, under),
-                    mode=under.how or "shipped",
+                    mode=running.spec.how or under.how or "shipped",
                     rate=_rate(under),
                     seed=seed,
                     folder=self._folder,

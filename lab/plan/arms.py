@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+# As `make reload` does it; one worker after the other; all workers by the same master.
+ReloadMode = Literal["shipped", "chain", "sighup"]
+
 
 @dataclass(frozen=True)
 class ArmSpec:
@@ -19,6 +22,7 @@ class ArmSpec:
     login: str | None = None
     against: str = ""  # the arm that it is compared with; "" for the baseline itself
     role: Literal["arm", "twin", "canary"] = "arm"
+    how: ReloadMode | None = None  # it reloads so, instead of as the load says
     dose: str = ""  # of a canary, see lab.plan.canary
     path: str | None = None  # requested instead of the load's path
     expect: str | None = None  # a substring of the body, instead of the load's

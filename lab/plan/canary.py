@@ -41,7 +41,7 @@ _ADDS: Mapping[str, Mapping[str, float | None]] = {
     "burn": {"cpu_us": 1.0, "cpu_us_app": 1.0, **dict.fromkeys(_TIMES)},
     "wake": {"wakeups": 1.0},
     "hold": {"pss_mb": 1.0, "start_pss_mb": 1.0},
-    "wait": dict.fromkeys(_TIMES),
+    "wait": dict.fromkeys((*_TIMES, "stall_ms")),
 }
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from lab.plan import canary
-from lab.plan.arms import ArmSpec
+from lab.plan.arms import ArmSpec, ReloadMode
 from lab.trial import METRICS
 
 DEFAULT_PATH = "/workload/protected"
@@ -103,7 +103,7 @@ class Load:
         float, Meta(gt=0, lt=3600, description="a number above 0 and below 3600")
     ] = 3.0  # the measured part
     requests: Annotated[int, _whole(100)] | None = None  # closed: ends the load, not `seconds`
-    how: Literal["chain", "shipped"] | None = None  # "shipped": as `make reload` does it
+    how: ReloadMode | None = None
 
     @property
     def alone(self) -> bool:
@@ -185,7 +185,7 @@ class Experiment:
     def arms_under(self, load: Load) -> tuple[ArmSpec, ...]:
         """The arms of *load*, with the controls wherever the baseline stands.
 
-        No canary changes what a reload does, and one takes part only where its cost can be seen.
+        A canary takes part only where its cost can be seen.
         """
 
         def takes_part(arm: ArmSpec) -> bool:
@@ -194,8 +194,7 @@ class Experiment:
                 return False
             if arm.role == "arm":
                 return True
-            seen = not arm.dose or not canary.metrics(arm.dose).isdisjoint(FIGURES[load.kind])
-            return load.kind != "reload" and seen
+            return not arm.dose or not canary.metrics(arm.dose).isdisjoint(FIGURES[load.kind])
 
         return tuple(filter(takes_part, self.arms))
 

@@ -22,7 +22,7 @@ from msgspec import Meta
 import toggles
 from lab.plan import canary as canaries
 from lab.plan import experiment as model
-from lab.plan.arms import ArmSpec
+from lab.plan.arms import ArmSpec, ReloadMode
 from lab.plan.experiment import COMPARABLE, FIGURES, Budget, Claim, Experiment, Load, share
 from lab.plan.servers import SERVERS
 
@@ -85,6 +85,7 @@ class Arm:
     against: str = ""
     path: model.UrlPath | None = None
     expect: model.Text | None = None
+    how: ReloadMode | None = None
 
 
 def known(folder: Path = EXPERIMENTS) -> list[str]:
@@ -259,6 +260,7 @@ class _Checker:
             against=given.against or baseline,
             path=given.path,
             expect=given.expect,
+            how=given.how,
         )
         if self._check_name((*at, "server"), arm.server):
             for key in SERVERS[arm.server].unsupported(arm.settings):

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from lab.measure import running_arm as lab
-from lab.measure.instances import ReloadMode
 from lab.measure.running_arm import RunningArm
 from lab.plan import servers
-from lab.plan.arms import ArmSpec
+from lab.plan.arms import ArmSpec, ReloadMode
 from lab.tests.running_arms import PROTECTED, SHAPE, arms, ask
 from stack import processes
 from stack.errors import StackError
@@ -72,7 +71,7 @@ def test_redis_commands_are_the_apps(arm: RunningArm) -> None:
     assert arm.redis_commands() - before >= 10
 
 
-@pytest.mark.parametrize("how", ["shipped", "chain"])
+@pytest.mark.parametrize("how", ["shipped", "chain", "sighup"])
 def test_a_reload_replaces_every_worker(arm: RunningArm, how: ReloadMode) -> None:
     before = arm.workers()
     arm.reload(how)

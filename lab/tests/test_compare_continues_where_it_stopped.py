@@ -29,7 +29,7 @@ def work(trials: list[Trial]) -> list[tuple[int, str, str, int]]:
     return [(trial.block, trial.arm, trial.load, trial.attempt) for trial in trials]
 
 
-@pytest.mark.parametrize("after", [0, 5, 6, 14, 17, 22, 33])
+@pytest.mark.parametrize("after", [0, 5, 6, 14, 18, 23, 35])
 def test_the_rest_follows_the_planned_order(tmp_path: Path, after: int) -> None:
     whole = new_run(tmp_path / "whole")
     runner(whole, FakeBench()).run()

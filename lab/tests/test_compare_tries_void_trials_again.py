@@ -14,7 +14,7 @@ def test_a_run_without_voids_does_everything_once(tmp_path: Path) -> None:
     run, bench = new_run(tmp_path), FakeBench()
     runner(run, bench).run()
     made = [(trial.block, trial.arm, trial.load) for trial in run.trials]
-    assert len(made) == len(set(made)) == 2 * (3 * 5 + 2)
+    assert len(made) == len(set(made)) == 2 * (3 * 5 + 3)
     assert {trial.attempt for trial in run.trials} == {1}
     assert bench.log[0] == "capacity of off"
     assert bench.log.count("rotate turns") == 2
@@ -48,7 +48,7 @@ def test_a_void_service_trial_is_tried_again_alone_and_last(tmp_path: Path) -> N
     run, bench = new_run(tmp_path, blocks=1), FakeBench()
 
     def once(trial: Trial) -> None:
-        if (trial.arm, trial.load) == ("on", "full") and len(run.trials) < 17:
+        if (trial.arm, trial.load) == ("on", "full") and len(run.trials) < 18:
             trial.voids = BAD
 
     bench.on_trial = once
@@ -56,7 +56,7 @@ def test_a_void_service_trial_is_tried_again_alone_and_last(tmp_path: Path) -> N
     assert bench.log[-1] == "alone on: full"
     tried = [(t.attempt, bool(t.voids)) for t in run.trials if (t.arm, t.load) == ("on", "full")]
     assert tried == [(1, True), (2, False)]
-    assert len(run.trials) == 18
+    assert len(run.trials) == 19
 
 
 def test_a_void_in_a_rotation_repeats_it_for_all_arms(tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from lab.measure import reloading, running_arm
-from lab.measure.instances import ReloadMode
 from lab.measure.load import Target
 from lab.measure.running_arm import RunningArm
-from lab.plan.arms import ArmSpec
+from lab.plan.arms import ArmSpec, ReloadMode
 
 PATH = "/workload/protected"
 
