@@ -21,7 +21,7 @@ MESSAGES = {  # status: (title, sentence)
     403: ("Not allowed", "Your account does not have permission to do this."),
     404: ("Page not found", "There is no page at this address. It may have moved or been deleted."),
     405: ("Method not allowed", "This address does not accept this kind of request."),
-    413: ("Too large", "The request is larger than the limit of 1 MB."),
+    413: ("Too large", "The request is larger than this site accepts."),
     429: ("Too many attempts", "Please wait a moment, then try again."),
     500: ("Server error", "Something went wrong. It has been logged. Please try again later."),
     503: ("Temporarily unavailable", "Please try again in a few seconds."),

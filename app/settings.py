@@ -14,8 +14,6 @@ from urllib.parse import urlsplit
 
 import toggles
 
-# The same as nginx's client_max_body_size (nginx/templates/limits.conf.template).
-MAX_BODY_BYTES = 1024 * 1024
 MIN_KEY_BYTES = 32
 
 
@@ -36,6 +34,8 @@ class Settings:
     session_idle: int
     session_absolute: int
     name: str
+    prefix: str
+    body_limit: int  # bytes
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -64,17 +64,21 @@ class Settings:
             session_idle=int(stack["STACK_SESSION_IDLE"]),
             session_absolute=int(stack["STACK_SESSION_ABSOLUTE"]),
             name=stack["STACK_NAME"],
+            prefix=stack["STACK_PREFIX"],
+            body_limit=int(stack["STACK_BODY_LIMIT"]) << 20,
         )
 
     def flask_config(self) -> dict[str, Any]:
         """The settings under the names that Flask and its extensions use."""
         return {
             "SECRET_KEY": self.secret_key,
-            "MAX_CONTENT_LENGTH": MAX_BODY_BYTES,
+            "MAX_CONTENT_LENGTH": self.body_limit,
             # Werkzeug's default for forms is half of that; its 413 would name the wrong limit.
-            "MAX_FORM_MEMORY_SIZE": MAX_BODY_BYTES,
+            "MAX_FORM_MEMORY_SIZE": self.body_limit,
             # Browsers reject a __Host- cookie without TLS. Plain HTTP is for development only.
-            "SESSION_COOKIE_NAME": "__Host-session" if self.tls else "session",
+            # It needs Path=/, so copies below prefixes of one host need names of their own.
+            "SESSION_COOKIE_NAME": ("__Host-session" if self.tls else "session")
+            + self.prefix.replace("/", "-"),
             "SESSION_COOKIE_SECURE": self.tls,
             "SESSION_COOKIE_HTTPONLY": True,
             "SESSION_COOKIE_SAMESITE": "Lax",

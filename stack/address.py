@@ -11,8 +11,8 @@ def public_address(toggles: Mapping[str, str]) -> str:
     bind = toggles["STACK_BIND"]
     host = bracketed(everywhere.get(bind, bind))
     if toggles["STACK_TLS"] == "on":
-        return f"https://{host}:{toggles['STACK_TLS_PORT']}"
-    return f"http://{host}:{toggles['STACK_PORT']}"
+        return f"https://{host}:{toggles['STACK_TLS_PORT']}{toggles['STACK_PREFIX']}"
+    return f"http://{host}:{toggles['STACK_PORT']}{toggles['STACK_PREFIX']}"
 
 
 def known_host(toggles: Mapping[str, str]) -> str:

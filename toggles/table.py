@@ -136,6 +136,34 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             readers=(NGINX,),
         ),
         Toggle(
+            "STACK_PREFIX",
+            "",
+            Pattern(
+                r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", "a path such as /shop, without / at its end"
+            ),
+            "path below which the app is served; empty: the whole host",
+            "The app gets it as SCRIPT_NAME. Everything else is 404. A proxy in front must pass "
+            "the whole path on.",
+            readers=(NGINX, APP),
+        ),
+        Toggle(
+            "STACK_MERGE_SLASHES",
+            "on",
+            Switch(),
+            "// in a path is /",
+            "Off for an app that has addresses in its paths, such as /proxy/http://example.org.",
+            readers=(NGINX,),
+        ),
+        Toggle(
+            "STACK_BODY_LIMIT",
+            "1",
+            Whole(1, 1024, "MiB"),
+            "largest request body",
+            "MiB, for nginx, the app and what is read of a refused body. In containers, uploads "
+            "fill nginx's tmpfs (docs/operations.md).",
+            readers=(NGINX, APP),
+        ),
+        Toggle(
             "STACK_TRUSTED_PROXIES",
             "",
             Networks(),
@@ -304,6 +332,14 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             Whole(0, 6000, "0: no limit"),
             "logins and registrations per minute and client address",
             "Per minute and client address; password checks count too. Load tests set 0, no limit.",
+            readers=(NGINX,),
+        ),
+        Toggle(
+            "STACK_LOGIN_PATHS",
+            "/auth/login,/auth/register,/auth/reauthenticate,/auth/password",
+            Paths(),
+            "paths whose POST requests STACK_LOGIN_RATE limits",
+            "List each form of your app that checks a password or sends mail.",
             readers=(NGINX,),
         ),
         Toggle(

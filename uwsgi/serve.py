@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
-# nginx accepts bodies up to 1 MiB (client_max_body_size); a longer one may be reset.
-MOST_DRAINED = 1 << 20
+# nginx accepts no longer bodies. The entrypoint sets the variable.
+MOST_DRAINED = int(os.environ.get("STACK_BODY_LIMIT", "1")) << 20
 
 # nginx passes an empty CONTENT_LENGTH for a request without a body.
 _NO_BODY = frozenset({"", "0", None})

@@ -30,11 +30,12 @@ def own_page(target: str | None) -> str | None:
         decoded = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         return None
-    if "\\" in decoded or not decoded.isprintable():
+    below = decoded.startswith(f"{request.root_path}/")  # STACK_PREFIX
+    if not below or "\\" in decoded or not decoded.isprintable():
         return None
     urls = current_app.url_map.bind(request.host, script_name=request.root_path or None)
     try:
-        endpoint, _arguments = urls.match(decoded, method="GET")
+        endpoint, _arguments = urls.match(decoded[len(request.root_path) :], method="GET")
     except HTTPException:  # a redirect too: the router would rewrite the path
         return None
     return None if endpoint in _NOT_AGAIN else target
@@ -46,7 +47,7 @@ def this_page() -> str | None:
     For a posted form it is the nearest path above that is a page: `/orders/7/cancel` → `/orders/7`.
     The posted data is lost by then, and the action must not be repeated unseen.
     """
-    path = request.path
+    path = request.root_path + request.path
     if request.method == "GET":
         query = request.query_string.decode("ascii", "replace")
         return own_page(path + (f"?{query}" if query else "")) or own_page(path)

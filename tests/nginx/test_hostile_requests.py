@@ -197,6 +197,13 @@ def test_nothing_was_smuggled(stack: tuple[Nginx, Uwsgi]) -> None:
     assert lines.count("/smuggled") <= 1
 
 
+def test_an_app_cannot_make_nginx_send_something_else(stack: tuple[Nginx, Uwsgi]) -> None:
+    answer = stack[0].get("/x-accel")
+    assert (answer.status, answer.body) == (200, b"ok\n")
+    assert answer.headers["content-type"] == "text/plain"
+    assert not [name for name in answer.headers if name.startswith("x-accel")]
+
+
 def test_many_at_once(stack: tuple[Nginx, Uwsgi]) -> None:
     server, app = stack
     before = app.processes()

@@ -54,6 +54,17 @@ def test_a_client_that_waits_for_retry_after_passes(tmp_path: Path) -> None:
         assert server.ask(request("POST", "/auth/login", body=b"")).status == 200
 
 
+def test_the_paths_of_another_app(tmp_path: Path) -> None:
+    settings = {"STACK_LOGIN_RATE": "1", "STACK_LOGIN_PATHS": "/in,/a.b/reset"}
+    settings |= {"STACK_PREFIX": "/shop", "STACK_MERGE_SLASHES": "off"}
+    with nginx(tmp_path, app_port=1, **settings) as server:
+        assert flood(server, "POST", "/shop/in") == [503] * (BURST + 1) + [429] * 2
+        for path in ("/shop//in", "/shop/in/", "/shop/a.b//reset", "/shop/%69n"):
+            assert flood(server, "POST", path, 1) == [429], path
+        for path in ("/shop/inn", "/shop/axb/reset", "/shop/auth/login"):
+            assert flood(server, "POST", path, 1) == [503], path
+
+
 def test_zero_is_no_limit(tmp_path: Path) -> None:
     with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="0") as (server, _):
         assert set(flood(server, "POST", "/auth/login", 60)) == {200}

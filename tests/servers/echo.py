@@ -29,6 +29,13 @@ def application(environ: Environ, start_response: StartResponse) -> Iterable[byt
             ("X-Request-ID", "the-app-says-so"),
             ("Cache-Control", "private"),
         ]
+    elif path == "/x-accel":
+        headers += [
+            ("X-Accel-Redirect", "/nginx-error.html"),
+            ("X-Accel-Limit-Rate", "1"),
+            ("X-Accel-Expires", "600"),
+            ("X-Accel-Charset", "utf-16"),
+        ]
     elif path == "/own-404":
         status, body = "404 Not Found", b"the app's own page\n"
     elif path == "/sleep":

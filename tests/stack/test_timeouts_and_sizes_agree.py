@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from app.redis_client.client import BUDGET
-from app.settings import MAX_BODY_BYTES
 from toggles import TOGGLES, Whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,12 +60,6 @@ def test_die_on_term_stays_off() -> None:
 def test_recycling_always_has_its_delta() -> None:
     assert int(option("max-requests-delta") or 0) > 0
     assert int(option("max-worker-lifetime-delta") or 0) > 0
-
-
-def test_one_limit_for_bodies() -> None:
-    nginx = number("nginx/templates/limits.conf.template", r"^client_max_body_size (\d+)m;")
-    drained = number("uwsgi/serve.py", r"^MOST_DRAINED = 1 << (\d+)$")
-    assert nginx << 20 == MAX_BODY_BYTES == 1 << drained
 
 
 def test_uwsgi_takes_as_many_headers_as_nginx_lets_through() -> None:
