@@ -7,6 +7,7 @@ STACK_TLS_PORT=$(whole STACK_TLS_PORT "${STACK_TLS_PORT-8443}" 'a whole number f
 STACK_PREFIX=$(pattern STACK_PREFIX "${STACK_PREFIX-}" 'a path such as /shop, without / at its end' '(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*') || exit
 STACK_MERGE_SLASHES=$(switch STACK_MERGE_SLASHES "${STACK_MERGE_SLASHES-on}" 'on or off (or true/false, yes/no, 1/0)') || exit
 STACK_BODY_LIMIT=$(whole STACK_BODY_LIMIT "${STACK_BODY_LIMIT-1}" 'a whole number from 1 to 1024 (MiB)' 1 1024) || exit
+STACK_CLIENT_REQUESTS=$(whole STACK_CLIENT_REQUESTS "${STACK_CLIENT_REQUESTS-256}" 'a whole number from 0 to 1024 (0: no limit)' 0 1024) || exit
 STACK_TRUSTED_PROXIES=$(networks STACK_TRUSTED_PROXIES "${STACK_TRUSTED_PROXIES-}" 'networks like 10.0.0.0/8 or fd00::/8, separated by commas, none wider than /8') || exit
 STACK_PROXY_PROTOCOL=$(switch STACK_PROXY_PROTOCOL "${STACK_PROXY_PROTOCOL-off}" 'on or off (or true/false, yes/no, 1/0)') || exit
 STACK_STREAM_PATHS=$(paths STACK_STREAM_PATHS "${STACK_STREAM_PATHS-}" 'paths such as /events, separated by commas') || exit

@@ -164,6 +164,15 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             readers=(NGINX, APP),
         ),
         Toggle(
+            "STACK_CLIENT_REQUESTS",
+            "256",
+            Whole(0, 1024, "0: no limit"),
+            "requests that one client address may have in progress",
+            "An office shares one address, and so do all clients behind a proxy that is not "
+            "trusted. 1024 requests of all clients may be in progress.",
+            readers=(NGINX,),
+        ),
+        Toggle(
             "STACK_TRUSTED_PROXIES",
             "",
             Networks(),

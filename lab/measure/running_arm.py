@@ -28,7 +28,13 @@ from stack.progress import Progress
 Runtime = Literal["local", "compose"]
 
 # The same for every arm: a free port, the views that are measured, the demo account.
-FIXED = {"STACK_PORT": "0", "STACK_WORKLOAD": "on", "STACK_DEMO": "on", "STACK_LOGIN_RATE": "0"}
+FIXED = {
+    "STACK_PORT": "0",
+    "STACK_WORKLOAD": "on",
+    "STACK_DEMO": "on",
+    "STACK_LOGIN_RATE": "0",
+    "STACK_CLIENT_REQUESTS": "0",
+}
 
 # How long a started stack may take to answer the path of an experiment with 200.
 PATIENCE_S = 20.0

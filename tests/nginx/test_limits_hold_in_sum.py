@@ -1,0 +1,86 @@
+"""Limits that hold one by one also hold in sum, and one address takes only its share."""
+
+import re
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+from stack.checkout import CHECKOUT
+from tests.nginx.test_configuration_is_clean import rendered
+from tests.servers.nginx import Nginx, request, stack_behind_nginx
+from tests.waiting import wait_until
+
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
+
+
+def size(text: str, expression: str) -> int:
+    found = re.search(expression, text, re.M)
+    assert found, expression
+    return int(found[1]) * UNITS[found[2].lower()]
+
+
+def test_the_memory_of_nginx(tmp_path: Path) -> None:
+    """At the largest header buffers, with every connection, request and file in use."""
+    conf = (CHECKOUT / "nginx/nginx.conf").read_text()
+    conf += rendered(tmp_path, STACK_BUFFER_SIZE="32768")
+    conf += (CHECKOUT / "nginx/snippets/app-buffers.conf").read_text()
+    compose = (CHECKOUT / "docker-compose.yml").read_text()
+    workers = size(conf, r"^worker_processes (\d+)();")
+    connections = workers * size(conf, r"^ +worker_connections (\d+)();")
+    head = size(conf, r"^client_header_buffer_size (\d+)();")
+    head += size(conf, r"^large_client_header_buffers 1 (\d+)();") + 6000
+    buffers = re.search(r"^uwsgi_buffers (\d+) (\d+)k;", conf, re.M)
+    assert buffers
+    body = int(buffers[1]) * int(buffers[2]) << 10
+    body += size(conf, r"^client_body_buffer_size (\d+)(k);")
+    body += size(conf, r"^uwsgi_buffer_size (\d+)(k);")
+    requests = size(conf, r"^limit_conn requests (\d+)();")
+    tmpfs = size(compose, r"NGINX_TMPFS:-(\d+)(m)")
+    sum_ = connections * (head + 40_000) + requests * body + tmpfs + 3 * 10_000_000
+    assert sum_ <= size(compose, r"NGINX_MEMORY:-(\d+)(m)")
+
+
+def slow(server: Nginx, stack: ExitStack, number: int, message: bytes) -> list[socket.socket]:
+    """Open *number* connections that send *message* and no more."""
+    opened = []
+    for _ in range(number):
+        opened.append(
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
+        )
+        opened[-1].sendall(message)
+    return opened
+
+
+def refused(opened: list[socket.socket]) -> int:
+    """Return how many of the connections have a 429."""
+    count = 0
+    for connection in opened:
+        connection.setblocking(False)
+        try:
+            count += connection.recv(12, socket.MSG_PEEK) == b"HTTP/1.1 429"
+        except BlockingIOError:
+            continue
+    return count
+
+
+def test_slow_clients_of_one_address_leave_room_for_others(tmp_path: Path) -> None:
+    """Each of three kinds, 400 at once: incomplete headers, and bodies small and large."""
+    body = request("POST", "/read", "Content-Length: 60")
+    upload = request("POST", "/read", "Content-Length: 900000") + b"x" * 65_000
+    with stack_behind_nginx(tmp_path, STACK_CLIENT_REQUESTS="50") as (server, _), ExitStack() as s:
+        slow(server, s, 400, b"GET /up HTTP/1.1\r\nHost: local")
+        bodies = slow(server, s, 400, body)
+        wait_until(lambda: refused(bodies) == 350, 20)
+        uploads = slow(server, s, 400, upload)
+        wait_until(lambda: refused(uploads) == 400, 20)
+        assert server.get("/up").status == 429
+        assert server.get("/up", source="127.0.0.9").json()["REMOTE_ADDR"] == "127.0.0.9"
+        large = request("POST", "/read", body=b"x" * 900_000)
+        assert server.ask(large, source="127.0.0.9").status == 200
+
+
+def test_zero_is_no_limit(tmp_path: Path) -> None:
+    with stack_behind_nginx(tmp_path, STACK_CLIENT_REQUESTS="0") as (server, _), ExitStack() as s:
+        bodies = slow(server, s, 300, request("POST", "/read", "Content-Length: 60"))
+        assert server.get("/up").status == 200
+        assert refused(bodies) == 0
