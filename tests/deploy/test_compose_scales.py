@@ -37,7 +37,7 @@ def test_status_and_reload_know_every_replica(
     assert all(line.healthy for line in lines)
     assert copy.is_up()
     copy.reload()
-    assert capfd.readouterr().out.count("uwsgi/reload: done") == 2
+    assert capfd.readouterr().out.count("uwsgi/reload: generation 2 serves") == 2
     # Without make and without STACK_DEMO.
     users = copy.compose("exec", "-T", "app", "flask", "--app", "app.wsgi", "user", "list")
     assert DEMO_NAME in users
