@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from tests.people.over_http import Person
 from tests.waiting import wait_until
 
-COVER = secrets.token_bytes(900_000)
+COVER = secrets.token_bytes(5 << 20)
 
 
 def bring(checkout: Path, **variables: str) -> None:
