@@ -131,8 +131,8 @@ class Conductor:
     # One request
 
     def _request(self, user: User, arm: Arm, due: float | None = None) -> None:
-        """Send one, check its answer, count it and report it to Locust. *due*: its intended
-        moment."""
+        """Send one, check its answer, count it and report it to Locust, unless a turn begins with
+        it. *due*: its intended moment."""
         connection = user.connections[arm.number]
         tally = arm.tally
         tally.sent += 1
@@ -161,6 +161,8 @@ class Conductor:
             tally.lag.append(sent - intended)
         else:
             tally.errors += 1
+        if arm.begins:
+            return
         self._fire(
             request_type="GET",
             name=arm.target.name,
@@ -291,11 +293,11 @@ class Conductor:
         tally = arm.tally
         before = begin = counters.read(arm.target.pids)
         if first:
-            arm.tally = Tally()
+            arm.tally, arm.begins = Tally(), True
             self._loop(arm, first)
             arm.earlier += arm.tally.sent
             tally.take_faults(arm.tally)
-            arm.tally = tally
+            arm.tally, arm.begins = tally, False
             before = counters.read(arm.target.pids)
         sent, began, cpu = tally.sent, time.perf_counter(), time.process_time()
         work()

@@ -2,9 +2,10 @@
 
 load.py starts ``python -m locust -f lab/measure/generator.py`` with the path of the plan file in
 LAB_LOAD_PLAN (see load_plan.py). Locust spawns the users and shows them on its page. Its request
-event fires once per request under the arm's name. The response time counts from the intended
-moment; service time and lag are in the context. The counts are reset after the warm-up. CSV files,
-the HTML report and other listeners therefore see an ordinary test.
+event fires once per request under the arm's name, except at the beginning of a rotation's turns.
+The response time counts from the intended moment; service time and lag are in the context. The
+counts are reset after the warm-up. CSV files, the HTML report and other listeners therefore see an
+ordinary test.
 """
 
 # mypy: allow-untyped-calls

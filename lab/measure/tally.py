@@ -92,6 +92,7 @@ class Arm:
         self.expected = b""
         self.tally = Tally()
         self.warm_up = True
+        self.begins = False  # a turn, with requests that are not measured
         self.earlier = 1  # requests before the measured part: the first one, and the warm-up
         self.tickets = 0.0  # requests that may still be sent
         # One per slice: what was used, the requests sent, and the seconds until the last answer;

@@ -107,7 +107,7 @@ def test_ctrl_c_leaves_nothing_and_the_same_command_continues(tmp_path: Path) ->
     folder = tmp_path / "results" / "tiny" / "latest"
     trials = (folder / "trials.jsonl").read_text(encoding="utf-8").splitlines()
     arms = {(t["block"], t["arm"]) for t in map(json.loads, trials)}
-    assert len(arms) == 2 * 4
+    assert len(arms) == 2 * 5
     verdict = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["trustworthy"] is False
     assert str(folder.resolve() / "report.html") in again.stdout.replace("\n", "")
