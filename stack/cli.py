@@ -35,7 +35,8 @@ def up(environ: Mapping[str, str]) -> int:
         app = next(status for status in runtime.status() if status.service == "app")
         file = CHECKOUT / project.VARIABLES
         if file.exists() and file.stat().st_mtime > time.time() - (app.uptime_s or 0):
-            print(f"  not applied: {project.VARIABLES} is newer; `make down up{given}` applies it")
+            how = "reload" if runtime.kind == "local" else "down up"
+            print(f"  not applied: {project.VARIABLES} is newer; `make {how}{given}` applies it")
         return 0
     print(f"Runtime: {runtime.kind}, because {reason} (RUNTIME= overrides it).")
     runtime.up()

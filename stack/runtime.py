@@ -121,6 +121,20 @@ class Runtime(ABC):
         proxied = running["STACK_PROXY_PROTOCOL"] == "on"
         return probes.stack_answers(public_address(running), known_host(running), proxied=proxied)
 
+    def _changed(self) -> dict[str, str]:
+        """The settings that were given to this command and are not those that run."""
+        running = self.running_toggles()
+        return {
+            name: value
+            for name, value in self.toggles.items()
+            if name in self._settings and running.get(name) != value
+        }
+
+    def _not_applied(self, changed: Mapping[str, str], why: str) -> None:
+        if changed:
+            settings = ", ".join(f"{name}={value}" for name, value in changed.items())
+            self._progress.step(f"not applied: {settings}; {why}: `make down up` applies it")
+
     def _published_ports(self) -> dict[str, int]:
         names = ["STACK_PORT", *(["STACK_TLS_PORT"] if self.toggles["STACK_TLS"] == "on" else [])]
         return {name: int(self.toggles[name]) for name in names}

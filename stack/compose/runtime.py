@@ -28,8 +28,8 @@ from toggles import read as read_toggles
 
 # The default of docker-compose.yml and of every Dockerfile.
 DEFAULT_BASE_IMAGE = "debian:trixie-slim"
-# Containers answer within seconds; a slow machine that compiles meanwhile may need longer.
-START_TIMEOUT_S = 120.0
+# For what comes before the app's own start, which has STACK_START_TIMEOUT.
+START_TIMEOUT_S = 60.0
 # nginx's ports in the container, and the toggles that publish them.
 _PORTS = {8443: "STACK_TLS_PORT", 8080: "STACK_PORT"}
 _INTERNAL_ADDRESS = {"app": "app:3031", "redis": "redis:6379"}
@@ -169,7 +169,9 @@ class ComposeRuntime(Runtime):
                 command = ["docker", "exec", container.id, "/srv/uwsgi/reload"]
                 if subprocess.run(command, env=self.environ, check=False).returncode != 0:
                     fault = f"the workers of {container.name} were not replaced"
-                    raise StackError(fault, "see `make logs`")
+                    log = self.log("app", lines=12)
+                    raise StackError(fault, "the end of the app's log is above", log=log)
+        self._not_applied(self._changed(), "a container's environment does not change")
         self._progress.step("new code needs new images: `docker compose up -d --build` deploys it")
 
     def logs(self, follow: bool = True) -> int:
@@ -282,19 +284,23 @@ class ComposeRuntime(Runtime):
         raise StackError("the containers did not start", _last_line(done.stderr), log=done.stderr)
 
     def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        most = START_TIMEOUT_S + float(self.toggles["STACK_START_TIMEOUT"])
+        begun = time.monotonic()
         while True:
             if self._ready():
                 return
             for container in self.replicas():
                 self._raise_if_failed(container)
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - begun
+            if waited > most:
                 states = (f"{c.service} {c.state}" for c in self.containers().values())
                 raise StackError(
                     f"the stack does not answer at {self.address()} ({', '.join(states)})",
                     "the end of the app's log is above",
                     log=self.log("app", lines=30),
                 )
+            if waited > 2:
+                self._progress.detail(f"{waited:.0f} of {most:.0f} s (STACK_START_TIMEOUT + 60)")
             time.sleep(0.2)
 
     def _raise_if_failed(self, container: Container) -> None:

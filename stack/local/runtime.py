@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stack import logs, ports, probes, processes, programs, project
@@ -29,8 +31,9 @@ from stack.local.supervisor import Supervisor
 from stack.progress import Progress
 from stack.runtime import SERVICES, Runtime, ServiceStatus
 from stack.venv import DEVELOP, SERVE, VirtualEnvironment
+from toggles import TOGGLES
 
-# From the start of a service to its first answer, on a slow machine.
+# From the start of Redis to its first answer, on a slow machine. STACK_START_TIMEOUT is the app's.
 START_TIMEOUT_S = 60.0
 
 # A unix socket's path has at most 107 bytes, and nginx accepts no blanks or quotes in it.
@@ -132,13 +135,15 @@ class LocalRuntime(Runtime):
         supervisor.wait_until_it_answers(self._child, START_TIMEOUT_S)
         self._progress.step("starting redis")
         supervisor.start_program("redis")
-        self._wait(supervisor, ("redis",), lambda: self._redis_answers(run))
+        self._wait(supervisor, ("redis",), lambda: self._redis_answers(run), START_TIMEOUT_S)
         if "nginx" in services:
             self._write_static_files()
+            self._write_app_environment(run, self.toggles, internal)
             self._progress.step("starting app and nginx")
             supervisor.start_program("app")
             supervisor.start_program("nginx")
-            self._wait(supervisor, ("app", "nginx"), self._ready)
+            most = float(self.toggles["STACK_START_TIMEOUT"])
+            self._wait(supervisor, ("app", "nginx"), self._ready, most)
 
     def _write_static_files(self) -> None:
         """Write hashed copies for nginx; open pages still need those of earlier versions."""
@@ -150,12 +155,16 @@ class LocalRuntime(Runtime):
             raise StackError("app/assets.py failed", log=made.stderr.strip())
 
     def _wait(
-        self, supervisor: Supervisor, services: Sequence[str], ready: Callable[[], bool]
+        self,
+        supervisor: Supervisor,
+        services: Sequence[str],
+        ready: Callable[[], bool],
+        most: float,
     ) -> None:
-        """Return when *ready*; raise StackError when one of *services* ends or takes too long."""
+        """Return when *ready*; raise StackError when one of *services* ends, or after *most* s."""
         programs = supervisor.programs()
         first = {service: programs[service]["pid"] for service in services}
-        deadline = time.monotonic() + START_TIMEOUT_S
+        begun = time.monotonic()
         while True:
             programs = supervisor.programs()
             for service in services:
@@ -164,9 +173,12 @@ class LocalRuntime(Runtime):
                     raise self._failed(service, "does not start")
             if ready():
                 return
-            if time.monotonic() > deadline:
-                late = f"runs but does not answer after {START_TIMEOUT_S:.0f} s"
+            waited = time.monotonic() - begun
+            if waited > most:
+                late = f"runs but does not answer after {most:.0f} s (STACK_START_TIMEOUT)"
                 raise self._failed(services[0], late)
+            if waited > 2:
+                self._progress.detail(f"waiting for {services[0]}: {waited:.0f} of {most:.0f} s")
             time.sleep(0.05)
 
     def _failed(self, service: str, how: str) -> StackError:
@@ -359,12 +371,40 @@ class LocalRuntime(Runtime):
             )
         os.kill(self.main_pids()["nginx"], signal.SIGHUP)
         self._progress.step("replacing the app's workers")
-        replaced = subprocess.run(
+        self._swap(self.state())
+
+    def _swap(self, state: State) -> None:
+        """Start the app anew beside itself, with the settings that only the app reads.
+
+        A setting of nginx's as well would be in force in one of the two for a moment, or for ever.
+        """
+        changed = self._changed()
+        applied = {k: v for k, v in changed.items() if TOGGLES[k].readers == ("app",)}
+        left = {k: v for k, v in changed.items() if k not in applied}
+        self._not_applied(left, "a reload changes settings of the app only")
+        run = Path(state.run)
+        self._write_app_environment(run, {**state.toggles, **applied}, state.ports)
+        done = subprocess.run(
             [self._checkout / "uwsgi" / "reload"],
-            cwd=self._checkout, env=environment_of("app", environ), check=False,
+            cwd=self._checkout, env={**os.environ, "APP_RUN": f"{run}/uwsgi"}, check=False,
         )  # fmt: skip
-        if replaced.returncode != 0:
+        if done.returncode != 0:
+            # The app still runs with the old settings, and would start again with the file's.
+            self._write_app_environment(run, state.toggles, state.ports)
             raise StackError("the app did not start with its new code", "see `make logs`")
+        replace(state, toggles={**state.toggles, **applied}).save(self._state_file)
+
+    def _write_app_environment(
+        self, run: Path, toggles: Mapping[str, str], internal: Mapping[str, int]
+    ) -> None:
+        """Write the file from which uwsgi/entrypoint takes its environment at each reload."""
+        environ = environment_of("app", self._environment(run, toggles, internal))
+        environ |= project.variables(self._checkout, environ)
+        file = self.run_dir / "environment.json"
+        fresh = file.with_suffix(".new")
+        fresh.touch(mode=0o600)
+        fresh.write_text(json.dumps(environ), encoding="utf-8")
+        fresh.replace(file)
 
     def service_environment(self) -> dict[str, str]:
         """The environment of the running services, for a program that uses the same Redis."""

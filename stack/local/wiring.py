@@ -63,6 +63,7 @@ def environment(
         "APP_LISTEN": f"127.0.0.1:{ports['app']}",
         "METRICS_LISTEN": f"127.0.0.1:{ports['metrics']}",
         "APP_RUN": f"{run}/uwsgi",
+        "APP_ENVIRONMENT": f"{run}/environment.json",
         "DATA_DIR": f"{run}/app-data",
         "SECRET_KEY_FILE": f"{run}/secrets/secret-key",
         "REDIS_URL": f"unix://app@{run}/redis.sock?db=0",

@@ -82,6 +82,13 @@ def test_app_that_raises_at_import(commands: Commands) -> None:
     assert "no database configured" in done.stderr
 
 
+def test_app_that_takes_longer_than_its_start_may(commands: Commands) -> None:
+    (commands.checkout / "slow.py").write_text("import time\ntime.sleep(60)\n")
+    done = commands.make("up", STACK_APP="slow:app", STACK_START_TIMEOUT="4")
+    assert "app runs but does not answer after 4 s (STACK_START_TIMEOUT)" in complaint(done)
+    assert 'slow.py", line 2' in done.stderr, "the line at which it hangs"
+
+
 def test_redis_that_cannot_start(commands: Commands) -> None:
     done = commands.make("up", REDIS_MAXMEMORY="much")
     assert "redis does not start" in complaint(done)

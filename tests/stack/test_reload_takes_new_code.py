@@ -1,5 +1,6 @@
 """`make reload` loads new code and new static files while every request is answered."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,30 @@ def test_broken_nginx_configuration_is_refused_and_the_old_one_serves(commands: 
     assert "make reload: nginx's new configuration is not valid" in done.stderr
     assert "no_such_directive" in done.stderr
     assert get(commands.url)[0] == 200
+
+
+def test_changed_settings_come_into_force(commands: Commands) -> None:
+    """Those that only the app reads; refused ones leave no trace."""
+    done = commands.make("reload", STACK_PROCESSES="3", STACK_HARAKIRI="20")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "not applied: STACK_HARAKIRI=20; a reload changes settings of the app only" in done.stdout
+    )
+    state = json.loads((commands.run_dir / "state.json").read_text())
+    assert (state["toggles"]["STACK_PROCESSES"], state["toggles"]["STACK_HARAKIRI"]) == ("3", "30")
+    metrics = f"http://127.0.0.1:{state['ports']['metrics']}/metrics"
+    assert "uwsgi_generation 2.0" in get(metrics)[1]
+    assert 'uwsgi_option{name="processes"} 3.0' in get(metrics)[1]
+
+    environment = (commands.run_dir / "environment.json").read_text()
+    done = commands.make("reload", STACK_APP="nowhere:app")
+    assert done.returncode != 0
+    assert "No module named 'nowhere'" in done.stderr
+    assert (commands.run_dir / "environment.json").read_text() == environment
+    assert get(commands.url)[0] == 200
+    # What was applied stays when nothing is given.
+    assert commands.make("reload").returncode == 0
+    assert 'uwsgi_option{name="processes"} 3.0' in get(metrics)[1]
 
 
 def test_reload_of_nothing_says_so(tmp_path: Path) -> None:
