@@ -376,7 +376,7 @@ class LocalRuntime(Runtime):
     def _swap(self, state: State) -> None:
         """Start the app anew beside itself, with the settings that only the app reads.
 
-        A setting of nginx's as well would be in force in one of the two for a moment, or for ever.
+        A setting of nginx's as well would be in force in one of the two only.
         """
         changed = self._changed()
         applied = {k: v for k, v in changed.items() if TOGGLES[k].readers == ("app",)}

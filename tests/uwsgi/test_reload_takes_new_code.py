@@ -151,7 +151,7 @@ CRASHES = "\nimport ctypes, threading\nthreading.Timer(0.3, ctypes.string_at, (0
     [
         ("off", "\nimport nowhere_to_be_found\n", "No module named 'nowhere_to_be_found'"),
         ("on", "\nimport nowhere_to_be_found\n", "No module named 'nowhere_to_be_found'"),
-        # A thread that does not end made the trial import of former times hang for ever.
+        # A thread that does not end made the trial import of former times hang.
         (
             "off",
             "\nimport threading\nthreading.Thread(target=time.sleep, args=(1000,)).start()\n",

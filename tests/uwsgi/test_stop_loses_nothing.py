@@ -45,7 +45,7 @@ def test_a_starting_worker_does_not_delay_the_stop(tmp_path: Path, lazy: str) ->
 @pytest.mark.parametrize("lazy", ["on", "off"])
 @pytest.mark.parametrize("after", [0.8, 3.0])
 def test_a_reload_does_not_delay_the_stop(tmp_path: Path, lazy: str, after: float) -> None:
-    """*after* seconds into the reload: while the new master loads, and when it takes over."""
+    """*after* seconds into the reload: while the new master loads, and when it begins to serve."""
     with serving(tmp_path, STACK_LAZY_APPS=lazy, LOAD_SECONDS=LOADING) as server:
         reload = subprocess.Popen(
             [RELOAD], env=server.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
