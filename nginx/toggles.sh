@@ -10,6 +10,7 @@ STACK_BODY_LIMIT=$(whole STACK_BODY_LIMIT "${STACK_BODY_LIMIT-1}" 'a whole numbe
 STACK_CLIENT_REQUESTS=$(whole STACK_CLIENT_REQUESTS "${STACK_CLIENT_REQUESTS-256}" 'a whole number from 0 to 1024 (0: no limit)' 0 1024) || exit
 STACK_TRUSTED_PROXIES=$(networks STACK_TRUSTED_PROXIES "${STACK_TRUSTED_PROXIES-}" 'networks like 10.0.0.0/8 or fd00::/8, separated by commas, none wider than /8') || exit
 STACK_PROXY_PROTOCOL=$(switch STACK_PROXY_PROTOCOL "${STACK_PROXY_PROTOCOL-off}" 'on or off (or true/false, yes/no, 1/0)') || exit
+STACK_SOCKET=$(pattern STACK_SOCKET "${STACK_SOCKET-unix}" 'unix or tcp' 'unix|tcp') || exit
 STACK_STREAM_PATHS=$(paths STACK_STREAM_PATHS "${STACK_STREAM_PATHS-}" 'paths such as /events, separated by commas') || exit
 STACK_CSP=$(pattern STACK_CSP "${STACK_CSP-default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'}" 'a Content-Security-Policy in one line' '[A-Za-z0-9 ;:/.,*?=&%+_'"'"'-]+') || exit
 STACK_HARAKIRI=$(whole STACK_HARAKIRI "${STACK_HARAKIRI-30}" 'a whole number from 1 to 60 (seconds)' 1 60) || exit

@@ -50,17 +50,21 @@ class Whole:
     high: int
     note: str = ""
     zero: bool = False
+    auto: str = ""  # what `auto` means, if it is allowed
 
     @property
     def summary(self) -> str:
         zero = "0 or " if self.zero else ""
-        return f"{zero}{self.low} to {self.high}" + (self.note and f" ({self.note})")
+        auto = self.auto and f", or auto ({self.auto})"
+        return f"{zero}{self.low} to {self.high}" + (self.note and f" ({self.note})") + auto
 
     @property
     def allowed(self) -> str:
         return f"a whole number from {self.summary}"
 
     def normalise(self, text: str) -> str | None:
+        if self.auto and text.lower() == "auto":
+            return "auto"
         # int() also accepts "1_000", " 4" and non-ASCII digits, which uWSGI's atoi() misreads.
         if not re.fullmatch(r"[0-9]{1,12}", text):
             return None

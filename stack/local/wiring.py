@@ -59,6 +59,7 @@ def environment(
         "TLS_KEY_FILE": settings.get("TLS_KEY_FILE") or f"{run}/secrets/tls-key.pem",
         "APP_HOST": "127.0.0.1",
         "APP_PORT": str(ports["app"]),
+        "APP_SOCKET": f"{run}/app.sock",
         # uWSGI and the app
         "APP_LISTEN": f"127.0.0.1:{ports['app']}",
         "METRICS_LISTEN": f"127.0.0.1:{ports['metrics']}",

@@ -1,0 +1,54 @@
+"""STACK_PROCESSES=auto is the number of cores that affinity and control groups allow, at least 2."""
+
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+
+from stack.checkout import CHECKOUT
+from tests.servers.uwsgi import serving
+
+cores = runpy.run_path(str(CHECKOUT / "uwsgi" / "cores.py"))["cores"]
+
+
+@pytest.mark.parametrize(
+    ("files", "member_of", "expected"),
+    [
+        ({"cpu.max": "400000 100000"}, "0::/", 4),
+        ({"cpu.max": "250000 100000"}, "0::/", 3),
+        ({"cpu.max": "50000 100000"}, "0::/", 2),
+        ({"cpu.max": "max 100000"}, "0::/", 64),
+        ({"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, "0::/a/b", 3),
+        ({"cpu,cpuacct/cpu.cfs_quota_us": "350000", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
+         "4:memory:/x\n3:cpu,cpuacct:/", 4),
+        ({"cpu,cpuacct/cpu.cfs_quota_us": "-1", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
+         "3:cpu,cpuacct:/not/visible/here", 64),
+        ({}, "", 64),
+    ],
+)  # fmt: skip
+def test_the_quota_counts(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    member_of: str,
+    expected: int,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    membership = tmp_path / "membership"
+    membership.write_text(member_of + "\n")
+    assert cores(tmp_path, membership) == expected
+
+
+def test_the_affinity_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 5})
+    assert cores(tmp_path, tmp_path / "missing") == 3
+
+
+def test_uwsgi_starts_so_many(tmp_path: Path) -> None:
+    with serving(tmp_path, STACK_PROCESSES="auto") as server:
+        assert len(server.workers()) == cores()
+        assert f"STACK_PROCESSES=auto: {cores()} worker processes" in server.log
