@@ -44,7 +44,7 @@ def up(environ: Mapping[str, str]) -> int:
     print(f"\nThe stack is up: {runtime.address()}")
     if runtime.toggles["STACK_DEMO"] == "on" and "STACK_APP" not in environ:
         print(f"  demo account: {DEMO_NAME}, password: {DEMO_PASSWORD}")
-    # Where the app came from, why it is loaded lazily (uwsgi/serve.py), and how many workers it has.
+    # Where the app came from, why it is loaded lazily (uwsgi/serve.py), how many workers it has.
     said = r"^STACK_(?:APP=\S+ is in|LAZY_APPS=auto is on|PROCESSES=auto is).*"
     for line in dict.fromkeys(re.findall(said, runtime.log("app"), re.MULTILINE)):
         print(f"  {line}")

@@ -32,6 +32,7 @@ uwsgi = sys.modules["uwsgi"]  # uWSGI's own; the directory of that name cannot b
 # By its path: a preforked app may have imported a module of its own that is called `master`.
 _master = runpy.run_path(str(Path(__file__).with_name("master.py")))
 statistics, serves = _master["statistics"], _master["serves"]
+backlog = runpy.run_path(str(Path(__file__).with_name("backlog.py")))["backlog"]
 
 RUN = Path(os.environ["APP_RUN"])
 
@@ -63,8 +64,11 @@ class Workers:
     def collect(self) -> Iterator[Metric]:
         document = statistics(RUN)
         options = _options()
+        waiting = document["listen_queue"]  # of the TCP socket
+        if inode := int(os.environ.get("APP_SOCKET_INODE", "0")):
+            waiting = max(waiting, backlog(inode)[0])
         yield GaugeMetricFamily(
-            "uwsgi_listen_queue", "Connections waiting for a worker", document["listen_queue"]
+            "uwsgi_listen_queue", "Connections waiting for a worker at the fuller socket", waiting
         )
         yield GaugeMetricFamily(
             "uwsgi_listen_queue_max",

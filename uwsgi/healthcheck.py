@@ -1,9 +1,9 @@
 """`python3 healthcheck.py [HOST:PORT or PATH]`: exits with 0 if the app responds, otherwise with 1.
 
 It speaks the uwsgi protocol: curl cannot, and a second port for HTTP would be one more to protect.
-The default address is APP_SOCKET, or else APP_LISTEN. It requests /livez, which uses neither Redis
-nor a session: a restart of the app does not bring its database back. Every status below 500 passes,
-so an app without /livez is healthy with its 404.
+The default address is where nginx asks: APP_SOCKET or, with STACK_SOCKET=tcp, APP_LISTEN. It
+requests /livez, which uses neither Redis nor a session: a restart of the app does not bring its
+database back. Every status below 500 passes, so an app without /livez is healthy with its 404.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ PATH = "/livez"
 
 
 def main(arguments: list[str]) -> int:
-    default = os.environ.get("APP_SOCKET") or os.environ.get("APP_LISTEN") or DEFAULT_LISTEN
+    default = os.environ.get("APP_LISTEN") or DEFAULT_LISTEN
+    if os.environ.get("STACK_SOCKET") != "tcp":
+        default = os.environ.get("APP_SOCKET") or default
     listen = (arguments or [default])[0]
     try:
         # Below the container's health check timeout of 3 s.

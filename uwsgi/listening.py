@@ -44,6 +44,10 @@ class Listening:
         if self._unix:
             self._unix.publish(ready=ready)
 
+    def another_serves(self) -> bool:
+        """Whether another server accepts connections at the unix socket's serving name."""
+        return self._unix is not None and self._unix.another_serves()
+
     def set_backlog(self, backlog: int) -> None:
         for listener in self.requests:
             listener.listen(backlog)
@@ -69,6 +73,9 @@ class Listening:
             "LISTEN_PID": str(os.getpid()),
             "LISTEN_FDS": str(count),
             "METRICS_FD": str(FIRST_DESCRIPTOR + count),
+            "APP_SOCKET_INODE": str(
+                os.fstat(self._unix.socket.fileno()).st_ino if self._unix else 0
+            ),
         }
 
 
@@ -111,10 +118,10 @@ class _Unix:
         self.socket.setblocking(False)
 
     def publish(self, *, ready: bool) -> None:
-        if self._own.exists() and (ready or not self._another_serves()):
+        if self._own.exists() and (ready or not self.another_serves()):
             self._own.replace(self._path)
 
-    def _another_serves(self) -> bool:
+    def another_serves(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._path)) == 0
 

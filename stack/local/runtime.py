@@ -314,7 +314,7 @@ class LocalRuntime(Runtime):
         state = self.state()
         where = {
             "nginx": public_address(state.toggles),
-            "app": f"uwsgi://127.0.0.1:{state.ports['app']}",
+            "app": f"uwsgi:{self._app_listens_at(state)}",
             "redis": f"unix:{state.run}/redis.sock",
         }
         result = []
@@ -338,9 +338,15 @@ class LocalRuntime(Runtime):
         if service == "app":
             # The same check as in the container.
             check = f"{self._checkout}/uwsgi/healthcheck.py"
-            command = [str(self._venv.python), "-S", check, f"127.0.0.1:{state.ports['app']}"]
+            command = [str(self._venv.python), "-S", check, self._app_listens_at(state)]
             return subprocess.run(command, capture_output=True, check=False).returncode == 0
         return probes.http_status(f"http://127.0.0.1:{state.ports['status']}/nginx-health") == 200
+
+    @staticmethod
+    def _app_listens_at(state: State) -> str:
+        if state.toggles["STACK_SOCKET"] == "unix":
+            return f"{state.run}/app.sock"
+        return f"127.0.0.1:{state.ports['app']}"
 
     @staticmethod
     def _redis_answers(run: Path) -> bool:

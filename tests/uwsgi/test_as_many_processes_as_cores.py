@@ -1,4 +1,4 @@
-"""STACK_PROCESSES=auto is the number of cores that affinity and control groups allow, at least 2."""
+"""STACK_PROCESSES=auto: the cores that affinity and control groups allow, at least 2."""
 
 import os
 import runpy
@@ -51,4 +51,4 @@ def test_the_affinity_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_uwsgi_starts_so_many(tmp_path: Path) -> None:
     with serving(tmp_path, STACK_PROCESSES="auto") as server:
         assert len(server.workers()) == cores()
-        assert f"STACK_PROCESSES=auto: {cores()} worker processes" in server.log
+        assert f"STACK_PROCESSES=auto is {cores()} worker processes" in server.log

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,11 +16,22 @@ from tests.servers.uwsgi import Uwsgi, serving
 APP = Path(failing.__file__).read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Nginx, Uwsgi]]:
+@pytest.fixture(scope="module", params=["tcp", "unix"])
+def server(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[tuple[Nginx, Uwsgi]]:
     folder = tmp_path_factory.mktemp("failing")
-    with serving(folder / "app", app=APP) as app, nginx(folder, app.port) as front:
-        yield front, app
+    with tempfile.TemporaryDirectory(prefix="app-") as short:
+        # Over a unix socket, nginx breaks off after STACK_HARAKIRI + 5 s.
+        settings = {"STACK_HARAKIRI": "1"}
+        if request.param == "unix":
+            settings["APP_SOCKET"] = f"{short}/s"
+        streams = {"STACK_STREAM_PATHS": "/rows/2000/kill"}
+        with (
+            serving(folder / "app", app=APP, **settings) as app,
+            nginx(folder, app.port, **settings, **streams) as front,
+        ):
+            yield front, app
 
 
 def fetch(server: tuple[Nginx, Uwsgi], path: str) -> tuple[int, bytes]:
@@ -73,3 +85,11 @@ def test_a_whole_answer_arrives_whole(server: tuple[Nginx, Uwsgi], path: str, bo
 def test_a_short_answer_gets_its_length(server: tuple[Nginx, Uwsgi]) -> None:
     answer = server[0].get("/rows/3/end")
     assert answer.headers["content-length"] == "3000"
+
+
+def test_a_killed_worker_over_a_unix_socket_is_warned_of(server: tuple[Nginx, Uwsgi]) -> None:
+    """The one failure that no client can see: the log names the path before it happens."""
+    over_unix = "APP_SOCKET" in server[1].environ
+    for _ in range(2):
+        fetch(server, "/rows/1999/end")
+    assert server[1].log.count("/rows/1999/end: more than 64 KiB") == over_unix

@@ -51,7 +51,10 @@ def test_the_name_of_a_running_server_changes_when_its_successor_is_ready(
     settings = {"APP_SOCKET": str(path), "LOAD_SECONDS": "1"}
     with serving(tmp_path / "old", **settings) as old:
         first = path.stat().st_ino
-        new = Uwsgi(tmp_path / "new", **settings)
+        refused = Uwsgi(tmp_path / "refused", **settings)
+        assert refused.process.wait(20) == 2
+        assert "STACK_SOCKET='unix': another app serves at" in refused.log
+        new = Uwsgi(tmp_path / "new", APP_TAKE_OVER="yes", **settings)
         try:
             wait_until(lambda: "WSGI app 0" in new.log or path.stat().st_ino != first, 20)
             assert path.stat().st_ino == first or "WSGI app 0" in new.log
