@@ -18,10 +18,11 @@ def test_status_and_reload_know_every_replica(
     another: Callable[..., ComposeRuntime], capfd: pytest.CaptureFixture[str]
 ) -> None:
     # STACK_BIND as `make up` gives it.
-    copy = another(STACK_PORT=str(ports.free()), STACK_BIND="127.0.0.1")
+    copy = another(STACK_PORT=str(ports.free()), STACK_BIND="127.0.0.1", STACK_SOCKET="tcp")
     copy.up()
     before = {container.id for container in copy.replicas()}
-    given = ("PATH", "HOME", "STACK_NAME", "STACK_PORT", "IMAGE_NAME", "DOCKER_HOST")
+    given = ("PATH", "HOME", "STACK_NAME", "STACK_PORT", "STACK_SOCKET", "IMAGE_NAME",
+             "DOCKER_HOST")  # fmt: skip
     environ = {name: copy.environ[name] for name in given if name in copy.environ}
     subprocess.run(
         ["docker", "compose", "--env-file", os.devnull, "up", "--detach", "--no-build",

@@ -79,3 +79,13 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         server = Uwsgi(tmp_path, port=taken.getsockname()[1])
         assert server.process.wait(20) == 1
         assert f"APP_LISTEN='127.0.0.1:{server.port}': Address already in use" in server.log
+
+
+def test_tcp_alone_is_a_choice(tmp_path: Path, short: Path) -> None:
+    server = Uwsgi(tmp_path, APP_SOCKET=str(short / "app.sock"), STACK_SOCKET="tcp")
+    try:
+        wait_until(lambda: "socket 0 attached" in server.log, 20)
+        assert "UNIX" not in server.log
+        assert list(short.iterdir()) == []
+    finally:
+        server.end()
