@@ -66,7 +66,10 @@ class Workers:
         options = _options()
         waiting = document["listen_queue"]  # of the TCP socket
         if inode := int(os.environ.get("APP_SOCKET_INODE", "0")):
-            waiting = max(waiting, backlog(inode)[0])
+            try:
+                waiting = max(waiting, backlog(inode)[0])
+            except OSError:  # a kernel without sock_diag
+                waiting = float("nan")
         yield GaugeMetricFamily(
             "uwsgi_listen_queue", "Connections waiting for a worker at the fuller socket", waiting
         )
