@@ -46,7 +46,9 @@ def _unknown(name: str) -> str:
 
 def _conflicts(values: Mapping[str, str]) -> list[str]:
     faults = []
-    processes, threads = int(values["STACK_PROCESSES"]), int(values["STACK_THREADS"])
+    # uwsgi/entrypoint replaces `auto`, 2 or more, before it reads the values.
+    processes = int(values["STACK_PROCESSES"].replace("auto", "2"))
+    threads = int(values["STACK_THREADS"])
     # The container's pids_limit is 1024.
     if processes * threads > 1000:
         faults.append(
