@@ -89,7 +89,8 @@ def test_a_short_answer_gets_its_length(server: tuple[Nginx, Uwsgi]) -> None:
 
 def test_a_killed_worker_over_a_unix_socket_is_warned_of(server: tuple[Nginx, Uwsgi]) -> None:
     """The one failure that no client can see: the log names the path before it happens."""
-    over_unix = "APP_SOCKET" in server[1].environ
-    for _ in range(2):
+    for _ in range(5):
         fetch(server, "/rows/1999/end")
-    assert server[1].log.count("/rows/1999/end: more than 64 KiB") == over_unix
+    warnings = server[1].log.count("/rows/1999/end: more than 64 KiB")
+    # Once in each of the two workers.
+    assert warnings in ((1, 2) if "APP_SOCKET" in server[1].environ else (0,))
