@@ -41,6 +41,11 @@ def test_static_files_come_from_nginx_under_the_names_that_pages_use(
     assert upstream == dict.fromkeys(names, ""), "the app served one of them"
 
 
+def test_the_log_has_the_address_for_those_who_do_not_use_make(stack: ComposeRuntime) -> None:
+    said = stack.compose("logs", "nginx")
+    assert f"nginx/entrypoint: published at {stack.address()}/" in said
+
+
 def test_status_and_metrics_are_about_these_containers(stack: ComposeRuntime) -> None:
     status = stack.status()
     assert [line.service for line in status] == ["nginx", "app", "redis"]
