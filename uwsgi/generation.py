@@ -74,6 +74,8 @@ class Generation:
             workers = statistics(self.directory)["workers"]
         except OSError:  # the master is loading the app
             return False
+        # Those that `cheaper` has not started.
+        workers = [worker for worker in workers if worker["status"] != "cheap"]
         self.accepting = {worker["pid"] for worker in workers}
         self._known |= self.accepting
         for worker in workers:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import http.client
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -28,8 +29,6 @@ from stack.local.runtime import LocalRuntime
 from stack.local.state import State
 from stack.progress import Progress
 from toggles import TOGGLES
-
-# "shipped": as `make reload` does it. "chain": uWSGI's own chain reload, worker by worker.
 
 # uwsgi/reload itself fails after STACK_START_TIMEOUT.
 RELOAD_WITHIN_S = 300
@@ -75,11 +74,25 @@ class LocalInstance:
     """Local processes."""
 
     def __init__(
-        self, environ: Mapping[str, str], server: AppServer, progress: Progress | None
+        self,
+        environ: Mapping[str, str],
+        server: AppServer,
+        progress: Progress | None,
+        ini: Sequence[str] = (),
     ) -> None:
         self.runtime = LocalRuntime(environ, progress=progress)
-        entrypoints = {"nginx": server.nginx, "app": server.entrypoint}
+        app = self._with_lines(ini) if ini else server.entrypoint
+        entrypoints = {"nginx": server.nginx, "app": app}
         self.runtime.entrypoints = {**self.runtime.entrypoints, **entrypoints}
+
+    def _with_lines(self, ini: Sequence[str]) -> str:
+        """Copy uwsgi/ with *ini* at the end of uwsgi.ini; return the copy's entrypoint."""
+        copy = self.runtime.run_dir / "with-lines" / "uwsgi"
+        shutil.copytree(CHECKOUT / "uwsgi", copy)
+        (copy.parent / "toggles").symlink_to(CHECKOUT / "toggles")
+        with (copy / "uwsgi.ini").open("a", encoding="utf-8") as file:
+            file.write("\n".join(("", *ini, "")))
+        return os.fspath(copy / "entrypoint")
 
     def main_pids(self) -> dict[str, int]:
         return self.runtime.main_pids()

@@ -62,8 +62,8 @@ IN_FLIGHT = 200
 PUNCTUAL_NICE = -10
 PATIENCE_S = 10.0
 
-# Time limits of the generator, because a generator that hangs would stop a run for ever: from its
-# start to its first progress, without new progress, and in all if its plan has no duration.
+# Time limits of the generator, because one that hangs would never end the run: from its start to
+# its first progress, without new progress, and in all if its plan has no duration.
 START_WITHIN_S = 60.0
 STALLED_S = 60.0
 LONGEST_S = 1800.0

@@ -111,15 +111,15 @@ class RunningArm:
         if mode == "shipped":
             self._instance.reload()
         else:
-            self._reload_by_uwsgi(mode)
+            self._chain_reload()
 
-    def _reload_by_uwsgi(self, mode: ReloadMode) -> None:
+    def _chain_reload(self) -> None:
         before = self.workers()
-        self._instance.command_master("c" if mode == "chain" else "r")
+        self._instance.command_master("c")
         deadline = time.monotonic() + CHAIN_S
-        while set(before) & (after := self._known_workers()) or len(after) < len(before):
+        while set(before) & set(after := self.workers()) or len(after) < len(before):
             if time.monotonic() > deadline:
-                raise StackError(f"{self.spec.name}: the {mode} reload left old workers")
+                raise StackError(f"{self.spec.name}: the chain reload left old workers")
             # Idle threads that wait for the thunder lock do not notice that their worker has to
             # end; each request lets one of them through (unbit/uwsgi#1028).
             for _ in range(5):
@@ -128,15 +128,8 @@ class RunningArm:
         # The new workers may still load the app.
         while probes.http_status(f"{self.address}/livez") != HTTPStatus.OK:
             if time.monotonic() > deadline:
-                raise StackError(f"{self.spec.name}: nothing serves after the {mode} reload")
+                raise StackError(f"{self.spec.name}: nothing serves after the chain reload")
             time.sleep(0.05)
-
-    def _known_workers(self) -> set[int]:
-        """None while the master starts again."""
-        try:
-            return set(self.workers())
-        except StackError:
-            return set()
 
     def stop(self) -> None:
         """Kill it and delete its data."""
@@ -201,13 +194,15 @@ def _start(
         )
     if runtime == "compose" and server.name != "uwsgi":
         raise StackError(f"{server.name} runs on the local runtime only", "RUNTIME=local")
+    if runtime == "compose" and spec.ini:
+        raise StackError("an arm with `ini` runs on the local runtime only", "RUNTIME=local")
     if server.name == "uwsgi-http":
         uwsgi_http.ensure(progress or Progress())
     environ = {**spec.settings, **FIXED}
     instance: Instance = (
         ComposeInstance(environ, progress)
         if runtime == "compose"
-        else LocalInstance(environ, server.program, progress)
+        else LocalInstance(environ, server.program, progress, spec.ini)
     )
     begun = time.monotonic()
     instance.runtime.up()
@@ -216,7 +211,7 @@ def _start(
         if path is not None:
             _wait_for_200(instance.runtime.address(), spec.path or path, cookie)
         start_s = time.monotonic() - begun
-        options, wrong = _options(instance, server)
+        options, wrong = _options(instance, server, spec.ini)
     except BaseException:
         instance.stop()
         raise
@@ -278,7 +273,9 @@ def _workers(instance: Instance, server: Server) -> list[int]:
     return sorted(instance.host_pid(pid, family) for pid in pids if pid)
 
 
-def _options(instance: Instance, server: Server) -> tuple[dict[str, str], list[str]]:
+def _options(
+    instance: Instance, server: Server, ini: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
     """What the server reports, and where that differs from what was asked.
 
     It is read again for SETTLE_S if it differs: the first answer may come before all workers and
@@ -288,7 +285,7 @@ def _options(instance: Instance, server: Server) -> tuple[dict[str, str], list[s
     while True:
         late = time.monotonic() > deadline
         try:
-            options, wrong = _read_options(instance, server)
+            options, wrong = _read_options(instance, server, ini)
         except StackError:
             if late:
                 raise
@@ -298,11 +295,17 @@ def _options(instance: Instance, server: Server) -> tuple[dict[str, str], list[s
         time.sleep(0.1)
 
 
-def _read_options(instance: Instance, server: Server) -> tuple[dict[str, str], list[str]]:
+def _read_options(
+    instance: Instance, server: Server, ini: Sequence[str]
+) -> tuple[dict[str, str], list[str]]:
     asked: Mapping[str, str] = instance.runtime.toggles
     log = instance.server_log()
     if server.is_uwsgi:
         options = server_options.uwsgi_options(instance.metrics(), log)
+        if any(line.startswith("cheaper") for line in ini):
+            options.pop("workers (log)", None)  # it starts the others when it needs them
+        if ini:
+            options["uwsgi.ini, added"] = "; ".join(ini)
         return options, server_options.uwsgi_disagreements(asked, options)
     main = instance.main_pids()["app"]
     workers = server_options.workers_of(server, main)

@@ -59,6 +59,11 @@ def uwsgi_options(metrics: str, log: str) -> dict[str, str]:
     if spawned:
         options["workers (log)"] = str(max(int(number) for number, _ in spawned))
         options["threads (log)"] = spawned[-1][1]
+    # With a unix socket there is one for TCP besides, for streams.
+    if sockets := re.findall(
+        r"^uwsgi socket \d+ attached to (INET|UNIX) address", log, re.MULTILINE
+    ):
+        options["socket (log)"] = "unix" if "UNIX" in sockets else "tcp"
     if versions := re.findall(r"Starting uWSGI (\S+)", log):
         options["version"] = versions[-1]
     return options
@@ -69,6 +74,7 @@ _IN_LOG = {
     "thunder lock (log)": "STACK_THUNDER_LOCK",
     "workers (log)": "STACK_PROCESSES",
     "threads (log)": "STACK_THREADS",
+    "socket (log)": "STACK_SOCKET",
 }
 
 

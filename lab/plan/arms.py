@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-# As `make reload` does it; one worker after the other; all workers by the same master.
-ReloadMode = Literal["shipped", "chain", "sighup"]
+# As `make reload` does it; uWSGI's own chain reload, one worker after the other.
+ReloadMode = Literal["shipped", "chain"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class ArmSpec:
     against: str = ""  # the arm that it is compared with; "" for the baseline itself
     role: Literal["arm", "twin", "canary"] = "arm"
     how: ReloadMode | None = None  # it reloads so, instead of as the load says
+    ini: tuple[str, ...] = ()  # lines at the end of its uwsgi.ini
     dose: str = ""  # of a canary, see lab.plan.canary
     path: str | None = None  # requested instead of the load's path
     expect: str | None = None  # a substring of the body, instead of the load's

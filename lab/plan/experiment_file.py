@@ -43,6 +43,8 @@ _FIGURE: tuple[str, ...] = ("says", "source", "arm", "against", "load", "metric"
 
 CANARIES = "burn_<µs>, burn_<percent>%, wake_<times>, hold_<MB> or wait_<ms>, such as burn_5%"
 Canary = Annotated[str | list[str], Meta(description=f"{CANARIES}, or a list of them")]
+IniLine = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]* *=[^\n]*\Z")]
+_INI = 'a list of lines for uwsgi.ini, such as ["cheaper = 1"]'
 _TWO_ARMS = 'two arms, such as ["on", "off"]'
 Table = Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
 
@@ -86,6 +88,7 @@ class Arm:
     path: model.UrlPath | None = None
     expect: model.Text | None = None
     how: ReloadMode | None = None
+    ini: Annotated[list[IniLine], Meta(description=_INI)] = field(default_factory=list)
 
 
 def known(folder: Path = EXPERIMENTS) -> list[str]:
@@ -261,17 +264,24 @@ class _Checker:
             path=given.path,
             expect=given.expect,
             how=given.how,
+            ini=tuple(given.ini),
         )
         if self._check_name((*at, "server"), arm.server):
             for key in SERVERS[arm.server].unsupported(arm.settings):
                 text = f"{arm.server} does not support {key}: leave it out for this arm"
                 self._fault((*at, key), text)
+            if arm.ini and arm.server != ArmSpec.server:
+                self._fault((*at, "ini"), f"{arm.server} does not read uwsgi.ini as uwsgi does")
 
     def _settings(self, at: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, str]:
         texts = {}
         for key, value in settings.items():
             if key.removeprefix(toggles.PREFIX) in RESERVED:
                 self._fault((*at, key), f"{key}: the lab sets it itself, for every arm")
+            elif (key, value) == ("STACK_PROCESSES", "auto"):
+                self._fault(
+                    (*at, key), f"{key}: must be a number, so that arms are the same anywhere"
+                )
             else:
                 texts[key] = str(value).lower() if isinstance(value, bool) else str(value)
         try:

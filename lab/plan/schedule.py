@@ -17,6 +17,9 @@ from lab.plan.arms import ArmSpec
 from lab.plan.experiment import Experiment, Load
 from lab.trial import LEAD, Trial
 
+# Where fresh starts differ by 1 % in CPU time, a rotation over ten blocks finds 3 % and calls a
+# twin equivalent, each 95 times in 100 (lab/tests/test_statistics_hold_by_simulation.py). Half the
+# width of an interval would take forty blocks.
 DEFAULT_BLOCKS = 10
 # The exact sign-flip test over n blocks has p ≥ 2 / 2^n: 5 blocks never reach 0.05.
 FEWEST_BLOCKS = QUICK_BLOCKS = 6
@@ -29,8 +32,8 @@ ATTEMPTS = 3
 START_S = 2.2  # start and stop of one arm alone
 START_ALL_S = 1.5  # of each arm when several start side by side
 GENERATOR_S = 1.6  # of Locust
-REQUEST_S = 0.0016  # a request in a rotation
-CLOSED_RPS = 900.0  # requests/s of a closed load
+REQUEST_S = 0.0016  # a request in a rotation with one client; more clients use both cores
+CLOSED_RPS = 1800.0  # requests/s of a closed load with several users (lab/results/lazy-apps.md)
 RELOAD_S = 8.0
 WARM_S = 0.5
 
@@ -176,7 +179,11 @@ def seconds_of_rotations(experiment: Experiment, loads: Sequence[Load]) -> float
     everyone = {arm.name for load in loads for arm in experiment.arms_under(load)}
     return START_ALL_S * len(everyone) + sum(
         GENERATOR_S
-        + load.rounds * (1 + LEAD) * load.slice * REQUEST_S * len(experiment.arms_under(load))
+        + load.rounds
+        * (1 + LEAD)
+        * load.slice
+        * (REQUEST_S / min(load.users, 2))
+        * len(experiment.arms_under(load))
         for load in loads
     )
 

@@ -26,6 +26,7 @@ NOT_EVERYWHERE = (
     "STACK_MAX_REQUESTS",
     "STACK_MAX_WORKER_LIFETIME",
     "STACK_MAX_FD",
+    "STACK_SOCKET",
 )
 
 
@@ -91,9 +92,10 @@ class Server:
 
     def unsupported(self, settings: Mapping[str, str]) -> list[str]:
         """Those of an arm's settings that it would ignore."""
-        if self.is_uwsgi:
+        if self.speaks == "uwsgi":
             return []
-        return [name for name in NOT_EVERYWHERE if name in settings and name not in self.supports]
+        ignored = ("STACK_SOCKET",) if self.is_uwsgi else NOT_EVERYWHERE
+        return [name for name in ignored if name in settings and name not in self.supports]
 
 
 def _http(name: str) -> AppServer:

@@ -158,7 +158,10 @@ def arms(run: RunData) -> Table:
             arm["role"],
             arm["server"],
             arm["against"] or NONE,
-            ", ".join(f"{key}={value}" for key, value in arm["settings"].items()),
+            ", ".join(
+                [f"{key}={value}" for key, value in arm["settings"].items()]
+                + [f"uwsgi.ini: {line}" for line in arm.get("ini", ())]
+            ),
         )
         for arm in run.plan.arms
     ]

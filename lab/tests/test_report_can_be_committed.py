@@ -16,9 +16,8 @@ from lab.tests import invented_runs as runs
 
 
 @pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    folder, target = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("docs")
-    runs.write_run(folder)
+def published(lock, tmp_path_factory):
+    folder, target = lock[0], tmp_path_factory.mktemp("docs")
     return folder, target, markdown.publish(folder, target)
 
 

@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,8 @@ from lab.tests import invented_runs as runs
 
 
 @pytest.fixture(scope="module")
-def lock(tmp_path_factory: pytest.TempPathFactory) -> RunData:
-    folder = tmp_path_factory.mktemp("lock")
-    runs.write_run(folder)
-    return RunData.read(folder)
+def large(lock: tuple[Path, dict[str, Any]]) -> RunData:
+    return RunData.read(lock[0])
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +34,15 @@ def texts(picture: style.Picture) -> str:
     )
 
 
-def test_forest_shows_arms_controls_and_their_numbers(lock: RunData) -> None:
-    first, *others = forest.draw(lock)
+def test_forest_shows_arms_controls_and_their_numbers(large: RunData) -> None:
+    first, *others = forest.draw(large)
     seen = texts(first)
     assert first.name == "forest"
     assert seen.index("16 processes, on") < seen.index("Controls") < seen.index("(twin)")
     assert "(wake_1)" in seen[seen.index("Controls") :]
     assert "less is better" in seen
     assert "log scale" in seen
-    for row in lock.primary:
+    for row in large.primary:
         assert f"{row.ratio:.3f} [{row.low:.3f}, {row.high:.3f}]" in seen
     assert {one.section for one in others} == {"ratios"}
     assert len({one.name for one in others}) == len(others)
@@ -71,13 +70,13 @@ def test_cost_adds_up_the_services(small: RunData) -> None:
     assert any(abs(value - total) <= 1 for value in sums), (total, sums)
 
 
-def test_wakeups_have_a_line_for_each_other_setting(lock: RunData, small: RunData) -> None:
-    lines = wakeups.series(lock, "one client")
+def test_wakeups_have_a_line_for_each_other_setting(large: RunData, small: RunData) -> None:
+    lines = wakeups.series(large, "one client")
     assert list(lines) == ["thunder lock off", "thunder lock on"]
     assert {
         count: len(values) for count, values in lines["thunder lock off"].items()
     } == dict.fromkeys((1, 2, 4, 8, 16), runs.BLOCKS)
-    (picture,) = wakeups.draw(lock)
+    (picture,) = wakeups.draw(large)
     assert "processes" in texts(picture)
     assert wakeups.draw(small) == [], "both arms have the same number of processes"
 
@@ -88,23 +87,23 @@ def test_wakeups_are_drawn_only_where_they_are_the_question(tmp_path: Path) -> N
     assert wakeups.draw(RunData.read(tmp_path)) == []
 
 
-def test_latency_is_drawn_for_loads_with_a_schedule(lock: RunData, small: RunData) -> None:
-    (picture,) = latency.draw(lock)
+def test_latency_is_drawn_for_loads_with_a_schedule(large: RunData, small: RunData) -> None:
+    (picture,) = latency.draw(large)
     assert "60 % of capacity" in picture.title
-    curves = latency.merged(lock, "60 % of capacity")
+    curves = latency.merged(large, "60 % of capacity")
     good = [
         trial
-        for trial in lock.trials
+        for trial in large.trials
         if trial.arm == "4 processes, on" and trial.histograms and not trial.voids
     ]
     assert curves["4 processes, on"]["response"].count == 150 * len(good)
     assert latency.draw(small) == []
 
 
-def test_strip_marks_what_was_voided(lock: RunData, small: RunData) -> None:
-    (picture,) = strip.draw(lock)
-    voided = sum(bool(trial.voids) for trial in lock.trials)
-    assert f"{len(lock.trials)} trials, {voided} of them voided" in picture.alt
+def test_strip_marks_what_was_voided(large: RunData, small: RunData) -> None:
+    (picture,) = strip.draw(large)
+    voided = sum(bool(trial.voids) for trial in large.trials)
+    assert f"{len(large.trials)} trials, {voided} of them voided" in picture.alt
     seen = texts(picture)
     assert "voided" in seen
     assert "stolen CPU, %" in seen
@@ -112,8 +111,8 @@ def test_strip_marks_what_was_voided(lock: RunData, small: RunData) -> None:
     assert "voided" not in texts(without)
 
 
-def test_every_picture_has_a_name_of_its_own(lock: RunData) -> None:
-    names = [picture.name for picture in draw(lock)]
+def test_every_picture_has_a_name_of_its_own(large: RunData) -> None:
+    names = [picture.name for picture in draw(large)]
     assert len(names) == len(set(names))
     assert {"forest", "wakeups", "cost", "latency", "strip"} <= set(names)
 

@@ -18,14 +18,6 @@ from lab.tests import invented_runs as runs
 FACT = next(iter(facts.PROBES))
 
 
-@pytest.fixture(scope="module")
-def lock(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("lock")
-    verdict = runs.write_run(folder)
-    report.write(folder)
-    return folder, verdict
-
-
 def page(folder):
     return (folder / "report.html").read_text(encoding="utf-8")
 

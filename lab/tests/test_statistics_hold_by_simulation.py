@@ -113,7 +113,7 @@ def test_five_comparisons_raise_no_more_false_alarms_than_one(tails: float) -> N
 
 def test_a_verdict_raises_exactly_these_alarms(tails: float) -> None:
     """The margin is so small that no alarm is called equivalent."""
-    made = list(runs(4, 200, tails, dict.fromkeys([*FIVE, TWIN, CANARY], 0.0)))
+    made = list(runs(4, 60, tails, dict.fromkeys([*FIVE, TWIN, CANARY], 0.0)))
     raised = [
         {arm for arm in FIVE if one[arm]["verdict"] in {"faster", "slower"}}
         for one in judged(iter(made), margin=0.001)
