@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from time import monotonic
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from locust import FastHttpUser
 
@@ -55,6 +56,8 @@ class StackUser(FastHttpUser):
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self.paused_until = 0.0
+        # Locust puts it before every path; links of a page have it already.
+        self.prefix = urlsplit(self.host or "").path
 
     @property
     def expected_account(self) -> Account | None:
@@ -86,7 +89,8 @@ class StackUser(FastHttpUser):
             path,
             name=name or path,
             data=form,
-            headers={"Accept": accept},
+            # Over HTTPS, Flask-WTF accepts a form only with the page that it comes from.
+            headers={"Accept": accept, "Referer": f"{self.host}{path}"},
             allow_redirects=False,
             catch_response=True,
         ) as response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-_ASSET = re.compile(r"""(?:href|src)=["']?(/static/[^"'\s>]+)""")
 _HEAD = re.compile(r"<(header|nav)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
 
 
@@ -13,9 +12,10 @@ class FormError(ValueError):
     """The page lacks the form, or the form has a field that the user cannot fill in."""
 
 
-def assets(html: str) -> list[str]:
-    """The paths of the page's static files on this host, each once, in order."""
-    return list(dict.fromkeys(_ASSET.findall(html)))
+def assets(html: str, prefix: str = "") -> list[str]:
+    """The paths below *prefix* of the page's static files on this host, each once, in order."""
+    found = re.findall(rf"""(?:href|src)=["']?{re.escape(prefix)}(/static/[^"'\s>]+)""", html)
+    return list(dict.fromkeys(found))
 
 
 def head(html: str) -> str:

@@ -53,7 +53,7 @@ class PostTasks(MemberTasks):
         form = self.get_form("/posts/", {"title": self.account.name, "text": text})
         response = form and self.fetch("POST", "/posts/", expect=REDIRECT, form=form)
         if response:
-            path = urlsplit(response.headers["Location"]).path
+            path = urlsplit(response.headers["Location"]).path.removeprefix(self.prefix)
             self.posts[path] = text
             self.read_post(path)
         if len(self.posts) > MAX_POSTS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
     if name is None:
         raise TargetError(
             f"HOST={url!r} is not an address",
-            "give scheme, host and port only, such as http://127.0.0.1:8080",
+            "give scheme, host, port and STACK_PREFIX only, such as http://127.0.0.1:8080",
             usage=True,
         )
     if environ.get("ALLOW_REMOTE") == "yes":
@@ -50,8 +51,9 @@ def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
 
 def check_answers(url: str) -> None:
     """Raise TargetError unless the stack at *url* answers and is ready."""
-    # Without the proxy of http_proxy, which Locust does not use either.
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    # Like Locust, without the proxy of http_proxy, and with a self-signed certificate too.
+    https = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())  # noqa: S323
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
     try:
         with direct.open(f"{url}/readyz", timeout=10):
             return
@@ -74,7 +76,7 @@ def _host_of(url: str) -> str | None:
         _ = parts.port  # raises if it is out of range
     except ValueError:
         return None
-    extra = parts.path or parts.query or parts.fragment or parts.username
+    extra = parts.query or parts.fragment or parts.username
     return None if parts.scheme not in {"http", "https"} or extra else parts.hostname
 
 

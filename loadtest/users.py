@@ -41,7 +41,7 @@ class VisitorTasks(StackUser):
 
     def front_page(self) -> None:
         page = self.fetch("GET", "/", check=self.check_identity)
-        for path in pages.assets(page.text) if page else ():
+        for path in pages.assets(page.text, self.prefix) if page else ():
             self.fetch("GET", path, name="/static/…", check=_sets_no_cookie)
 
     def login_page(self) -> None:

@@ -21,8 +21,8 @@ def test_a_visit_over_https(another: Callable[..., ComposeRuntime]) -> None:
     assert stack.address() == f"https://127.0.0.1:{stack.toggles['STACK_TLS_PORT']}"
     walk_through(stack.address())
 
-    plain = Person(f"http://127.0.0.1:{stack.toggles['STACK_PORT']}").get("/livez")
-    assert plain.url == f"{stack.address()}/livez", "no redirect to HTTPS"
+    plain = Person(f"http://127.0.0.1:{stack.toggles['STACK_PORT']}").get("/auth/login")
+    assert plain.url == f"{stack.address()}/auth/login", "no redirect to HTTPS"
     assert "strict-transport-security" in plain.headers
 
     first = certificate(stack)

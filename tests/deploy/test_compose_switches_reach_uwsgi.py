@@ -55,6 +55,6 @@ def test_a_bad_value_from_the_environment_file_is_reported(
     with pytest.raises(StackError, match=r"^app does not start: ") as error:
         stack.up()
     assert "STACK_THREADS='0': must be a whole number from 1 to 64" in error.value.remedy
-    assert "STACK_LAZY_APPS='flase': must be on or off" in error.value.remedy
+    assert "STACK_LAZY_APPS='flase': must be on, off or auto" in error.value.remedy
     assert "uWSGI" not in error.value.log, "uWSGI was started"
     assert remaining(stack) == []

@@ -33,6 +33,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         "http://[::1]:8080",
         "https://localhost:8443",
         "http://nginx:8080",
+        "https://nginx:8443/shop",
     ],
 )
 def test_our_own_is_loaded(url: str) -> None:
@@ -87,6 +88,7 @@ def test_a_service_name_that_resolves_to_the_internet_is_refused() -> None:
         "http://[::1",
         "http://127.0.0.1:99999",
         "http://a:b@127.0.0.1",
+        "http://127.0.0.1/shop?page=2",
     ],
 )
 def test_what_is_not_an_address_is_refused(url: str) -> None:

@@ -1,4 +1,7 @@
-"""The smoke profile passes on the real stack, and nginx's log has every request."""
+"""The smoke profile passes on the real stack, and nginx's log has every request.
+
+The stack has a prefix and a self-signed certificate: the stand-in of other tests has neither.
+"""
 
 import json
 import subprocess
@@ -14,10 +17,11 @@ from toggles import TOGGLES, Whole
 
 
 def test_smoke_is_kept_and_every_request_arrived(tmp_path: Path) -> None:
-    with LocalRuntime({"STACK_PORT": "0", "STACK_NAME": own_name()}) as stack:
+    settings = {"STACK_PREFIX": "/shop", "STACK_TLS": "on"}
+    with LocalRuntime({"STACK_PORT": "0", "STACK_NAME": own_name(), **settings}) as stack:
         done = run(
             *("--profile", "smoke", "--results", str(tmp_path)),
-            HOST=stack.address(),
+            HOST=f"{stack.address()}/",
             SMOKE_SECONDS="18",
             SMOKE_P95_MS="5000",
         )

@@ -47,6 +47,8 @@ def test_assets_are_our_own_and_counted_once() -> None:
     html = '<link href="/static/a.css"><img src=/static/b.svg><img src="/static/b.svg">'
     html += '<a href="/posts/"><script src="https://elsewhere.example/static/c.js">'
     assert pages.assets(html) == ["/static/a.css", "/static/b.svg"]
+    below = html.replace("/static", "/shop/static")
+    assert pages.assets(below, "/shop") == ["/static/a.css", "/static/b.svg"]
 
 
 def test_the_head_is_all_headers_and_navigation() -> None:
