@@ -78,3 +78,11 @@ def test_nothing_secret_can_enter_a_build() -> None:
     assert named == folders
     for left_out in ("project/*.env", "project/secrets"):
         assert rules.index("!project") < rules.index(left_out)
+
+
+@pytest.mark.parametrize(
+    ("tls", "address"), [("off", "http://nginx:8080"), ("on", "https://nginx:8443")]
+)
+def test_the_load_test_finds_the_app(tls: str, address: str) -> None:
+    by_name = services(STACK_TLS=tls, STACK_PREFIX="/shop")
+    assert by_name["loadtest"]["environment"]["HOST"] == f"{address}/shop"

@@ -78,10 +78,13 @@ def test_the_values_that_compose_itself_needs_have_the_tables_defaults() -> None
         text = file.read_text(encoding="utf-8")
         found |= dict(re.findall(r"\$\{(STACK_\w+):-([^}]*)\}", text))
         assert len(re.findall(r"\$\{STACK_", text)) == len(re.findall(r"\$\{STACK_\w+:-", text))
+    # Compose warns of "on" where YAML 1.2 has true.
+    assert found.pop("STACK_ISOLATED") == "true"
+    assert TOGGLES["STACK_ISOLATED"].default == "on"
     assert found == {name: TOGGLES[name].default for name in found}
     assert found.keys() == {
-        "STACK_NAME", "STACK_BIND", "STACK_PORT", "STACK_TLS_PORT", "STACK_ISOLATED",
-        "STACK_MAX_FD",
+        "STACK_NAME", "STACK_BIND", "STACK_PORT", "STACK_TLS_PORT", "STACK_MAX_FD",
+        "STACK_PREFIX",
     }  # fmt: skip
 
 
