@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 from pathlib import Path
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, has_request_context, request
 
 from app.assets import STATIC, read_all
 
@@ -22,7 +22,8 @@ def init_app(app: Flask, folder: Path = STATIC) -> None:
         """The URL of a file in app/static. Raises KeyError if it does not exist."""
         if app.debug:
             files.update(read_all(folder))
-        return f"{request.root_path}/static/{files[name][0]}"
+        prefix = request.root_path if has_request_context() else ""
+        return f"{prefix}/static/{files[name][0]}"
 
     @app.get("/static/<name>")
     def static(name: str) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections.abc import Mapping
 
 from stack import dev, jobs, project
@@ -32,9 +31,8 @@ def up(environ: Mapping[str, str]) -> int:
         now = runtime.running_toggles()
         if changed := [f"{k}={v}" for k, v in runtime.toggles.items() if now.get(k) != v]:
             print(f"  not applied: {', '.join(changed)}; `make down up{given}` applies it")
-        app = next(status for status in runtime.status() if status.service == "app")
         file = CHECKOUT / project.VARIABLES
-        if file.exists() and file.stat().st_mtime > time.time() - (app.uptime_s or 0):
+        if file.exists() and file.stat().st_mtime > runtime.environment_read_at():
             how = "reload" if runtime.kind == "local" else "down up"
             print(f"  not applied: {project.VARIABLES} is newer; `make {how}{given}` applies it")
         return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,6 +116,11 @@ class Runtime(ABC):
     def address(self) -> str:
         """Where the stack answers, such as ``http://127.0.0.1:8080``."""
         return public_address(self.running_toggles())
+
+    def environment_read_at(self) -> float:
+        """When the app last read its variables: at its start. In seconds since the epoch."""
+        app = next(status for status in self.status() if status.service == "app")
+        return time.time() - (app.uptime_s or 0)
 
     def _ready(self) -> bool:
         running = self.running_toggles()

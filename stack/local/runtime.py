@@ -412,6 +412,9 @@ class LocalRuntime(Runtime):
         fresh.write_text(json.dumps(environ), encoding="utf-8")
         fresh.replace(file)
 
+    def environment_read_at(self) -> float:
+        return (self.run_dir / "environment.json").stat().st_mtime
+
     def service_environment(self) -> dict[str, str]:
         """The environment of the running services, for a program that uses the same Redis."""
         state = self.state()

@@ -65,7 +65,8 @@ def test_bad_setting(commands: Commands, variable: str, value: str, said: str) -
 def test_env_file_that_cannot_be_read(commands: Commands) -> None:
     (commands.checkout / ".env").write_text("STACK_THREADS=2\nSTACK_PROCESSES 4\n")
     line = complaint(commands.make("up"))
-    assert line == "make up: .env, line 2, is not NAME=value: STACK_PROCESSES 4"
+    fault = "is not NAME=value, or a quote is not closed: correct it"
+    assert line == f"make up: .env, line 2, {fault}"
 
 
 def test_app_that_does_not_exist(commands: Commands) -> None:

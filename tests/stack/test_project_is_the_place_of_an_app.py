@@ -88,8 +88,8 @@ def test_a_changed_file_is_reported_and_applied_and_data_stays(shop: Commands) -
     file = shop.checkout / "project" / "app.env"
     file.write_text(APP_ENV.replace("production", "staging"))
     before = seen(shop)["seen"]
-    assert "not applied: project/app.env is newer; `make down up" in shop.make("up").stdout
-    assert shop.make("down", "up").returncode == 0
+    assert "not applied: project/app.env is newer; `make reload" in shop.make("up").stdout
+    assert shop.make("reload").returncode == 0
     answer = seen(shop)
     assert answer["environ"]["APP_MODE"] == "staging"
     assert len(answer["seen"]) > len(before), "the file in DATA_DIR is the one of the first run"

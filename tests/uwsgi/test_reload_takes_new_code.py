@@ -158,14 +158,16 @@ CRASHES = "\nimport ctypes, threading\nthreading.Timer(0.3, ctypes.string_at, (0
             "started threads",
         ),
         ("on", CRASHES, "died while it started"),
-        ("off", "\ntime.sleep(1000)\n", "accept no requests after 3 s (STACK_START_TIMEOUT)"),
+        ("off", "\ntime.sleep(1000)\n", "accept no requests after 5 s (STACK_START_TIMEOUT)"),
         ("off", "\nsys.exit(0)\n", "SystemExit"),
     ],
 )
 def test_code_that_does_not_start_changes_nothing(
     tmp_path: Path, lazy: str, code: str, reason: str
 ) -> None:
-    settings = {"STACK_LAZY_APPS": lazy, "STACK_START_TIMEOUT": "3"}
+    settings = {"STACK_LAZY_APPS": lazy}
+    if "STACK_START_TIMEOUT" in reason:
+        settings["STACK_START_TIMEOUT"] = "5"
     with serving(tmp_path, **settings) as server, Clients(server.port) as clients:
         before = server.processes()
         write(server, version(2) + code)
@@ -187,7 +189,7 @@ def test_code_that_does_not_start_changes_nothing(
 
 
 def test_the_line_at_which_a_start_hangs_is_told(tmp_path: Path) -> None:
-    with serving(tmp_path, STACK_START_TIMEOUT="3") as server:
+    with serving(tmp_path, STACK_START_TIMEOUT="6") as server:
         write(server, version(2) + "\ndef the_place():\n    time.sleep(1000)\nthe_place()\n")
         assert "in the_place" in server.reload().stderr
 
