@@ -70,7 +70,7 @@ class RunningArm:
     wrong_options: list[str]
     slots: int
     _instance: Instance
-    _status_readings: int = field(default=0, init=False)
+    _own_requests: int = field(default=0, init=False)
 
     @property
     def server(self) -> Server:
@@ -85,12 +85,12 @@ class RunningArm:
         return _workers(self._instance, self.server)
 
     def served(self) -> int:
-        """Requests that nginx has counted, without the requests of this method."""
+        """Requests that nginx has counted, without the lab's own."""
         found = _REQUESTS.search(self._instance.nginx_status())
         if found is None:
             raise StackError(f"{self.spec.name}: nginx's counters cannot be parsed")
-        self._status_readings += 1
-        return int(found[1]) - self._status_readings
+        self._own_requests += 1
+        return int(found[1]) - self._own_requests
 
     def worker_requests(self) -> dict[int, int] | None:
         """Worker → requests that it has answered; None if the server does not report them."""
@@ -123,13 +123,17 @@ class RunningArm:
             # Idle threads that wait for the thunder lock do not notice that their worker has to
             # end; each request lets one of them through (unbit/uwsgi#1028).
             for _ in range(5):
-                probes.http_status(f"{self.address}/livez")
+                self._livez()
                 time.sleep(0.05)
         # The new workers may still load the app.
-        while probes.http_status(f"{self.address}/livez") != HTTPStatus.OK:
+        while self._livez() != HTTPStatus.OK:
             if time.monotonic() > deadline:
                 raise StackError(f"{self.spec.name}: nothing serves after the chain reload")
             time.sleep(0.05)
+
+    def _livez(self) -> int | None:
+        self._own_requests += 1
+        return probes.http_status(f"{self.address}/livez")
 
     def stop(self) -> None:
         """Kill it and delete its data."""
