@@ -69,6 +69,7 @@ def register() -> ResponseReturnValue:
     except WeakPassword as error:
         form.password.errors.append(str(error))
         return _page("register", form)
+    security.recognise(user, _address())
     security.log_in(user)
     return _redirect_to_next()
 

@@ -5,6 +5,7 @@ Users with the permission `content.moderate` may delete any post. Only its autho
 
 from __future__ import annotations
 
+import click
 from flask import (
     Blueprint,
     Response,
@@ -21,8 +22,8 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from app.navigation import add_link
 from app.posts.forms import TEXT_LIMIT, TITLE_LIMIT, PostForm
-from app.posts.store import Post, PostStore
-from app.security import current_user, login_required
+from app.posts.store import EditedMeanwhile, Post, PostStore, TooManyPosts
+from app.security import current_user, login_required, security
 
 PAGE_SIZE = 20
 MAX_PAGE = 1_000_000
@@ -56,12 +57,16 @@ def write() -> BaseResponse | tuple[str, int]:
     form = PostForm()
     if not form.validate():
         return _list(form, 1), 400
-    post_id = _store().write(
-        author_id=current_user.id,
-        author=current_user.name,
-        title=form.title.data,
-        text=form.text.data,
-    )
+    try:
+        post_id = _store().write(
+            author_id=current_user.id,
+            author=current_user.name,
+            title=form.title.data,
+            text=form.text.data,
+        )
+    except TooManyPosts as error:
+        form.form_errors.append(error.description)
+        return Response(_list(form, 1), 429, dict(error.get_headers()))
     flash("Your post has been published.", "success")
     return redirect(url_for("posts.read", post_id=post_id), 303)
 
@@ -86,8 +91,17 @@ def edit(post_id: str) -> str | BaseResponse | tuple[str, int]:
         return render_template("posts/edit.html", post=post, form=form)
     if not form.validate():
         return render_template("posts/edit.html", post=post, form=form), 400
-    if not _store().edit(post_id, title=form.title.data, text=form.text.data):
-        abort(404)
+    title, text, version = form.title.data, form.text.data, request.form.get("version")
+    try:
+        if not _store().edit(post_id, title=title, text=text, version=version):
+            abort(404)
+    except EditedMeanwhile:
+        form.form_errors.append(
+            "This post has been changed since you opened it. Its present text is below the form. "
+            "Save again to replace it by yours."
+        )
+        stored = _found(post_id)
+        return render_template("posts/edit.html", post=stored, form=form, conflict=True), 409
     flash("Your changes have been saved.", "success")
     return redirect(url_for("posts.read", post_id=post_id), 303)
 
@@ -101,9 +115,18 @@ def confirm_delete(post_id: str) -> str:
 @blueprint.post(f"{ONE}/delete")
 @login_required
 def delete(post_id: str) -> BaseResponse:
-    _store().delete(_deletable(post_id).id)
+    _store().delete(_deletable(post_id))
     flash("The post has been deleted.", "success")
     return redirect(url_for("posts.index"), 303)
+
+
+@blueprint.cli.command()
+@click.argument("author")
+@click.confirmation_option(prompt="Delete all posts of this author permanently?")
+def purge(author: str) -> None:
+    """Delete all posts of AUTHOR: the name of an account, or the id of one that was deleted."""
+    user = security.find(author)
+    click.echo(f"Deleted {_store().delete_of(author if user is None else user.id)} posts.")
 
 
 def _list(form: PostForm, number: int) -> str:

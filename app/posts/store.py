@@ -1,7 +1,8 @@
 """Posts in Redis: one hash each, and a sorted set as the index by time.
 
-Each command touches one key, so the code also runs on Redis Cluster. A crash between two commands
-can leave a hash that is not in the index. Readers skip an index entry without a hash.
+A sorted set for each author has their posts by time too. Each command touches one key, so the code
+also runs on Redis Cluster. A crash between two commands can leave a hash that is not in the index.
+Readers skip an index entry without a hash.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from werkzeug.exceptions import TooManyRequests
+
 from app.redis_client import Client
 
 INDEX = "post:index"
 FIELDS = ("author_id", "author", "title", "text", "created", "edited")
 
-# A plain HSET would recreate a post that is deleted while its author edits it.
+# A plain HSET would recreate a post that is deleted while its author edits it, and undo an edit
+# that was made in another tab. A retry after a lost reply finds its own time.
 EDIT_IF_EXISTS = """\
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+local edited = redis.call('HGET', KEYS[1], 'edited')
+if not edited then return 0 end
+if ARGV[4] and edited ~= ARGV[4] and edited ~= ARGV[3] then return -1 end
 redis.call('HSET', KEYS[1], 'title', ARGV[1], 'text', ARGV[2], 'edited', ARGV[3])
 return 1
 """
@@ -35,6 +41,7 @@ class Post:
     text: str
     created: datetime
     edited: datetime | None
+    version: str  # changes with each edit
 
 
 @dataclass(frozen=True)
@@ -47,17 +54,50 @@ class Page:
     total: int
 
 
+class TooManyPosts(TooManyRequests):
+    """The author has as many posts as an account may have, or wrote too many in a minute."""
+
+
+class EditedMeanwhile(Exception):
+    """The post is not the version any more that its author has edited."""
+
+
 class PostStore:
     """Every method raises StoreUnavailable while Redis is down."""
+
+    max_posts = 200
+    """Override to change how many posts one author may have."""
+
+    per_minute = 30
+    """Override to change how many of them may be younger than a minute."""
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
         self._edit_if_exists = redis.script(EDIT_IF_EXISTS)
 
     def write(self, *, author_id: str, author: str, title: str, text: str) -> str:
-        """Store a post and return its id."""
+        """Store a post and return its id. Raises TooManyPosts."""
         post_id = secrets.token_hex(8)
         now = time.time()
+        # Claimed before it is counted: otherwise posts in parallel could pass the limit.
+        mine = _of(author_id)
+        _, total, recent = self._redis.pipeline(
+            [
+                ("ZADD", mine, f"{now:.6f}", post_id),
+                ("ZCARD", mine),
+                ("ZCOUNT", mine, f"{now - 60:.6f}", "inf"),
+            ]
+        )
+        if total > self.max_posts or recent > self.per_minute:
+            self._redis.execute("ZREM", mine, post_id)
+            if total > self.max_posts:
+                raise TooManyPosts(
+                    f"You can have at most {self.max_posts} posts. Delete one first."
+                )
+            message = (
+                f"You can write at most {self.per_minute} posts a minute. Wait, then try again."
+            )
+            raise TooManyPosts(message, retry_after=60)
         values = (author_id, author, title, text, f"{now:.6f}", "")
         pairs = [part for pair in zip(FIELDS, values, strict=True) for part in pair]
         self._redis.pipeline(
@@ -81,17 +121,38 @@ class PostStore:
         pages = max(1, -(-total // size))
         return Page([post for post in found if post], number, pages, total)
 
-    def edit(self, post_id: str, *, title: str, text: str) -> bool:
-        """Change a post. Returns False if it has been deleted."""
-        edit = self._edit_if_exists([_key(post_id)], [title, text, f"{time.time():.6f}"])
-        return bool(self._redis.execute(*edit))
+    def edit(self, post_id: str, *, title: str, text: str, version: str | None = None) -> bool:
+        """Change a post. Returns False if it has been deleted.
 
-    def delete(self, post_id: str) -> None:
-        self._redis.pipeline([("ZREM", INDEX, post_id), ("UNLINK", _key(post_id))])
+        Raises EditedMeanwhile, with nothing written, if it is not *version* any more.
+        """
+        values = [title, text, f"{time.time():.6f}", *([] if version is None else [version])]
+        done = self._redis.execute(*self._edit_if_exists([_key(post_id)], values))
+        if done < 0:
+            raise EditedMeanwhile
+        return bool(done)
+
+    def delete(self, post: Post) -> None:
+        self._delete(post.id, post.author_id)
+
+    def delete_of(self, author_id: str) -> int:
+        """Delete all posts of an author and return their number."""
+        found = self._redis.execute("ZRANGE", _of(author_id), 0, -1)
+        for post_id in found:
+            self._delete(post_id.decode(), author_id)
+        return len(found)
+
+    def _delete(self, post_id: str, author_id: str) -> None:
+        mine = ("ZREM", _of(author_id), post_id)  # last, so that a crash leaves it to delete_of()
+        self._redis.pipeline([("ZREM", INDEX, post_id), ("UNLINK", _key(post_id)), mine])
 
 
 def _key(post_id: str) -> str:
     return f"post:item:{post_id}"
+
+
+def _of(author_id: str) -> str:
+    return f"post:of:{author_id}"
 
 
 def _post(post_id: str, row: list[bytes | None]) -> Post | None:
@@ -106,6 +167,7 @@ def _post(post_id: str, row: list[bytes | None]) -> Post | None:
         text=text,
         created=_time(created),
         edited=_time(edited) if edited else None,
+        version=edited,
     )
 
 

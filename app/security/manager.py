@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import cast
 
-from flask import Flask, Response, abort, redirect, session, url_for
+from flask import Flask, Response, abort, has_request_context, redirect, session, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import TooManyRequests
 
 from app.errors import wants_json
 from app.redis_client import Client, StoreUnavailable
-from app.security import events, login, names, passwords
+from app.security import browser, events, login, names, passwords
 from app.security.delays import LoginDelays
 from app.security.forms import LoginForm, PasswordForm, ReauthenticationForm, RegistrationForm
 from app.security.hashing import Argon2Hasher, HashingBusy, HashingGate, at_low_priority
@@ -106,6 +106,8 @@ class SecurityManager:
             absolute=settings.session_absolute,
             tls=settings.tls,
         )
+        # Without "cookies": the browser stays known to the login delays.
+        self.sessions.clear_site_data = '"cache", "storage"'
 
         app.extensions["security"] = self
         self.sessions.init_app(app)
@@ -113,6 +115,7 @@ class SecurityManager:
             self.load_user, self._begin, self._end, self._refuse_anonymous, self._refuse_stale
         ).init_app(app)
         app.after_request(_keep_private)
+        browser.init_app(app)
         passwords.common_passwords()  # before uWSGI forks, so the workers share the list
 
         self._demo_missing = settings.demo
@@ -218,8 +221,9 @@ class SecurityManager:
             # Handled like an unknown name; no name begins with a dot.
             canonical_name = "." + self.delays.label(name[: names.MAX_LENGTH])
         account = self.delays.label(canonical_name)
+        here = _here(address)
         with self.gate():  # first, because in a flood of logins the lookups cost too
-            wait = self.delays.remaining(canonical_name, address)
+            wait = self.delays.remaining(canonical_name, *here)
             if wait:
                 events.warn("authn_login_delayed", account=account, wait=wait)
                 raise TooManyTries(retry_after=wait)
@@ -227,12 +231,16 @@ class SecurityManager:
             password_hash = self._nobodys_hash if found is None else found.password_hash
             right = at_low_priority(lambda: self.hasher.verify(password_hash, password))
         if found is None or not right or not found.user.is_active:
-            self.delays.failed(canonical_name, address)
+            self.delays.failed(canonical_name, *here)
             events.warn("authn_login_fail", account=account)
             return None
-        self.delays.succeeded(canonical_name, address)
+        self.delays.succeeded(canonical_name, *here)
         self._rehash(found, password)
         return found.user
+
+    def recognise(self, user: User, address: str) -> None:
+        """Record that *user* uses this browser and address, for the login delays."""
+        self.delays.succeeded(names.canonical(user.name), *_here(address))
 
     def log_in(self, user: User, *, remember: bool = False) -> None:
         """Make *user* the owner of a new session and end the current one with its id.
@@ -289,6 +297,8 @@ class SecurityManager:
 
     def _bind(self, user: User) -> None:
         current_session().bind(user.id, str(user.epoch))
+        # For Flask-WTF, in the write of the login: at the first form it fails when Redis is full.
+        current_session().setdefault("csrf_token", secrets.token_hex(16))
         user.permissions = self.permissions_of(user)
 
     def _end(self) -> None:
@@ -365,6 +375,11 @@ class SecurityManager:
 def current_session() -> RedisSession:
     """The session of this request, with its own type instead of Flask's proxy."""
     return cast(RedisSession, session._get_current_object())  # type: ignore[attr-defined]
+
+
+def _here(address: str) -> tuple[str, str]:
+    """Address and browser. On the command line there is no browser."""
+    return address, browser.browser_id() if has_request_context() else ""
 
 
 def _keep_private(response: Response) -> Response:

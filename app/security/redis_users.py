@@ -21,11 +21,18 @@ _USER, _NAME, _IDS = "account:user:", "account:name:", "account:users"
 _FIELDS = ("name", "active", "roles", "created", "epoch", "details")
 _NOBODY = "-"  # never the id of a user
 
-# ARGV: the epoch that was read, then names and values. A deleted user has no epoch.
-_UPDATE = """
+# ARGV: the epoch that was read, then names and values. A deleted user has no epoch. It may exceed
+# the memory limit, so that an admin can disable an account when Redis is full.
+_UPDATE = """#!lua flags=allow-oom
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
 return 1
+"""
+
+
+# A deletion can come late or twice; the name may have another owner by then.
+_RELEASE = """
+return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0
 """
 
 
@@ -36,6 +43,7 @@ class RedisUserStore(UserStore):
         super().__init__(user_model)
         self._redis = redis
         self._update = redis.script(_UPDATE)
+        self._release = redis.script(_RELEASE)
 
     def create(self, user: User, canonical_name: str, password_hash: str) -> None:
         key = _USER + user.id
@@ -78,8 +86,8 @@ class RedisUserStore(UserStore):
 
     def delete(self, user: User, canonical_name: str) -> None:
         # In the reverse order of create(): the login goes first.
-        name, key = _NAME + canonical_name, _USER + user.id
-        self._redis.pipeline([("DEL", name), ("DEL", key), ("ZREM", _IDS, user.id)])
+        release = self._release([_NAME + canonical_name], [user.id])
+        self._redis.pipeline([release, ("DEL", _USER + user.id), ("ZREM", _IDS, user.id)])
 
     def page(self, start: int, size: int) -> list[User]:
         ids = self._redis.execute("ZRANGE", _IDS, start, start + size - 1)

@@ -36,6 +36,9 @@ class RedisSessionInterface(SessionInterface):
     clear_site_data = '"cache", "cookies", "storage"'
     """Sent at logout. "cookies" clears those of apps on sibling sub-domains too."""
 
+    sessions_per_user = 100
+    """A login beyond it ends the user's oldest session. Remember tokens count too."""
+
     def __init__(
         self,
         client: Client,
@@ -102,7 +105,8 @@ class RedisSessionInterface(SessionInterface):
                 f"{name}={idle:g} must be above 0 and at most absolute={absolute:g} seconds"
             )
         self._absolute = timedelta(seconds=absolute)
-        self._store.configure(keys, idle=idle, absolute=absolute)
+        most = self.sessions_per_user
+        self._store.configure(keys, idle=idle, absolute=absolute, most=most)
 
     def _check_cookie(self, app: Flask) -> None:
         """Refuse what browsers reject without a word."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from flask import Request
 from flask.sessions import SessionMixin
 
-from ..redis_client import Command
+from ..redis_client import Command, StoreUnavailable
 from .codec import IMMUTABLE, encode, text_of
 from .store import Prefetched, SessionStore, field_of
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 MAX_BYTES = 64 * 1024
 # Keys of Flask-Login: setting and deleting them is its login, re-authentication and logout.
 _LOGIN, _FRESH, _REMEMBER = "_user_id", "_fresh", "_remember"
+# Key of Flask's flash(). Messages that nobody fetches are bounded: the newest stay.
+_FLASHES, _MOST_FLASHES, _FLASH_BYTES = "_flashes", 20, MAX_BYTES // 4
 # Returned by `RedisSession.commit` when the browser must delete its cookie.
 FORGET = ""
 
@@ -197,6 +199,8 @@ class RedisSession(SessionMixin):
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Raises TypeError, naming key and type, for what cannot be stored, or SessionTooLarge."""
+        if key == _FLASHES:
+            value = _newest(value)
         encoded = _encoded(key, value)
         values = self._load()
         anew = not self._binding or (self._follows_login and values.get(key) != value)
@@ -291,7 +295,14 @@ class RedisSession(SessionMixin):
             moved = self._store.move(self._id, new_id, changed, removed)
             return new_id if self._in_force(moved) else None
         if changed or removed:
-            written = self._store.save(self._id, changed, removed)
+            try:
+                written = self._store.save(self._id, changed, removed)
+            except StoreUnavailable as error:
+                if changed.keys() | set(removed) != {_FLASHES.encode()}:
+                    raise
+                # What the message reports has been done, so the request must not look failed.
+                log.warning("a flashed message is lost: %s", error)
+                written = 1
             if written != 1:
                 return FORGET if self._in_force(written == 2) else None
         anew = field_of("_permanent") in (*changed, *removed)
@@ -343,6 +354,13 @@ class RedisSession(SessionMixin):
         if changed:
             _check_size({name: raw[name] for name in raw if name not in removed} | changed)
         return changed, removed
+
+
+def _newest(flashes: Any) -> Any:
+    kept = flashes[-_MOST_FLASHES:]
+    while kept and len(encode(kept)) > _FLASH_BYTES:
+        kept = kept[1:]
+    return kept
 
 
 def _check_size(fields: dict[bytes, bytes]) -> None:

@@ -50,6 +50,8 @@ _ID = re.compile(r"[A-Za-z0-9_-]{55}", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{67}", re.ASCII)
 # A remember token that was replaced is good for so long, for requests sent in parallel.
 GRACE_MS = 60_000
+# First line of the scripts of logins and revocations: they may exceed Redis's memory limit.
+WHEN_FULL = "#!lua flags=allow-oom\n"
 # The number of users of whom a process remembers the tag.
 _OWNERS = 10_000
 _SCRIPTS = Path(__file__).parent / "scripts"
@@ -91,17 +93,21 @@ class SessionStore:
         clock_, delta = _lua("clock"), _lua("delta")
         names, drop = _lua("names"), _lua("drop")
         self._load = client.script(clock_ + names + _lua("load"))
-        self._create = client.script(clock_ + _lua("create"))
+        create = clock_ + drop + _lua("create")
+        self._create = client.script(create)
+        self._create_listed = client.script(WHEN_FULL + create)
         self._save = client.script(delta + names + _lua("save"))
-        self._move = client.script(delta + names + _lua("move"))
+        self._move = client.script(WHEN_FULL + delta + names + _lua("move"))
         self._end = client.script(clock_ + names + drop + _lua("end"))
         self._list = client.script(clock_ + _lua("list"))
         self._revoke = client.script(drop + _lua("revoke"))
-        self._redeem = client.script(clock_ + drop + _lua("redeem"))
-        self._prolong = client.script(clock_ + _lua("prolong"))
+        self._redeem = client.script(WHEN_FULL + clock_ + drop + _lua("redeem"))
+        self._prolong = client.script(WHEN_FULL + clock_ + _lua("prolong"))
+        self._end_all = client.script(WHEN_FULL + "return redis.call('INCR', KEYS[1])")
 
-    def configure(self, keys: Iterable[bytes], *, idle: float, absolute: float) -> None:
-        """Set the secret keys, the one in use first, and the timeouts in seconds."""
+    def configure(self, keys: Iterable[bytes], *, idle: float, absolute: float, most: int) -> None:
+        """Set the secret keys, the one in use first, the timeouts (s), a user's maximum."""
+        self._most = most
         self._peppers = [
             hashlib.blake2b(key, person=b"session pepper").digest()[:32] for key in keys
         ]
@@ -226,9 +232,10 @@ class SessionStore:
     ) -> bool:
         while True:
             believed = self._generation
-            arguments = [self._now(), *lifetimes]
+            arguments = [self._now(), *lifetimes, self._most, keys[0].rpartition(":")[0] + ":"]
             arguments += chain(*fields.items(), (b"@generation", believed))
-            command = self._create(keys, arguments)
+            create = self._create_listed if len(keys) > 1 else self._create
+            command = create(keys, arguments)
             generation, *_, done = self._ask(self._get_generation, *ending, command)
             self._generation = generation or b""
             if self._generation == believed:
@@ -299,7 +306,7 @@ class SessionStore:
 
     def revoke_everybody(self) -> None:
         """End all sessions, those without a user too. The cost does not grow with their number."""
-        self._ask(("INCR", "session:generation"))
+        self._ask(self._end_all(["session:generation"]))
 
     # Remember tokens: a session's tag, a name, and a secret that changes with each use
 

@@ -53,12 +53,16 @@ def test_a_protected_page_costs_two_at_most(app, trips, path):
 
 def test_permissions_cost_no_more(app, trips):
     root, _ = admin(app)
-    root.get("/home")  # creates the token of its forms
     assert trips(lambda: root.get("/home")) <= 2
 
 
-def test_the_first_page_with_a_form_costs_a_stranger_one_write(app, trips):
+def test_a_form_costs_a_stranger_nothing(app, trips):
     stranger = Browser(app)
-    assert trips(lambda: stranger.get("/auth/login")) == 1
-    assert stranger.session_id is not None
-    assert trips(lambda: stranger.get("/auth/login")) == 1
+    for path in ("/auth/login", "/auth/register", "/auth/login"):
+        assert trips(lambda path=path: stranger.get(path)) == 0
+    assert stranger.session_id is None
+
+
+def test_the_forms_of_a_member_cost_no_write(app, trips):
+    ada, _ = member(app)
+    assert trips(lambda: ada.get("/home")) <= 2

@@ -13,7 +13,7 @@ def test_the_whole_way(app):
     left = ada.log_out()
     assert (left.status_code, left.location) == (303, "/")
     assert left.headers["Cache-Control"] == "no-store"
-    assert '"cookies"' in left.headers["Clear-Site-Data"]
+    assert '"storage"' in left.headers["Clear-Site-Data"]
     assert ada.session_id is None
     assert ada.who() is None
 

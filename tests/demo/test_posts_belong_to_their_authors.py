@@ -16,7 +16,7 @@ def app(redis):
 def empty(app):
     store = app.extensions["posts"]
     for post in store.page(1, 1000).posts:
-        store.delete(post.id)
+        store.delete(post)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_editing_does_not_recreate_a_deleted_post(app, author):
 
     def get_then_delete(post_id):
         post = found(post_id)
-        store.delete(post_id)
+        store.delete(store.get(post_id))
         return post
 
     store.get = get_then_delete

@@ -1,0 +1,78 @@
+"""However many addresses guess at an account, its owner waits for a short, fixed time at most."""
+
+import time
+from threading import Event, Thread
+
+import pytest
+
+from app.security import delays
+from tests.people.in_process import Browser, make_app, member, new_name
+
+
+@pytest.fixture(scope="module")
+def app(redis):
+    return make_app(redis)
+
+
+def attack(guard, name, addresses):
+    """One round of guesses by those who obey their delay."""
+    for number in range(addresses):
+        address = f"10.0.{number // 250}.{number % 250}"
+        if guard.remaining(name, address) == 0:
+            guard.failed(name, address)
+
+
+@pytest.mark.parametrize("addresses", [1, 17, 100, 1000])
+def test_from_a_new_address_it_is_one_turn(app, monkeypatch, addresses):
+    monkeypatch.setattr(delays, "LONGEST_EVERYWHERE_MS", 1000)
+    guard, name, over = app.extensions["security"].delays, new_name(), Event()
+    for number in range(25):  # the attack has begun before
+        guard.failed(name, f"10.0.0.{number % addresses}")
+
+    def guess():
+        while not over.is_set():
+            attack(guard, name, addresses)
+
+    attackers = Thread(target=guess)
+    attackers.start()
+    try:
+        wait = guard.remaining(name, "203.0.113.9")
+        assert wait <= 1
+        time.sleep(wait + 0.1)
+        assert guard.remaining(name, "203.0.113.9") == 0
+    finally:
+        over.set()
+        attackers.join()
+
+
+def test_a_turn_is_for_one_try(app):
+    guard, name = app.extensions["security"].delays, new_name()
+    for number in range(40):
+        guard.failed(name, f"10.0.0.{number}")
+    client, (_, here, _) = app.extensions["redis"], guard._keys(name, "203.0.113.9", "")
+    for _ in range(2):
+        assert guard.remaining(name, "203.0.113.9") == 30
+        client.execute("PEXPIRE", f"{here}:turn", delays.TURN_MS)
+        assert guard.remaining(name, "203.0.113.9") == 0
+        guard.failed(name, "203.0.113.9")
+
+
+def test_a_known_browser_waits_for_nobody_wherever_it_is(app):
+    ada, name = member(app, address="192.0.2.10")
+    guard = app.extensions["security"].delays
+    assert ada.log_out().status_code == 303
+    for address in ["203.0.113.9"] * 20 + [f"10.0.0.{number}" for number in range(40)]:
+        guard.failed(name, address)
+    assert Browser(app, address="203.0.113.9").log_in(name).status_code == 429
+    ada.environ["REMOTE_ADDR"] = "203.0.113.9"
+    assert ada.log_in(name).status_code == 303
+
+
+def test_a_known_browser_has_a_delay_of_its_own(app):
+    ada, name = member(app)
+    answers = [ada.send("/auth/login", name=name, password="wrong").status_code for _ in range(4)]
+    assert answers == [401, 401, 401, 429]
+    ada.environ["REMOTE_ADDR"] = "203.0.113.9"
+    assert ada.log_in(name).status_code == 429
+    _, other = member(app)
+    assert ada.log_in(other).status_code == 303
