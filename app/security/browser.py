@@ -10,10 +10,10 @@ import re
 import secrets
 from typing import Any
 
-import flask_wtf.csrf
 from flask import Flask, Response, current_app, g, request, session
 from werkzeug.local import LocalProxy
 
+from app.security import forms
 from app.security.login import current_user
 
 LIFETIME_SECONDS = 90 * 24 * 3600
@@ -23,8 +23,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 def init_app(app: Flask) -> None:
     app.after_request(_set_cookie)
-    # Flask-WTF compares a form's token with this mapping.
-    flask_wtf.csrf.session = LocalProxy(_token_values)
+    forms.keep_tokens_in(LocalProxy(_token_values))
 
 
 def browser_id() -> str:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-from flask_wtf import FlaskForm
+from flask_wtf import FlaskForm, csrf
 from wtforms import PasswordField, StringField
 from wtforms.validators import EqualTo, InputRequired, Length, ValidationError
 
 from app.security import names, passwords
+
+
+def keep_tokens_in(values: Any) -> None:
+    """Let Flask-WTF compare tokens with this mapping, in all apps of this process."""
+    csrf.session = values
 
 
 class Form(FlaskForm):  # type: ignore[misc]

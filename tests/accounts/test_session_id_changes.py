@@ -10,9 +10,7 @@ def assert_gone(app, session_id):
 
 
 def test_at_login(app):
-    _, name = member(app)
-    ada = Browser(app)
-    ada.get("/auth/login")  # the form's token creates an anonymous session
+    ada, name = member(app)
     before = ada.session_id
     ada.log_in(name)
     assert before and ada.session_id != before
@@ -20,8 +18,7 @@ def test_at_login(app):
 
 
 def test_at_registration(app):
-    ada = Browser(app)
-    ada.get("/auth/register")
+    ada, _ = member(app)
     before = ada.session_id
     ada.register(new_name())
     assert ada.session_id != before

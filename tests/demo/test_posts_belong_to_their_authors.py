@@ -127,7 +127,7 @@ def test_editing_does_not_recreate_a_deleted_post(app, author):
 
     def get_then_delete(post_id):
         post = found(post_id)
-        store.delete(store.get(post_id))
+        store.delete(post)
         return post
 
     store.get = get_then_delete

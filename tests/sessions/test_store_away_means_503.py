@@ -232,7 +232,7 @@ def test_read_only_after_a_failover():
 
 
 def test_full():
-    """Writes are refused. Logged-in users stay logged in and can log out."""
+    """Writes are refused. Users log in, stay logged in and can log out."""
     with bare_redis() as (admin, client):
         app = make_app(client)
         browser = logged_in(app)
@@ -241,7 +241,7 @@ def test_full():
         admin.config_set("maxmemory", "1mb")
         admin.config_set("maxmemory-policy", "noeviction")
         assert_503(*timed(lambda: browser.post("/set/a", json="x" * 1000)))
-        assert_503(*timed(lambda: app.test_client().post("/login/ben")))
+        assert app.test_client().post("/login/ben").status_code == 200
         assert browser.get("/whoami").json == "ann"
         assert browser.get("/get/a").json == 1
         assert app.test_client().get("/plain").status_code == 200
