@@ -68,7 +68,7 @@ class PostStore:
     max_posts = 200
     """Override to change how many posts one author may have."""
 
-    per_minute = 30
+    per_minute = 60
     """Override to change how many of them may be younger than a minute."""
 
     def __init__(self, redis: Client) -> None:
