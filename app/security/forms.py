@@ -75,7 +75,7 @@ class RegistrationForm(Form):
 
     def validate_name(self, field: StringField) -> None:
         try:
-            names.canonical(field.data)
+            names.check_new(field.data)
         except names.BadName as error:
             raise ValidationError(str(error)) from None
 

@@ -132,6 +132,7 @@ class SecurityManager:
         details: Mapping[str, str] | None = None,
     ) -> User:
         """Create an account. Raises BadName, WeakPassword, NameTaken or HashingBusy."""
+        names.check_new(name)
         canonical_name = names.canonical(name)
         self.check_new_password(password, name)
         if self._demo_missing and canonical_name == DEMO_NAME and password != DEMO_PASSWORD:

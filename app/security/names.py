@@ -18,6 +18,13 @@ RULE = f"{MIN_LENGTH} to {MAX_LENGTH} letters and digits; dots, hyphens and unde
 _SHAPE = re.compile(r"[^\W_](?:[\w.-]*[^\W_])?")
 
 
+# The letters of the languages that mix scripts (UTS #39, "highly restrictive").
+_MIXES = [
+    {"LATIN", "CJK", *more} for more in (("HIRAGANA", "KATAKANA"), ("BOPOMOFO",), ("HANGUL",))
+]
+_INVISIBLE = frozenset("\u115f\u1160")  # the letters of no width, after NFKC
+
+
 class BadName(ValueError):
     """Not an allowed login name. The text is a sentence for the user."""
 
@@ -35,3 +42,17 @@ def canonical(name: str) -> str:
     if not MIN_LENGTH <= len(folded) <= MAX_LENGTH or not _SHAPE.fullmatch(folded):
         raise BadName(f"A name has {RULE}.")
     return folded
+
+
+def check_new(name: str) -> None:
+    """Raise BadName unless a new account may have this name.
+
+    Accounts that have such a name already can still be found and deleted.
+    """
+    letters = {letter for letter in canonical(name) if letter.isalpha()}
+    if letters & _INVISIBLE:
+        raise BadName("A name has only letters that can be seen.")
+    # The first word of a letter's Unicode name is its script. Python has no table of scripts.
+    scripts = {re.split("[ -]", unicodedata.name(letter, "UNNAMED"))[0] for letter in letters}
+    if len(scripts) > 1 and not any(scripts <= mix for mix in _MIXES):
+        raise BadName("A name has letters of one script: those of two can look alike.")

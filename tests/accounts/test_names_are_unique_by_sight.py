@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.security.names import MAX_LENGTH, BadName, canonical
+from app.security.names import MAX_LENGTH, BadName, canonical, check_new
 
 ALIKE = [
     ("Ada", "ada"),
@@ -62,3 +62,18 @@ def test_the_canonical_form_is_its_own(name):
         return
     assert canonical(found) == found
     assert found.isprintable() and not set(found) & set(" /\\@:<>\"'\0")
+
+
+@pytest.mark.parametrize(
+    "name", ["\u3164\u3164", "ada\u3164", "\u0430da", "ad\u03b1", "p\u0430ypal"]
+)
+def test_invisible_letters_and_mixed_scripts_are_refused(name):
+    with pytest.raises(BadName):
+        check_new(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["ada-1", "\u0430\u043d\u043d\u0430", "\u6d3e\u751f", "\u3042\u30a2x", "\ud55cx"]
+)
+def test_scripts_that_are_written_together_are_accepted(name):
+    check_new(name)
