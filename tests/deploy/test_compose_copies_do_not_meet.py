@@ -70,6 +70,6 @@ def test_they_have_separate_networks_volumes_and_secrets(
             found |= {mount["Name"] for mount in answer["Mounts"] if mount["Type"] == "volume"}
             found |= {n["NetworkID"] for n in answer["NetworkSettings"]["Networks"].values()}
         found |= {secret_of(copy, "redis"), secret_of(copy, "app")}
-        assert len(found) == 9, "four volumes, three networks, two secrets"
+        assert len(found) == 10, "five volumes, three networks, two secrets"
         seen.append(found)
     assert not seen[0] & seen[1]

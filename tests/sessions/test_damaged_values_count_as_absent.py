@@ -137,6 +137,22 @@ def test_another_thing_in_its_place(redis_client, app, command):
     assert browser.get("/all").json == {"b": 1}
 
 
+def test_a_damaged_session_hinders_neither_logins_nor_the_end_of_all_sessions(redis_client, app):
+    """More logins than a user may have sessions, so that the oldest is looked for."""
+    cookies = [cookie_of(logged_in(app, "often")) for _ in range(3)]
+    store = app.session_interface._store
+    redis_client.execute("UNLINK", store._key(cookies[0]))
+    redis_client.execute("SET", store._key(cookies[0]), "text")
+    redis_client.execute("HSET", store._key(cookies[1]), "@born", "x")
+    assert len(app.session_interface.sessions_of("often")) == 2
+    redis_client.execute("SET", store._key(cookies[2]), "text")
+    for _ in range(app.session_interface.sessions_per_user):
+        browser = logged_in(app, "often")
+    assert browser.get("/whoami").status_code == 200
+    assert app.session_interface.revoke_user("often") > 0
+    assert app.session_interface.sessions_of("often") == []
+
+
 def test_a_value_in_the_users_list_breaks_no_list(redis_client, app):
     browser = logged_in(app, "listed")
     store = app.session_interface._store

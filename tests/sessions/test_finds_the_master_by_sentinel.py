@@ -58,7 +58,16 @@ def test_a_failover_is_followed(sentinel):
     browser = logged_in(make_app(client))
     before = watched.discover_master("main")
     redis_py.Redis(port=before[1]).execute_command("WAIT", 1, 5000)
-    redis_py.Redis(port=sentinel).execute_command("SENTINEL", "FAILOVER", "main")
+
+    def replica_is_known() -> bool:
+        try:
+            redis_py.Redis(port=sentinel).execute_command("SENTINEL", "FAILOVER", "main")
+        except redis_py.ResponseError as error:
+            assert "NOGOODSLAVE" in str(error)
+            return False
+        return True
+
+    wait_until(replica_is_known, 30)
     wait_until(lambda: watched.discover_master("main") != before, 30)
 
     new = redis_py.Redis(port=watched.discover_master("main")[1])

@@ -19,7 +19,7 @@ if KEYS[2] then
   if redis.call('ZCARD', KEYS[2]) > tonumber(ARGV[5]) then
     local oldest, since
     for _, each in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
-      local born = tonumber(redis.call('HGET', ARGV[6] .. each, '@born') or 0)
+      local born = tonumber(fields(ARGV[6] .. each, '@born')[1] or 0) or 0
       if each ~= ARGV[4] and (not oldest or born < since) then oldest, since = each, born end
     end
     drop(KEYS[2], ARGV[6], oldest, ARGV[4])
