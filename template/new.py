@@ -102,7 +102,7 @@ def _name(environ: Mapping[str, str]) -> str:
     if not environ.get("NAME"):
         raise StackError("NAME is missing", EXAMPLE)
     try:
-        name = TOGGLES["STACK_NAME"].parse(environ["NAME"])
+        name = TOGGLES["STACK_NAME"].parse("STACK_NAME", environ["NAME"])
     except ToggleError as error:
         raise StackError(str(error).removeprefix("STACK_")) from None
     if name == TEMPLATE_NAME:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shlex
 import textwrap
+from itertools import starmap
 from pathlib import Path
 
-from toggles.checks import Hosts, Networks, Paths, Pattern, Switch, Whole
+from toggles.checks import Pattern, Whole
 from toggles.table import NGINX, SECTIONS, TOGGLES, Toggle
 
 WIDTH = 100
@@ -54,20 +55,20 @@ def _between(file: Path, markers: tuple[str, str], text: str) -> str:
 
 def markdown() -> str:
     rows = ["| variable | default | values | meaning |", "|---|---|---|---|"]
-    for toggle in TOGGLES.values():
+    for name, toggle in TOGGLES.items():
         default = f"`{toggle.default}`" if toggle.default else "(empty)"
-        rows.append(f"| `{toggle.name}` | {default} | {toggle.kind.summary} | {toggle.meaning} |")
+        rows.append(f"| `{name}` | {default} | {toggle.kind.summary} | {toggle.meaning} |")
     return "\n".join(rows) + "\n"
 
 
 def env_example() -> str:
     return "\n".join(
-        f"# ── {title} ".ljust(WIDTH, "─") + "\n" + "".join(map(_setting, section))
+        f"# ── {title} ".ljust(WIDTH, "─") + "\n" + "".join(starmap(_setting, section.items()))
         for title, section in SECTIONS.items()
     )
 
 
-def _setting(toggle: Toggle) -> str:
+def _setting(name: str, toggle: Toggle) -> str:
     production = f"In production: `{toggle.production}`. " if toggle.production else ""
     comment = textwrap.fill(
         production + toggle.advice,
@@ -77,7 +78,7 @@ def _setting(toggle: Toggle) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return f"{comment}\n{toggle.name}={toggle.default}\n"
+    return f"{comment}\n{name}={toggle.default}\n"
 
 
 def nginx_shell() -> str:
@@ -86,19 +87,12 @@ def nginx_shell() -> str:
         "# Generated from toggles/table.py by `make docs`: defaults and allowed values of nginx's",
         "# toggles. nginx/entrypoint sources it and has the functions that it calls.",
     ]
-    functions = {
-        Switch: "switch",
-        Whole: "whole",
-        Hosts: "hosts",
-        Networks: "networks",
-        Paths: "paths",
-        Pattern: "pattern",
-    }
-    for toggle in TOGGLES.values():
+    for name, toggle in TOGGLES.items():
         if NGINX in toggle.readers:
-            name, kind = toggle.name, toggle.kind
+            kind = toggle.kind
+            function = type(kind).__name__.lower()
             value = f'"${{{name}-{toggle.default}}}"'
-            check = f"{functions[type(kind)]} {name} {value} {shlex.quote(kind.allowed)}"
+            check = f"{function} {name} {value} {shlex.quote(kind.allowed)}"
             more = f" {kind.low} {kind.high}" if isinstance(kind, Whole) else ""
             if isinstance(kind, Pattern):
                 more = f" {shlex.quote(kind.expression)}"

@@ -20,7 +20,7 @@ def read(environ: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {}
     for name, toggle in TOGGLES.items():
         try:
-            values[name] = toggle.parse(environ.get(name, toggle.default))
+            values[name] = toggle.parse(name, environ.get(name, toggle.default))
         except ToggleError as error:
             faults.append(str(error))
     if not faults:

@@ -30,7 +30,6 @@ NGINX, APP = "nginx", "app"
 class Toggle:
     """One variable of the environment."""
 
-    name: str
     default: str
     kind: Kind
     meaning: str  # one line, for the table
@@ -38,25 +37,24 @@ class Toggle:
     production: str = ""  # the production value, where it differs from the default
     readers: tuple[str, ...] = (APP,)  # empty: only the runtime that starts the services reads it
 
-    def parse(self, text: str) -> str:
+    def parse(self, name: str, text: str) -> str:
         """Return *text* in its normal spelling. Raises ToggleError, which names what is allowed."""
         if not text and self.default:
             raise ToggleError(
-                f"{self.name} is empty: must be {self.kind.allowed}; "
+                f"{name} is empty: must be {self.kind.allowed}; "
                 f"unset it for the default, {self.default}"
             )
         value = self.kind.normalise(text) if text else ""
         if value is None:
-            raise ToggleError(f"{self.name}={text!r}: must be {self.kind.allowed}")
+            raise ToggleError(f"{name}={text!r}: must be {self.kind.allowed}")
         return value
 
 
 _PORT = Whole(1, 65535)
 
-SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
-    "This copy": (
-        Toggle(
-            "STACK_NAME",
+SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
+    "This copy": {
+        "STACK_NAME": Toggle(
             "flask-uwsgi-stack",
             Pattern(
                 # Also a name of Compose projects and of images.
@@ -67,8 +65,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "Prefix of containers, images and volumes, or the directory run/<name>/. One for each "
             "copy.",
         ),
-        Toggle(
-            "STACK_APP",
+        "STACK_APP": Toggle(
             "app.wsgi:application",
             Pattern(
                 r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(\(\))?",
@@ -78,18 +75,16 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "module:callable or module:factory(), found in project/, on PYTHONPATH or in this "
             "directory.",
         ),
-        Toggle(
-            "STACK_BEFORE_START",
+        "STACK_BEFORE_START": Toggle(
             "",
             Pattern(r"[^\0\r\n]*", "a shell command in one line"),
             "command that runs in project/ before the workers start and before a reload",
             "For migrations, such as `flask --app shop db upgrade`. If it fails, the app does not "
             "start, or a reload keeps the running code. Each container runs it.",
         ),
-    ),
-    "Network": (
-        Toggle(
-            "STACK_BIND",
+    },
+    "Network": {
+        "STACK_BIND": Toggle(
             "127.0.0.1",
             Address(),
             "address that nginx is published on",
@@ -97,8 +92,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "0.0.0.0",  # noqa: S104 - an example
             readers=(APP,),
         ),
-        Toggle(
-            "STACK_PORT",
+        "STACK_PORT": Toggle(
             "8080",
             _PORT,
             "port that nginx is published on",
@@ -106,8 +100,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "80",
             readers=(),
         ),
-        Toggle(
-            "STACK_HOSTS",
+        "STACK_HOSTS": Toggle(
             "",
             Hosts(),
             "host names to answer; empty: all",
@@ -116,8 +109,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "www.example.org,.example.net",
             readers=(NGINX, APP),
         ),
-        Toggle(
-            "STACK_TLS",
+        "STACK_TLS": Toggle(
             "off",
             Switch(),
             "serve HTTPS as well",
@@ -126,8 +118,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "on",
             readers=(NGINX, APP),
         ),
-        Toggle(
-            "STACK_TLS_PORT",
+        "STACK_TLS_PORT": Toggle(
             "8443",
             _PORT,
             "port that HTTPS is published on",
@@ -135,8 +126,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "443",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_PREFIX",
+        "STACK_PREFIX": Toggle(
             "",
             Pattern(
                 r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", "a path such as /shop, without / at its end"
@@ -146,16 +136,14 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "the whole path on.",
             readers=(NGINX, APP),
         ),
-        Toggle(
-            "STACK_MERGE_SLASHES",
+        "STACK_MERGE_SLASHES": Toggle(
             "on",
             Switch(),
             "// in a path is /",
             "Off for an app that has addresses in its paths, such as /proxy/http://example.org.",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_BODY_LIMIT",
+        "STACK_BODY_LIMIT": Toggle(
             "1",
             Whole(1, 1024, "MiB"),
             "largest request body",
@@ -163,8 +151,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "fill nginx's tmpfs (docs/operations.md).",
             readers=(NGINX, APP),
         ),
-        Toggle(
-            "STACK_CLIENT_REQUESTS",
+        "STACK_CLIENT_REQUESTS": Toggle(
             "256",
             Whole(0, 1024, "0: no limit"),
             "requests that one client address may have in progress",
@@ -172,8 +159,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "trusted. 1024 requests of all clients may be in progress.",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_TRUSTED_PROXIES",
+        "STACK_TRUSTED_PROXIES": Toggle(
             "",
             Networks(),
             "proxies in front, such as a load balancer; empty: none",
@@ -183,8 +169,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "10.0.0.0/24",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_PROXY_PROTOCOL",
+        "STACK_PROXY_PROTOCOL": Toggle(
             "off",
             Switch(),
             "expect the PROXY protocol from the proxies",
@@ -192,8 +177,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "protocol, and X-Forwarded headers are not used.",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_ISOLATED",
+        "STACK_ISOLATED": Toggle(
             "on",
             Switch(),
             "in containers: keep the app from reaching other machines",
@@ -201,10 +185,9 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "only; local processes use this machine's network.",
             readers=(),
         ),
-    ),
-    "Between nginx and uWSGI": (
-        Toggle(
-            "STACK_SOCKET",
+    },
+    "Between nginx and uWSGI": {
+        "STACK_SOCKET": Toggle(
             "unix",
             Pattern("unix|tcp", "unix or tcp"),
             "what nginx and uWSGI talk over, if they share a host",
@@ -212,8 +195,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "tcp. Streams and services on different hosts always use TCP.",
             readers=(NGINX, APP),
         ),
-        Toggle(
-            "STACK_STREAM_PATHS",
+        "STACK_STREAM_PATHS": Toggle(
             "",
             Paths(),
             "paths whose answers are sent chunk by chunk and may last: server-sent events, exports",
@@ -221,10 +203,9 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "next, and harakiri does not watch them. Each open answer occupies a thread.",
             readers=(NGINX,),
         ),
-    ),
-    "Content": (
-        Toggle(
-            "STACK_CSP",
+    },
+    "Content": {
+        "STACK_CSP": Toggle(
             "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
             "font-src 'self'; connect-src 'self'; manifest-src 'self'; form-action 'self'; "
             "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
@@ -235,8 +216,7 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "default-src 'self' 'unsafe-inline' https://cdn.example.org; frame-ancestors 'none'",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_DEMO",
+        "STACK_DEMO": Toggle(
             "off",
             Switch(),
             "create the demo account",
@@ -244,41 +224,36 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "is a loopback address, and STACK_HOSTS and STACK_TLS are not set. This line turns it "
             "off.",
         ),
-        Toggle(
-            "STACK_WORKLOAD",
+        "STACK_WORKLOAD": Toggle(
             "off",
             Switch(),
             "serve /workload/, the views for load tests",
             "On serves views for load tests, with which any client can load the machine.",
         ),
-    ),
-    "Capacity": (
-        Toggle(
-            "STACK_PROCESSES",
+    },
+    "Capacity": {
+        "STACK_PROCESSES": Toggle(
             "4",
             Whole(1, 128, auto="the cores it may use, at least 2"),
             "uWSGI worker processes",
             "Only processes use more than one core: start with one or two per core. auto counts "
             "the cores that affinity and the container's CPU limit allow.",
         ),
-        Toggle(
-            "STACK_THREADS",
+        "STACK_THREADS": Toggle(
             "2",
             Whole(1, 64),
             "threads per worker",
             "Threads overlap waits for Redis. Use 1 if the app is not thread-safe; harakiri is "
             "then exact.",
         ),
-        Toggle(
-            "STACK_THUNDER_LOCK",
+        "STACK_THUNDER_LOCK": Toggle(
             "on",
             Switch(),
             "wake one worker per connection, not all",
             "Off wakes every idle worker for each connection. uwsgi/uwsgi.ini says when that is "
             "faster.",
         ),
-        Toggle(
-            "STACK_LAZY_APPS",
+        "STACK_LAZY_APPS": Toggle(
             "off",
             Switch("on, off or auto", "on, off, auto", "auto"),
             "load the app in each worker instead of once before the fork",
@@ -286,48 +261,42 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "memory and start-up time. Auto: as on, but only for an app that starts threads or "
             "opens connections at import; the log then names them.",
         ),
-        Toggle(
-            "STACK_LISTEN",
+        "STACK_LISTEN": Toggle(
             "1024",
             Whole(16, 4096),
             "connections that may wait for a worker",
             "A longer queue means longer waits before an error. At most the kernel's "
             "net.core.somaxconn.",
         ),
-        Toggle(
-            "STACK_START_TIMEOUT",
+        "STACK_START_TIMEOUT": Toggle(
             "60",
             Whole(1, 3600, "seconds"),
             "time that the app may take to start",
             "Seconds for the import of the app and the start of its workers. After that a start "
             "fails, and a reload leaves the old code in place.",
         ),
-        Toggle(
-            "STACK_HARAKIRI",
+        "STACK_HARAKIRI": Toggle(
             "30",
             Whole(1, 60, "seconds"),
             "time after which a stuck worker is killed",
             "Seconds until uWSGI kills a worker, with all its threads. nginx gives up 5 s later.",
             readers=(NGINX, APP),
         ),
-        Toggle(
-            "STACK_MAX_REQUESTS",
+        "STACK_MAX_REQUESTS": Toggle(
             "0",
             Whole(0, 1_000_000_000, "0: never"),
             "requests after which a worker is replaced",
             "Only until a memory leak is found. A replacement costs a fork; with STACK_LAZY_APPS, "
             "an import.",
         ),
-        Toggle(
-            "STACK_MAX_WORKER_LIFETIME",
+        "STACK_MAX_WORKER_LIFETIME": Toggle(
             "0",
             Whole(11, 2_592_000, "seconds; 0: never", zero=True),
             "age at which a worker is replaced",
             "(!) With threads, a worker past its lifetime can wait without limit for idle threads "
             "(https://github.com/unbit/uwsgi/issues/1221).",
         ),
-        Toggle(
-            "STACK_BUFFER_SIZE",
+        "STACK_BUFFER_SIZE": Toggle(
             "32768",
             Whole(8192, 65535, "bytes"),
             "largest request line and headers that uWSGI accepts",
@@ -335,51 +304,46 @@ SECTIONS: Mapping[str, tuple[Toggle, ...]] = {
             "thread.",
             readers=(NGINX, APP),
         ),
-        Toggle(
-            "STACK_MAX_FD",
+        "STACK_MAX_FD": Toggle(
             "4096",
             Whole(256, 1_048_576),
             "open files per process",
             "uWSGI allocates a table of all. A container engine's default of 2^30 costs 8 GB and "
             "minutes at start (https://github.com/unbit/uwsgi/issues/2299).",
         ),
-    ),
-    "Logins and sessions": (
-        Toggle(
-            "STACK_LOGIN_RATE",
+    },
+    "Logins and sessions": {
+        "STACK_LOGIN_RATE": Toggle(
             "30",
             Whole(0, 6000, "0: no limit"),
             "logins and registrations per minute and client address",
             "Per minute and client address; password checks count too. Load tests set 0, no limit.",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_LOGIN_PATHS",
+        "STACK_LOGIN_PATHS": Toggle(
             "/auth/login,/auth/register,/auth/reauthenticate,/auth/password",
             Paths(),
             "paths whose POST requests STACK_LOGIN_RATE limits",
             "List each form of your app that checks a password or sends mail.",
             readers=(NGINX,),
         ),
-        Toggle(
-            "STACK_SESSION_IDLE",
+        "STACK_SESSION_IDLE": Toggle(
             "1800",
             Whole(1, 2_592_000, "seconds"),
             "time without a request after which a session ends",
             "Seconds. Shorter is safer on shared computers; longer asks for the password less "
             "often.",
         ),
-        Toggle(
-            "STACK_SESSION_ABSOLUTE",
+        "STACK_SESSION_ABSOLUTE": Toggle(
             "28800",
             Whole(1, 31_536_000, "seconds"),
             "time after login at which a session ends in any case",
             "Seconds after login. At least STACK_SESSION_IDLE.",
         ),
-    ),
+    },
 }
 
 TOGGLES: Mapping[str, Toggle] = {
-    toggle.name: toggle for section in SECTIONS.values() for toggle in section
+    name: toggle for section in SECTIONS.values() for name, toggle in section.items()
 }
 SERVICES = (NGINX, APP, "redis")

@@ -47,12 +47,13 @@ def uwsgi_options(metrics: str, log: str) -> dict[str, str]:
     such as `thunder lock (log)` and `workers (log)`."""
     options = {}
     for name, value in re.findall(r'^uwsgi_option\{name="(\w+)"\} (\S+)$', metrics, re.MULTILINE):
-        toggle = toggles.TOGGLES.get(_REPORTED.get(name, ""))
+        variable = _REPORTED.get(name, "")
+        toggle = toggles.TOGGLES.get(variable)
         if toggle is None:
             continue
         switch = isinstance(toggle.kind, toggles.Switch)
         number = int(float(value))
-        options[toggle.name] = ("on" if number else "off") if switch else str(number)
+        options[variable] = ("on" if number else "off") if switch else str(number)
     if locks := re.findall(r"^thunder lock: (enabled|disabled)", log, re.MULTILINE):
         options["thunder lock (log)"] = {"enabled": "on", "disabled": "off"}[locks[-1]]
     spawned = re.findall(r"^spawned uWSGI worker (\d+) \(.*cores: (\d+)\)", log, re.MULTILINE)

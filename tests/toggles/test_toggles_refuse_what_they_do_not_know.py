@@ -16,9 +16,10 @@ def test_an_empty_environment_gives_every_default_in_the_tables_order() -> None:
     assert list(read({})) == list(TOGGLES)
 
 
-@pytest.mark.parametrize("toggle", TOGGLES.values(), ids=str)
-def test_each_default_is_already_in_its_normal_spelling(toggle) -> None:
-    assert toggle.parse(toggle.default) == toggle.default
+@pytest.mark.parametrize("name", TOGGLES)
+def test_each_default_is_already_in_its_normal_spelling(name: str) -> None:
+    toggle = TOGGLES[name]
+    assert toggle.parse(name, toggle.default) == toggle.default
     assert toggle.meaning
 
 
