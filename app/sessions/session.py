@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from flask import Request
 from flask.sessions import SessionMixin
@@ -12,9 +12,6 @@ from flask.sessions import SessionMixin
 from ..redis_client import Command, StoreUnavailable
 from .codec import IMMUTABLE, encode, text_of
 from .store import Prefetched, SessionStore, field_of
-
-if TYPE_CHECKING:
-    from .remember import RememberCookie
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +55,7 @@ class RedisSession(SessionMixin):
         self._follows_login = False
         self._remember: bytes | None = None
         self._forget = True
-        self.remember_cookie: RememberCookie | None = None
+        self.remember_cookie: Any = None  # a RememberCookie, set by the interface
         self._user_id: str | None = None
         self._prefetched: Prefetched = (None, None, None)
         self._ended: str | None = None
