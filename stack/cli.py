@@ -22,7 +22,7 @@ def up(environ: Mapping[str, str]) -> int:
     # As docker-compose.yml does: see toggles.demo.by_default.
     environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
     runtime, reason = choose(environ, Progress.to_terminal())
-    # What was given on the command line has to be given again.
+    # The next commands need the variables of this one's command line again.
     given = "".join(f" {k}={os.environ[k]}" for k in ("STACK_NAME", "RUNTIME") if k in os.environ)
     if lost := project.strays(CHECKOUT, environ):
         print(f"Not used: {', '.join(lost)} in .env. Your app's belong in {project.VARIABLES}.")

@@ -102,6 +102,11 @@ class Address:
             return None
 
 
+def _listed(text: str) -> list[str]:
+    """The parts of a list with commas; an empty part between two commas stays, as a fault."""
+    return [part.strip() for part in text.split(",")] if text.strip() else []
+
+
 @dataclass(frozen=True)
 class Hosts:
     """Host names, separated by commas."""
@@ -113,7 +118,7 @@ class Hosts:
     summary: str = "host names, separated by commas; `.example.org` includes its subdomains"
 
     def normalise(self, text: str) -> str | None:
-        names = [name.strip().lower() for name in text.split(",")] if text.strip() else []
+        names = _listed(text.lower())
         label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
         for name in names:
             if len(name) > 253 or not re.fullmatch(rf"\.?{label}(\.{label})*", name):
@@ -130,7 +135,7 @@ class Paths:
 
     def normalise(self, text: str) -> str | None:
         # No character that a regular expression or nginx's configuration interprets, but the dot.
-        paths = [path.strip().rstrip("/") for path in text.split(",")] if text.strip() else []
+        paths = [path.rstrip("/") for path in _listed(text)]
         if not all(re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path, re.ASCII) for path in paths):
             return None
         return ",".join(dict.fromkeys(paths))
@@ -145,7 +150,7 @@ class Networks:
 
     def normalise(self, text: str) -> str | None:
         try:
-            networks = [ipaddress.ip_network(n.strip()) for n in text.split(",") if text.strip()]
+            networks = [ipaddress.ip_network(network) for network in _listed(text)]
         except ValueError:
             return None
         wide = any(network.prefixlen < 8 for network in networks)

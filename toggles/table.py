@@ -164,7 +164,7 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             Networks(),
             "proxies in front, such as a load balancer; empty: none",
             "nginx takes the client's address, scheme and host from X-Forwarded-For, -Proto and "
-            "-Host of these addresses only. (!) Who has one of them can claim any client's "
+            "-Host of these addresses only. (!) A machine with one of them can claim any client's "
             "address: list the proxies and nothing wider, and set STACK_HOSTS.",
             "10.0.0.0/24",
             readers=(NGINX,),

@@ -297,7 +297,7 @@ class RedisSession(SessionMixin):
             except StoreUnavailable as error:
                 if changed.keys() | set(removed) != {_FLASHES.encode()}:
                     raise
-                # What the message reports has been done, so the request must not look failed.
+                # The request has done what the message reports, so it must not look failed.
                 log.warning("a flashed message is lost: %s", error)
                 written = 1
             if written != 1:

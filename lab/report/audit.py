@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lab.report.data import RunData
-from lab.report.text import without_paths
+from lab.report.redact import without_paths
 from lab.runs import PLAN, TRIALS, VERDICT, ResultsError, Run
 
 LEDGER = "ledger.csv"

@@ -11,8 +11,8 @@ from lab.report import audit, tables, words
 from lab.report.data import HEADLINES, RunData
 from lab.report.pictures import draw
 from lab.report.pictures.style import Picture
+from lab.report.redact import without_paths
 from lab.report.tables import Table
-from lab.report.text import without_paths
 
 # Every published run commits its pictures, so they have to be small.
 MOST_BYTES = 60_000

@@ -10,7 +10,7 @@ import pytest
 from lab.judge import verdict
 from lab.plan.experiment_file import parse
 from lab.report import audit, markdown
-from lab.report.text import without_paths
+from lab.report.redact import without_paths
 from lab.runs import Run
 from lab.tests import invented_runs as runs
 

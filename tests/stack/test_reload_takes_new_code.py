@@ -83,7 +83,7 @@ def test_changed_settings_come_into_force(commands: Commands) -> None:
     assert "No module named 'nowhere'" in done.stderr
     assert (commands.run_dir / "environment.json").read_text() == environment
     assert get(commands.url)[0] == 200
-    # What was applied stays when nothing is given.
+    # A reload without settings keeps those that an earlier one applied.
     assert commands.make("reload").returncode == 0
     assert 'uwsgi_option{name="processes"} 3.0' in get(metrics)[1]
 

@@ -19,6 +19,9 @@ PHRASES = {
     r"(?:^|[.:;] )Who(?:ever)? (?:is|has|can|may|must|wants|needs|comes|runs)\b[^?\n]{0,60}, ": (
         "a subject: users who …"
     ),
+    r"^\W*What (?:the \w+ \w+|was \w+|\w+ may \w+)\b[^?\n:]{0,60}(?: (?:has|have|stays|must)\b)": (
+        "a subject: the settings of …"
+    ),
 }
 # This file, and texts of others or without prose.
 EXCEPT = re.compile(r"test_text_is_plain_english|LICENSE|results/|requirements/|\.(?:json|svg)$")
