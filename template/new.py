@@ -1,4 +1,4 @@
-"""`make new DIR=../shop NAME=shop [LAB=no] [DEMO=no]`: a copy of the template, ready to change."""
+"""`make new DIR=../shop NAME=shop [LAB=no] [OPERATE=no] [DEMO=no]`: a copy, ready to change."""
 
 from __future__ import annotations
 

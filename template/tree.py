@@ -40,6 +40,7 @@ class Unit:
 
 UNITS: Mapping[str, Unit] = {
     "lab": Unit(paths=("lab", "docs/tuning.md")),
+    "operate": Unit(paths=("operate", "docs/day-two.md")),
     "demo": Unit(
         paths=(
             "app/posts",

@@ -1,0 +1,2 @@
+# Included by the Makefile.
+operate := @$(PYTHON) -m operate
