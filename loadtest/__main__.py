@@ -86,7 +86,8 @@ def _become_locust(arguments: list[str], **environment: str) -> NoReturn:
     # Locust reads LOCUST_… variables as options.
     ours = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     locustfile = Path(__file__).with_name("locustfile.py")
-    command = [sys.executable, "-m", "locust", f"--locustfile={locustfile}", *arguments]
+    program = "loadtest.plain_locust"
+    command = [sys.executable, "-m", program, f"--locustfile={locustfile}", *arguments]
     os.execve(sys.executable, command, {**ours, **environment})  # noqa: S606
 
 

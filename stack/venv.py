@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,8 +57,10 @@ class VirtualEnvironment:
     def needs(self, files: Sequence[Path]) -> tuple[programs.Need, ...]:
         """Return what ensure(*files*) needs on the machine, to be checked with other needs."""
         works = self._works()
-        compiles = _SERVER in files and (
-            not works or self._read_stamp().get(_SERVER.stem) != self._fingerprint(_SERVER)
+        compiles = (
+            _SERVER in files
+            and (not works or self._read_stamp().get(_SERVER.stem) != self._fingerprint(_SERVER))
+            and not self._wheels().exists()
         )
         return (() if works else programs.VENV) + (programs.COMPILER if compiles else ())
 
@@ -80,17 +84,49 @@ class VirtualEnvironment:
             if plain:
                 names = ", ".join(file.stem for file in plain)
                 self._progress.step(f"installing Python packages into .venv ({names})")
-                self._pip(["--require-hashes"], plain)
+                self._pip(["install", "--require-hashes"], plain)
             if _SERVER in outdated:
-                self._progress.step("compiling uWSGI with uwsgi/build.ini (about a minute)")
-                # pip's cache does not know that the build profile went into a wheel.
-                options = ["--no-cache-dir", "--no-binary=uwsgi", "--force-reinstall", "--verbose"]
-                self._pip(["--require-hashes", *options], [_SERVER])
+                self._install_server()
             if project.PINS in files:
                 self._progress.step(f"installing the packages of {project.PINS}")
-                self._pip([], [project.PINS])
+                self._pip(["install"], [project.PINS])
             stamp.update({file.stem: wanted[file] for file in files})
             self._write_stamp(stamp)
+
+    def _install_server(self) -> None:
+        wheels = self._wheels()
+        if not wheels.exists():
+            self._progress.step("compiling uWSGI with uwsgi/build.ini (about a minute)")
+            draft = Path(tempfile.mkdtemp(dir=wheels.parent))
+            try:
+                # pip's cache does not know that the build profile went into a wheel.
+                options = ["--no-cache-dir", "--no-binary=uwsgi", "--verbose"]
+                self._pip(
+                    ["wheel", "--require-hashes", *options, f"--wheel-dir={draft}"], [_SERVER]
+                )
+                draft.rename(wheels)
+            except OSError:  # another checkout was faster
+                if not wheels.exists():
+                    raise
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+        found = map(os.fspath, wheels.glob("*.whl"))
+        self._pip(["install", "--no-index", "--no-deps", "--force-reinstall", *found], [])
+
+    def _wheels(self) -> Path:
+        """Return the folder for the server's wheels: all checkouts of a user share it.
+
+        Its name says what went into them: the pins, the build profile and the interpreter.
+        """
+        interpreter = f"{Path(sys.executable).resolve()} {sys.version} {sysconfig.get_platform()}"
+        inputs = f"{self._fingerprint(_SERVER)} {interpreter}"
+        try:
+            caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            folder = Path(caches) / "flask-uwsgi-stack"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # a user without a home
+            folder = self._checkout / "run"
+        return folder / f"wheels-{hashlib.sha256(inputs.encode()).hexdigest()[:16]}"
 
     def _fingerprint(self, file: Path) -> str:
         sources = [file, Path("uwsgi/build.ini")] if file == _SERVER else [file]
@@ -134,11 +170,11 @@ class VirtualEnvironment:
                 log="\n".join((made.stdout + made.stderr).strip().splitlines()[-8:]),
             )
 
-    def _pip(self, options: Sequence[str], files: Sequence[Path]) -> None:
+    def _pip(self, command: Sequence[str], files: Sequence[Path]) -> None:
         requirements = [f"--requirement={self._checkout / file}" for file in files]
         code, lines = programs.run_with_progress(
-            [str(self.python), "-m", "pip", "install", "--no-input",
-             "--progress-bar=off", "--disable-pip-version-check", *options, *requirements],
+            [str(self.python), "-m", "pip", *command, "--no-input", "--progress-bar=off",
+             "--disable-pip-version-check", *requirements],
             self._progress,
             {
                 **{k: v for k, v in os.environ.items() if not k.startswith("UWSGI_")},

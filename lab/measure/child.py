@@ -32,7 +32,7 @@ def start(
     ours = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
     paths = [str(CHECKOUT), ours.get("PYTHONPATH", "")]
     return subprocess.Popen(
-        [sys.executable, "-m", "locust", f"--locustfile={locustfile}", *arguments],
+        [sys.executable, "-m", "loadtest.plain_locust", f"-f={locustfile}", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,

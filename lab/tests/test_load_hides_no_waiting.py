@@ -85,7 +85,8 @@ def test_the_generators_own_delay_is_in_the_response_and_not_in_the_service(
         (locust,) = [
             process
             for process in psutil.Process().children()
-            if "locust" in process.cmdline() and str(tmp_path) in process.environ()["LAB_LOAD_PLAN"]
+            if "loadtest.plain_locust" in process.cmdline()
+            and str(tmp_path) in process.environ()["LAB_LOAD_PLAN"]
         ]
         time.sleep(0.3)
         locust.send_signal(signal.SIGSTOP)

@@ -32,7 +32,7 @@ DEFAULT_BASE_IMAGE = "debian:trixie-slim"
 START_TIMEOUT_S = 60.0
 # nginx's ports in the container, and the toggles that publish them.
 _PORTS = {8443: "STACK_TLS_PORT", 8080: "STACK_PORT"}
-_INTERNAL_ADDRESS = {"app": "app:3031", "redis": "redis:6379"}
+_APP_ADDRESS = {"unix": "/run/app/uwsgi.sock", "tcp": "app:3031"}
 
 
 @dataclass(frozen=True)
@@ -147,11 +147,14 @@ class ComposeRuntime(Runtime):
     def status(self) -> list[ServiceStatus]:
         # The engine's first health check comes seconds after the start; until then ours counts.
         good = {"healthy", "starting"} if self._ready() else {"healthy"}
+        internal = {"redis": "redis:6379"}
+        if self.replicas():
+            internal["app"] = _APP_ADDRESS[self.running_toggles()["STACK_SOCKET"]]
         return [
             ServiceStatus(
                 service=name,
                 id=container.name,
-                address=_INTERNAL_ADDRESS.get(name, self.address()),
+                address=internal.get(name, self.address()),
                 healthy=container.state == "running" and container.health in good,
                 uptime_s=container.uptime_s,
                 memory_bytes=_memory_bytes(container.pid),

@@ -13,7 +13,10 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
-    commands = Commands(copy_checkout(tmp_path_factory.mktemp("fresh"), venv=False))
+    commands = Commands(
+        copy_checkout(tmp_path_factory.mktemp("fresh"), venv=False),
+        XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache")),
+    )
     yield commands
     commands.make("down")
 
@@ -46,6 +49,17 @@ def test_nothing_is_made_twice(commands: Commands) -> None:
     done = commands.make("up")
     assert done.returncode == 0
     assert ".venv" not in done.stdout
+
+
+def test_another_environment_gets_the_compiled_server(commands: Commands) -> None:
+    commands.make("down")
+    uwsgi = commands.checkout / ".venv" / "bin" / "uwsgi"
+    uwsgi.unlink()
+    (commands.checkout / ".venv" / "stack-stamp.json").write_text("{}")
+    done = commands.make("up")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "compiling" not in done.stdout
+    assert uwsgi.exists()
 
 
 def test_changed_pins_are_taken_over(commands: Commands) -> None:

@@ -9,11 +9,16 @@ import pytest
 
 from tests.servers.uwsgi import ENTRYPOINT, RELOAD
 
+# Root may raise its limits.
+WITHOUT_RIGHTS = "setpriv --bounding-set=-sys_resource" if os.geteuid() == 0 else ""
 
-def run(tmp_path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+
+def run(
+    tmp_path: Path, *arguments: str, before: tuple[str, ...] = (), **environ: str
+) -> subprocess.CompletedProcess[str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("STACK_", "UWSGI_"))}
     return subprocess.run(
-        [ENTRYPOINT, *arguments],
+        [*before, ENTRYPOINT, *arguments],
         env={
             **inherited,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -76,6 +81,13 @@ def test_a_queue_that_the_kernel_does_not_allow(tmp_path: Path) -> None:
     assert answer.returncode == 2, answer
     assert "net.core.somaxconn" in answer.stderr
     assert "STACK_LISTEN" in answer.stderr
+
+
+def test_more_files_than_the_machine_allows(tmp_path: Path) -> None:
+    """A master that starts with a lower limit than it was given runs out of descriptors."""
+    answer = run(tmp_path, before=("sh", "-c", f'ulimit -n 512 && exec {WITHOUT_RIGHTS} "$0"'))
+    assert answer.returncode == 2, answer
+    assert "STACK_MAX_FD='4096': must be at most 512, the hard limit" in answer.stderr
 
 
 def test_an_unknown_argument(tmp_path: Path) -> None:
