@@ -164,3 +164,14 @@ def test_all_sessions_of_all_users_end(app, security):
     bob, _ = member(app)
     security.end_all_sessions()
     assert (ada.who(), bob.who()) == (None, None)
+
+
+def test_the_list_of_sessions_has_pages(app):
+    here, name = member(app)
+    for _ in range(24):
+        assert Browser(app).log_in(name).status_code == 303
+    pages = [here.get(f"/auth/sessions?page={n}").text for n in (1, 2, 3, -1)]
+    assert [page.count('action="/auth/sessions/') - 1 for page in pages] == [20, 5, 0, 20]
+    assert 'rel="next" href="/auth/sessions?page=2"' in pages[0]
+    assert 'rel="prev" href="/auth/sessions?page=1"' in pages[1]
+    assert 'rel="next"' not in pages[1]
