@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import flask
 from flask import Flask, Response, jsonify, render_template, request
 from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError
+from werkzeug.formparser import FormDataParser
 
 from app.logs import request_id
 
@@ -40,6 +42,7 @@ def wants_json() -> bool:
 
 def init_app(app: Flask) -> None:
     app.json = BoundedJSONProvider(app)
+    app.request_class = Request
     app.register_error_handler(HTTPException, answer)
 
 
@@ -75,3 +78,22 @@ class BoundedJSONProvider(DefaultJSONProvider):
             return super().loads(s, **kwargs)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+
+class FormParser(FormDataParser):
+    """Werkzeug's parser, which refuses a part without a name.
+
+    Werkzeug's own names it None, and everything that reads forms expects strings.
+    """
+
+    def parse(self, *arguments: Any, **options: Any) -> Any:
+        stream, form, files = super().parse(*arguments, **options)
+        if None in form or None in files:
+            raise BadRequest("A part of the form has no name.")
+        return stream, form, files
+
+
+class Request(flask.Request):
+    """Flask's request, whose forms have names only."""
+
+    form_data_parser_class = FormParser
