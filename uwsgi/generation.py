@@ -216,6 +216,12 @@ def children(of: int) -> list[int]:
     return found
 
 
+def begun(pid: int) -> int:
+    """Return when the process began, in clock ticks since boot. Raises OSError if it has ended."""
+    text = Path(f"/proc/{pid}/stat").read_bytes()
+    return int(text[text.rindex(b")") + 2 :].split()[19])
+
+
 def _environment(pid: int) -> list[bytes]:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import memory
-from generation import Ending, Generation, children, family, send
+from generation import Ending, Generation, begun, children, family, send
 from listening import Listening
 
 STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
@@ -47,6 +47,7 @@ class Status:
     """What uwsgi/reload reads from APP_RUN/status.json."""
 
     pid: int = field(default_factory=os.getpid)
+    begun: int = field(default_factory=lambda: begun(os.getpid()))
     started: int = 0  # the number of the last generation that was started
     serving: int = 0
     failure: str = ""  # why the last one did not serve
@@ -330,7 +331,11 @@ def _end(file: Path, begin: int = 0) -> str:
 
 
 def read_status(run: Path) -> dict[str, Any]:
-    """Return the content of the status file. Raises OSError without an entrypoint."""
+    """Return the content of the status file. Raises OSError without an entrypoint.
+
+    A killed entrypoint leaves the file behind, and another process may get its pid.
+    """
     status: dict[str, Any] = json.loads((run / "status.json").read_text(encoding="utf-8"))
-    os.kill(status["pid"], 0)
+    if begun(status["pid"]) != status["begun"]:
+        raise ProcessLookupError(f"process {status['pid']} is another program")
     return status

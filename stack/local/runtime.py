@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -375,7 +374,7 @@ class LocalRuntime(Runtime):
                 "nginx's new configuration is not valid; the old one stays in use",
                 log=checked.stderr.strip(),
             )
-        os.kill(self.main_pids()["nginx"], signal.SIGHUP)
+        self._supervisor(self.state()).signal_program("nginx", "HUP")
         self._progress.step("replacing the app's workers")
         self._swap(self.state())
 

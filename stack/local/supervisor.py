@@ -123,6 +123,13 @@ class Supervisor:
             if fault.faultCode != 70:  # NOT_RUNNING
                 raise
 
+    def signal_program(self, service: str, name: str) -> None:
+        """Send signal *name* to the service's main process. Raises StackError if there is none."""
+        try:
+            self._call("signalProcess", service, name)
+        except xmlrpc.client.Fault as fault:
+            raise StackError(f"{service} does not run", "make logs") from fault
+
     def shutdown(self) -> None:
         self._call("shutdown")
 

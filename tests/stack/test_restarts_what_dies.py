@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stack import processes
+from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 from tests.stack.checkouts import TINY_APP, answers, own_name
 from tests.waiting import wait_until
@@ -61,6 +62,18 @@ def test_every_other_process(stack: LocalRuntime, service: str) -> None:
     again = processes.family(pid_of(stack, service))
     assert len(again) >= len(members) + 1
     assert not {p.pid for p in again} & set(members)
+
+
+def test_a_reload_at_the_moment_when_nginx_is_away_signals_nobody(
+    stack: LocalRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = stack._supervisor(stack.state())
+    supervisor.stop_program("nginx")
+    monkeypatch.setattr(stack, "is_up", lambda: True)  # it ends right after that look
+    with pytest.raises(StackError, match="nginx does not run"):
+        stack.reload()
+    supervisor.start_program("nginx")
+    wait_until(lambda: healthy(stack))
 
 
 def test_the_newest_processes_are_still_this_copys(stack: LocalRuntime) -> None:

@@ -175,7 +175,7 @@ def test_code_that_does_not_start_changes_nothing(
         assert answer.returncode == 1
         assert "the old code still does" in answer.stderr
         assert reason in answer.stderr
-        assert server.processes() == before
+        wait_until(lambda: server.processes() == before, 5)  # until zombies are reaped
         assert files(server) == ["1", "current", "reload.lock", "status.json"]
         if "died" not in reason:  # its workers serve until they crash
             assert clients.failures == []
@@ -207,6 +207,19 @@ def test_sighup_reloads_and_a_reload_waits_for_another(tmp_path: Path) -> None:
         assert "generation 3 serves" in output
         assert "generation 4 serves" in output
         assert versions(server) == {b"2"}
+
+
+def test_a_stranger_with_the_pid_of_a_killed_entrypoint_gets_no_signal(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, subprocess.Popen(["sleep", "60"]) as stranger:
+        server.process.kill()
+        server.process.wait()
+        file = server.run / "status.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"pid": stranger.pid}))
+        answer = server.reload()
+        assert answer.returncode == 1
+        assert "is it running?" in answer.stderr
+        assert stranger.poll() is None, "it got SIGHUP"
+        stranger.kill()
 
 
 def test_settings_are_read_anew(tmp_path: Path) -> None:

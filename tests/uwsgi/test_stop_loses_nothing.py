@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -60,25 +61,39 @@ def test_a_reload_does_not_delay_the_stop(tmp_path: Path, lazy: str, after: floa
             reload.wait()
 
 
-def test_a_stop_at_any_moment_of_a_swap_loses_no_request(tmp_path: Path) -> None:
-    """While one generation starts or drains, and a request is in flight in each that has any."""
-    random.seed(20261125)
-    for number in range(4):
-        with serving(tmp_path / str(number), LOAD_SECONDS="0.3") as server:
-            with ThreadPoolExecutor(16) as clients:
-                old = clients.submit(ask, server.port, "/sleep/3")
-                wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
-                server.process.send_signal(signal.SIGHUP)
-                time.sleep(random.uniform(0, 3))
-                new = clients.submit(ask, server.port, "/sleep/1")
-                time.sleep(0.2)
-                processes = server.processes()
-                begun = time.monotonic()
-                assert server.stop() == 0, server.log
-                assert time.monotonic() - begun < 15
-                assert old.result().startswith(b"1 ")
-                assert new.result().startswith(b"1 ")
-            assert not any(psutil.pid_exists(pid) for pid in processes)
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_stop_at_any_moment_of_a_swap_loses_no_request(tmp_path: Path, kind: str) -> None:
+    """While one generation starts or drains, and a request is in flight in each that has any.
+
+    SWAP_STOPS=50 repeats it as often.
+    """
+    moments = random.Random(f"20261125 {kind}")
+    for number in range(int(os.environ.get("SWAP_STOPS", "2"))):
+        with tempfile.TemporaryDirectory(prefix="app-") as short:
+            address = f"{short}/socket"
+            socket = {"tcp": False, "APP_SOCKET": address} if kind == "unix" else {}
+            where = address if kind == "unix" else "127.0.0.1"
+            with serving(tmp_path / str(number), LOAD_SECONDS="0.3", **socket) as server:
+                stop_during_a_swap(server, where, moments.uniform(0, 3))
+            assert not any(Path(short).iterdir())
+
+
+def stop_during_a_swap(server: Uwsgi, address: str, after: float) -> None:
+    with ThreadPoolExecutor(2) as clients:
+        old = clients.submit(ask, server.port, "/sleep/3", address=address)
+        wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(after)
+        new = clients.submit(ask, server.port, "/sleep/1", address=address)
+        time.sleep(0.2)
+        processes = server.processes()
+        begun = time.monotonic()
+        assert server.stop() == 0, server.log
+        assert time.monotonic() - begun < 15
+        assert old.result().startswith(b"1 ")
+        assert new.result().startswith(b"1 ")
+    assert not any(psutil.pid_exists(pid) for pid in processes)
+    assert [file.name for file in server.run.iterdir()] == ["current"]
 
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
