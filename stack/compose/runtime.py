@@ -178,7 +178,7 @@ class ComposeRuntime(Runtime):
         self._progress.step("new code needs new images: `docker compose up -d --build` deploys it")
 
     def logs(self, follow: bool = True) -> int:
-        command = self._command("logs", *(["--follow"] if follow else []))
+        command = self.command("logs", *(["--follow"] if follow else []))
         try:
             return subprocess.run(command, env=self.environ, check=False).returncode
         except KeyboardInterrupt:
@@ -230,7 +230,7 @@ class ComposeRuntime(Runtime):
 
     def compose(self, *arguments: str, timeout_s: float = 120) -> str:
         """Run ``docker compose`` on this copy and return its output."""
-        return _output(self._command(*arguments), self.environ, timeout_s)
+        return _output(self.command(*arguments), self.environ, timeout_s)
 
     def _require_ports(self) -> None:
         if not self.environ.get("DOCKER_HOST", "unix:").startswith("unix:"):
@@ -257,7 +257,7 @@ class ComposeRuntime(Runtime):
     def _build(self) -> None:
         self._progress.step("building the images (minutes the first time, then seconds)")
         code, lines = programs.run_with_progress(
-            self._command("--progress", "plain", "build"), self._progress, self.environ
+            self.command("--progress", "plain", "build"), self._progress, self.environ
         )
         if code == 0:
             return
@@ -271,7 +271,7 @@ class ComposeRuntime(Runtime):
         raise StackError("the images could not be built", "the log above names the step", log=log)
 
     def _start(self) -> None:
-        command = self._command("--progress", "plain", "up", "--detach", "--no-build")
+        command = self.command("--progress", "plain", "up", "--detach", "--no-build")
         done = subprocess.run(
             command, env=self.environ, capture_output=True, text=True, check=False
         )
@@ -315,7 +315,7 @@ class ComposeRuntime(Runtime):
         remedy = "\n".join(refused) or "the end of its log is above"
         raise StackError(f"{container.service} does not start", remedy, log=log)
 
-    def _command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
         """Return ``docker compose`` for this copy, independent of COMPOSE_* in the environment."""
         files = (word for file in self._files for word in ("--file", str(file)))
         where = ["--project-name", self.name, "--project-directory", str(self._checkout)]
@@ -324,7 +324,7 @@ class ComposeRuntime(Runtime):
 
     def _in_app(self, *command: str) -> list[str]:
         terminal = [] if sys.stdin.isatty() else ["-T"]
-        return self._command("exec", *terminal, "app", *command)
+        return self.command("exec", *terminal, "app", *command)
 
     def _app_environment(self) -> Mapping[str, str]:
         return self.environ

@@ -16,7 +16,7 @@ def loadtest(stack: ComposeRuntime) -> Iterator[list[str]]:
     stack.compose("--profile", "loadtest", "build", "loadtest", timeout_s=600)
     settings = [f"--env={name}" for name in ("SMOKE_SECONDS=6", "SMOKE_USERS=2")]
     yield [
-        *stack._command("--profile", "loadtest", "run", "--rm", "--no-deps", "--no-TTY"),
+        *stack.command("--profile", "loadtest", "run", "--rm", "--no-deps", "--no-TTY"),
         *settings,
         "loadtest",
     ]
