@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from flask_wtf import FlaskForm
 from wtforms import Field, StringField, TextAreaField
 from wtforms.validators import ValidationError
+
+from app.security.forms import Form
 
 TITLE_LIMIT = 120
 TEXT_LIMIT = 10_000
@@ -36,7 +37,7 @@ class UpTo:
         self._what = what
         self.field_flags = {"required": True, "maxlength": limit}
 
-    def __call__(self, _form: FlaskForm, field: Field) -> None:
+    def __call__(self, _form: Form, field: Field) -> None:
         length = len(field.data)
         if not length:
             raise ValidationError(f"{self._what} is missing.")
@@ -49,6 +50,6 @@ class UpTo:
             )
 
 
-class PostForm(FlaskForm):  # type: ignore[misc]  # Flask-WTF has no types
+class PostForm(Form):
     title = StringField("Title", filters=[tidy_line], validators=[UpTo(TITLE_LIMIT, "The title")])
     text = TextAreaField("Text", filters=[tidy], validators=[UpTo(TEXT_LIMIT, "The text")])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from flask import request
 from flask_wtf import FlaskForm, csrf
+from werkzeug.datastructures import MultiDict
 from wtforms import PasswordField, StringField
 from wtforms.validators import EqualTo, InputRequired, Length, ValidationError
 
@@ -18,7 +20,14 @@ def keep_tokens_in(values: Any) -> None:
 
 
 class Form(FlaskForm):  # type: ignore[misc]
-    """A form with a CSRF token, filled from the request."""
+    """A form with a CSRF token, filled from the text fields of the request."""
+
+    class Meta(FlaskForm.Meta):  # type: ignore[misc]
+        def wrap_formdata(self, _form: FlaskForm, formdata: Any) -> Any:
+            # Flask-WTF's own also takes files and JSON, which are no strings: validators and views
+            # would fail on them. A form with a FileField overrides this.
+            given = formdata is None or isinstance(formdata, MultiDict)
+            return formdata if given else (request.form or None)
 
 
 def _name_field() -> StringField:

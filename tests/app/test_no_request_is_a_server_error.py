@@ -71,7 +71,7 @@ raw = st.tuples(
     st.one_of(
         st.binary(max_size=60),
         st.sampled_from(
-            (b"[" * 3000, b"%ff%fe=%zz&=&&a", b'{"name": 1}', b"null", b"\xff", b"1e999")
+            (b"[" * 3000, b"%ff%fe=%zz&=&&a", b'{"name": 1}', b"[1]", b"null", b"\xff", b"1e999")
         ),
     ),
 )
