@@ -196,3 +196,18 @@ def test_the_next_user_of_a_name_does_not_own_its_posts(app, author):
         author_id="somebody-deleted", author=author.name, title="Old", text="Old"
     )
     assert author.get(f"/posts/{address}/edit").status_code == 403
+
+
+def test_the_empty_form_is_rendered_once_and_holds_nothing_of_a_visitor(app, author, reader):
+    app.extensions["posts.fields"].clear()
+    first = author.get("/posts/").text
+    refused = author.send("/posts/", title="Half a draft", text="")
+    assert refused.status_code == 400
+    assert "Half a draft" in refused.text
+    assert "The text is missing." in refused.text
+    fields = [page.partition("csrf_token")[2] for page in (first, reader.get("/posts/").text)]
+    tokens = [re.search(r'value="([^"]+)">', each)[1] for each in fields]
+    assert tokens[0] != tokens[1]
+    for field in ("Half a draft", "missing", author.name, tokens[0]):
+        assert field not in app.extensions["posts.fields"]["empty"]
+    assert reader.send("/posts/", title="Mine", text="A text").status_code == 303
