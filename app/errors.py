@@ -1,7 +1,8 @@
 """Error responses: an HTML page or JSON, chosen by the Accept header.
 
 They reveal nothing about the internals. nginx answers in the same form where a request does not
-reach the app (nginx/pages). Error pages do not read the session, because it may be what failed.
+reach the app (nginx/pages). Only 403 and 404 read the session, for the links in the header: with
+other errors it may be what failed.
 """
 
 from __future__ import annotations

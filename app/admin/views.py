@@ -48,6 +48,11 @@ def keep_out_of_caches(response: Response) -> Response:
     return response
 
 
+@blueprint.get("/")
+def index() -> ResponseReturnValue:
+    return redirect(url_for(".users"), 303)
+
+
 @blueprint.get("/users")
 def users() -> ResponseReturnValue:
     name = request.args.get("name", "")

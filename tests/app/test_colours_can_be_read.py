@@ -21,7 +21,6 @@ PAIRS = [
     ("bad", "bad-tint", TEXT),
     ("bad", "page", TEXT),
     ("bad", "surface", TEXT),
-    ("on-bad", "bad", TEXT),
     *[("edge", ground, EDGE) for ground in ("page", "surface")],
     *[("accent", ground, EDGE) for ground in ("page", "surface", "sunken")],  # the focus ring
 ]

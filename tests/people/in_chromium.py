@@ -52,6 +52,13 @@ OVERFLOWING = """() => {
     .map(e => e.outerHTML.slice(0, 120));
 }"""
 
+# Where the text of logo, heading and footer begins.
+LEFT_EDGES = """() => ['.brand', 'main h1', 'footer p'].map(name => {
+  const range = document.createRange();
+  range.selectNodeContents(document.querySelector(name));
+  return Math.round(range.getBoundingClientRect().left);
+})"""
+
 # Controls and the size of their target.
 CONTROLS = """() => [...document.querySelectorAll('main a.button, button, nav a, input, textarea')]
   .filter(e => e.type !== 'hidden' && e.tabIndex >= 0).map(e => {
@@ -139,6 +146,7 @@ class Surfer:
         page = self.page
         assert self.complaints == [], (name, self.complaints)
         assert page.evaluate(OVERFLOWING) == [], name
+        assert len(set(page.evaluate(LEFT_EDGES))) == 1, (name, page.evaluate(LEFT_EDGES))
         assert page.get_by_role("main").count() == 1, name
         assert page.get_by_role("banner").count() == 1, name
         assert page.get_by_role("contentinfo").count() == 1, name
