@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from operate.backup import backup
+from operate.restore import restore
 from stack.commands import Command
 
-COMMANDS: dict[str, Command] = {}
+COMMANDS: dict[str, Command] = {
+    "backup": backup,
+    "restore": restore,
+}
