@@ -36,6 +36,8 @@ class Settings:
     name: str
     prefix: str
     body_limit: int  # bytes
+    # They verify and do not sign (`make rotate`).
+    other_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
@@ -43,6 +45,7 @@ class Settings:
         readers: dict[str, Callable[[Mapping[str, str]], Any]] = {
             "stack": toggles.read,
             "secret_key": _secret_key,
+            "other_keys": _other_keys,
             "redis_url": _redis_url,
             "redis_password": _redis_password,
         }
@@ -72,6 +75,9 @@ class Settings:
         """The settings under the names that Flask and its extensions use."""
         return {
             "SECRET_KEY": self.secret_key,
+            "SECRET_KEY_FALLBACKS": self.other_keys,
+            # Flask-WTF has no fallbacks, but itsdangerous does: it signs with the last key.
+            "WTF_CSRF_SECRET_KEY": [*self.other_keys, self.secret_key],
             "MAX_CONTENT_LENGTH": self.body_limit,
             # Werkzeug's default for forms is half of that; its 413 would name the wrong limit.
             "MAX_FORM_MEMORY_SIZE": self.body_limit,
@@ -97,6 +103,15 @@ def _secret_key(environ: Mapping[str, str]) -> bytes:
             "bytes (openssl rand -hex 32 prints one)"
         )
     return key
+
+
+def _other_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
+    """The lines of the file that is named like the secret key's with `.fallbacks` behind it."""
+    path = environ.get("SECRET_KEY_FILE", "")
+    if not Path(f"{path}.fallbacks").exists():
+        return ()
+    found = _read_secret({"SECRET_KEY_FILE": f"{path}.fallbacks"}, "SECRET_KEY_FILE") or b""
+    return tuple(key for key in found.splitlines() if key != _secret_key(environ))
 
 
 def _redis_url(environ: Mapping[str, str]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from operate.backup import backup
 from operate.restore import restore
+from operate.rotate import rotate
 from stack.commands import Command
 
 COMMANDS: dict[str, Command] = {
     "backup": backup,
     "restore": restore,
+    "rotate": rotate,
 }

@@ -1,5 +1,5 @@
 # Included by the Makefile.
-.PHONY: backup restore
+.PHONY: backup restore rotate
 
 operate := @$(PYTHON) -m operate
 
@@ -7,3 +7,5 @@ backup: ## Write all data to one file (FILE=, BACKUP_RECIPIENT=, SECRETS=yes)
 	$(operate) backup
 restore: ## Put a backup's data in place (FILE=, BACKUP_IDENTITY=, SECRETS=yes, YES=1)
 	$(operate) restore
+rotate: ## Replace a secret, and fail no request (WHAT=secret-key|redis-password|tls)
+	$(operate) rotate

@@ -27,6 +27,9 @@ cat >"$file.new"
 [ ! -e "$file" ] || chmod --reference="$file" "$file.new"
 mv "$file.new" "$file"
 """
+_AGE = """
+echo $(($(date +%s) - $(stat -c %Y "$(printenv "$1")$2")))
+"""
 _REMOVE = """
 rm -f "$(printenv "$1")$2"
 """
@@ -36,6 +39,12 @@ def read(runtime: Runtime, name: str, more: str = "") -> bytes:
     """Return the content of a file of FILES, with *more* after its name; b"" without a file."""
     service, variable, end = FILES[name]
     return inside.shell(runtime, service, _READ, variable, end + more)
+
+
+def age_s(runtime: Runtime, name: str) -> float:
+    """Return for how many seconds a file has had its content."""
+    service, variable, end = FILES[name]
+    return float(inside.shell(runtime, service, _AGE, variable, end))
 
 
 def write(runtime: Runtime, name: str, content: bytes, more: str = "") -> None:

@@ -33,6 +33,17 @@ def test_a_complete_environment_is_read(environ):
     assert (settings.session_idle, settings.session_absolute) == (60, 28800)
 
 
+def test_keys_of_before_verify_and_do_not_sign(environ, tmp_path):
+    assert Settings.from_environ(environ).flask_config()["SECRET_KEY_FALLBACKS"] == ()
+    older = "an older key of some length"
+    (tmp_path / "key.fallbacks").write_text(f"{older}\n{KEY}\n")
+    config = Settings.from_environ(environ).flask_config()
+    assert config["SECRET_KEY_FALLBACKS"] == (older.encode(),)
+    # itsdangerous signs with the last one.
+    assert config["WTF_CSRF_SECRET_KEY"] == [older.encode(), KEY.encode()]
+    assert older not in repr(Settings.from_environ(environ))
+
+
 def test_a_redis_without_a_password_is_possible(environ):
     del environ["REDIS_PASSWORD_FILE"]
     assert Settings.from_environ(environ).redis_password is None

@@ -94,6 +94,20 @@ def test_the_monitor_sees_counters_and_no_keys(server: RedisServer) -> None:
                 monitor.execute_command(*command.split(" "))
 
 
+def test_the_operator_changes_passwords_with_one_of_its_own(server: RedisServer) -> None:
+    file = server.folder / "run" / "operator"
+    assert file.stat().st_mode & 0o777 == 0o600
+    with redis.Redis(
+        unix_socket_path=str(server.socket), username="operator", password=file.read_text()
+    ) as operator:
+        operator.execute_command("ACL", "SETUSER", "monitor", ">another password")
+        for command in ("GET session:1", "ACL LIST", "ACL WHOAMI", "CONFIG GET *"):
+            with pytest.raises(NoPermissionError):
+                operator.execute_command(*command.split(" "))
+        with pytest.raises(AuthenticationError):
+            operator.execute_command("AUTH", "operator", server.password)
+
+
 def test_the_password_is_in_no_argument_and_no_variable(server: RedisServer) -> None:
     assert server.process is not None
     for file in ("cmdline", "environ"):
