@@ -1,7 +1,8 @@
 """The command line: ``python3 -m lab compare EXPERIMENT``, ``report`` and ``bench``.
 
 Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
-not decided, 130 interrupted.
+not decided, 130 interrupted. Those of ``compare --a REF --b REF`` are for ``git bisect run``: see
+lab.plan.two_refs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import functools
 import http.server
 import json
+import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,16 +25,27 @@ from rich.table import Table
 
 from lab import compare
 from lab.judge import budgets, claims, gates, power, verdict
-from lab.measure import eagain, facts, machine, testbed
+from lab.measure import eagain, facts, machine, testbed, trees
 from lab.measure.interrupts import interrupts
-from lab.plan import schedule
+from lab.plan import schedule, two_refs
 from lab.plan.experiment import MOST, Experiment
-from lab.plan.experiment_file import ExperimentError, find, known, parse, read, shown
+from lab.plan.experiment_file import (
+    ExperimentError,
+    find,
+    known,
+    parse,
+    read,
+    require_commits,
+    shown,
+)
 from lab.plan.servers import SERVERS
 from lab.report import markdown, write
+from lab.report.data import RunData
 from lab.report.terminal import show
 from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
 from loadtest.latest import new_folder, point_to
+from stack import dotenv
+from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.progress import Progress
 
@@ -53,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ExperimentError, ResultsError) as error:
         for line in str(error).splitlines():
             print(f"{options.command}: {line}", file=sys.stderr)
-        return USAGE
+        return two_refs.USAGE if getattr(options, "b", None) else USAGE
     except KeyboardInterrupt:
         print(f"\n{options.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -62,11 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """`compare`: run an experiment or continue it, judge it, and report."""
-    if not options.experiment:
-        raise ExperimentError(f"name an experiment: EXPERIMENT={'|'.join(known())}")
-    file = find(options.experiment)
-    read(file)  # its faults are reported before a folder is made
-    text = file.read_text(encoding="utf-8")
+    file, text = _file_and_text(options)
     blocks = options.blocks or (schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS)
     new = _plan(parse(text, str(file)), text, file, blocks, options)
     _check_runtime(new, options.runtime)
@@ -102,13 +111,47 @@ def run(options: argparse.Namespace) -> int:
     except (compare.RunFailed, StackError) as error:
         progress.clear()
         print(f"compare: {error}", file=sys.stderr)
-        return UNTRUSTWORTHY
+        return two_refs.CANNOT_TELL if options.b else UNTRUSTWORTHY
     print(f"  took {compare.duration(time.monotonic() - began)}")
     try:
-        return _conclude(experiment, work)
+        code = _conclude(experiment, work)
+        return _comment(work, options) if options.b else code
     except KeyboardInterrupt:
         print(f"\nStopped after the last trial: make report EXPERIMENT={experiment.name}")
         return INTERRUPTED
+
+
+def _file_and_text(options: argparse.Namespace) -> tuple[Path, str]:
+    """The experiment's file and its text, which is right. Raises ExperimentError."""
+    if options.a or options.b:
+        if not (options.a and options.b) or options.experiment:
+            raise ExperimentError("two commits are A=main B=my-branch, without EXPERIMENT")
+        app = options.app or dotenv.read(CHECKOUT / ".env", {}).get("STACK_APP", "")
+        text = two_refs.text(options.a, options.b, app=app, path=options.url, login=options.login)
+        file = Path(f"{two_refs.name(options.a, options.b)}.toml")
+        require_commits(parse(text, file.name), text, file.name)
+        return file, text
+    if not options.experiment:
+        raise ExperimentError(
+            f"name an experiment: EXPERIMENT={'|'.join(known())}, or two commits: A=main B=branch"
+        )
+    file = find(options.experiment)
+    read(file)  # its faults are reported before a folder is made
+    return file, file.read_text(encoding="utf-8")
+
+
+def _comment(work: Run, options: argparse.Namespace) -> int:
+    """Write and print the comment for the pull request; return the code for git bisect."""
+    run = RunData.read(work.folder)
+    code = two_refs.exit_code(
+        trustworthy=run.trustworthy, verdicts=[o.verdict for o in run.primary if o.role == "arm"]
+    )
+    file = work.folder / "comment.md"
+    file.write_text(markdown.comment(run), encoding="utf-8")
+    print(f"\n{file.read_text(encoding='utf-8')}")
+    what = {0: f"{options.b} is not slower", 1: f"{options.b} is slower"}
+    print(f"Exit code {code}: {what.get(code, 'this run cannot tell')}. The comment is {file}.")
+    return code
 
 
 def report(options: argparse.Namespace) -> int:
@@ -175,7 +218,8 @@ def _conclude(experiment: Experiment, work: Run) -> int:
         code = _conclude_budgets(found, work)
     else:
         code = verdict.exit_code(found, quick=work.plan.quick)
-    print(f"\n{closing(found, code, quick=work.plan.quick)} The report is {page}.")
+    last = "" if work.plan.refs else f"{closing(found, code, quick=work.plan.quick)} "
+    print(f"\n{last}The report is {page}.")
     return code
 
 
@@ -265,11 +309,21 @@ def _plan(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         arms=[asdict(arm) for arm in experiment.arms],
         loads=[asdict(load) for load in experiment.loads],
+        refs=_command_of_refs(options) if options.b else "",
     )
+
+
+def _command_of_refs(options: argparse.Namespace) -> str:
+    given = {name: getattr(options, name) for name in ("a", "b", "app", "url", "login")}
+    words = [f"{name.upper()}={shlex.quote(value)}" for name, value in given.items() if value]
+    return " ".join(["make compare", *words])
 
 
 def _conditions(experiment: Experiment) -> dict[str, Any]:
     found = machine.conditions()
+    refs = {arm.ref: arm.ref for arm in experiment.arms if arm.ref}
+    if refs:
+        found["refs"] = {ref: trees.resolved(ref) for ref in refs}
     if any(load.eagain for load in experiment.loads):
         found["eagain"] = eagain.missing() or "counted by perf"
     return found
@@ -289,9 +343,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="compare|report|bench")
     comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
     comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
+    comparing.add_argument("--a", metavar="REF", help="compare two commits: the older one")
+    comparing.add_argument("--b", metavar="REF", help="and the newer one; '.': the working tree")
+    comparing.add_argument("--app", help="of two commits: module:callable (default: that of .env)")
+    comparing.add_argument("--url", help="of two commits: the path that is requested")
+    comparing.add_argument("--login", help="of two commits: 'none', or a path that sets a cookie")
     comparing.set_defaults(job=run)
     benching = commands.add_parser("bench", help=f"run {BUDGETS}", allow_abbrev=False)
-    benching.set_defaults(job=run, experiment=BUDGETS)
+    benching.set_defaults(job=run, experiment=BUDGETS, a=None, b=None)
     for command in (comparing, benching):
         command.add_argument(
             "--blocks",

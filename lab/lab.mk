@@ -8,8 +8,11 @@ lab-switch = $(if $(call lab-is-on,$1),--$2)
 lab-run = $(call lab-option,BLOCKS,blocks) $(call lab-option,RUNTIME,runtime) \
 	$(call lab-option,SEED,seed) $(call lab-switch,QUICK,quick) $(call lab-switch,FRESH,fresh)
 
-compare: ## Compare settings or servers (EXPERIMENT=, BLOCKS=, QUICK=1, FRESH=1, SEED=)
-	$(lab) compare $(lab-run) $(EXPERIMENT)
+lab-refs = $(call lab-option,A,a) $(call lab-option,B,b) $(call lab-option,APP,app) \
+	$(call lab-option,URL,url) $(call lab-option,LOGIN,login)
+
+compare: ## Compare anything (EXPERIMENT=, or two commits: A=main B=branch; BLOCKS=, QUICK=1)
+	$(lab) compare $(lab-run) $(lab-refs) $(EXPERIMENT)
 report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PUBLISH=1)
 	$(lab) report $(call lab-switch,OPEN,open) $(call lab-switch,PUBLISH,publish) $(EXPERIMENT)
 bench: ## Measure the stack against its budgets (BLOCKS=, QUICK=1, FRESH=1)

@@ -30,7 +30,7 @@ FACTS, REPORT = "facts.json", "report.html"
 
 # Trials of two runs may be mixed only if these agree.
 _OF_THE_PLAN = ("experiment", "toml", "blocks", "quick", "runtime")
-_OF_THE_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "revision")
+_OF_THE_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "revision", "refs")
 
 
 class ResultsError(Exception):
@@ -55,6 +55,7 @@ class Plan:
     arms: Sequence[Mapping[str, Any]]
     loads: Sequence[Mapping[str, Any]]
     finished: str | None = None  # None: interrupted, or still running
+    refs: str = ""  # of two commits: the command without its numbers; the file is built in
     cost_us: float | None = None  # CPU time per request of the baseline, if a canary is relative
 
     def differences(self, other: Plan) -> list[str]:

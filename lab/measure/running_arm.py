@@ -7,7 +7,9 @@ run side by side, and a stopped arm leaves nothing behind.
 from __future__ import annotations
 
 import http.client
+import json
 import re
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +19,14 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lab.measure import login_cookie, server_options, uwsgi_http
+from lab.measure import login_cookie, server_options, trees, uwsgi_http
 from lab.measure.instances import ComposeInstance, Instance, LocalInstance, members
 from lab.plan.arms import ArmSpec, ReloadMode
 from lab.plan.servers import SERVERS, Server
 from stack import probes
+from stack.checkout import CHECKOUT
 from stack.errors import StackError
+from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 
 Runtime = Literal["local", "compose"]
@@ -40,6 +44,9 @@ FIXED = {
 PATIENCE_S = 20.0
 # How long a server may take to report the options that were asked for, on a busy machine.
 SETTLE_S = 5.0
+
+# The most that each command of an arm's `setup` may take.
+SETUP_S = 300.0
 
 # A chain reload replaces a worker within worker-reload-mercy (65 s).
 CHAIN_S = 300.0
@@ -200,17 +207,23 @@ def _start(
         raise StackError(f"{server.name} runs on the local runtime only", "RUNTIME=local")
     if runtime == "compose" and spec.ini:
         raise StackError("an arm with `ini` runs on the local runtime only", "RUNTIME=local")
+    if runtime == "compose" and (spec.has_own_tree or spec.setup):
+        raise StackError("an arm with files of its own runs on the local runtime", "RUNTIME=local")
     if server.name == "uwsgi-http":
         uwsgi_http.ensure(progress or Progress())
     environ = {**spec.settings, **FIXED}
-    instance: Instance = (
-        ComposeInstance(environ, progress)
-        if runtime == "compose"
-        else LocalInstance(environ, server.program, progress, spec.ini)
-    )
+    instance: Instance
+    if runtime == "compose":
+        instance = ComposeInstance(environ, progress)
+    elif spec.has_own_tree:
+        instance = trees.TreeInstance(spec, environ)
+    else:
+        instance = LocalInstance(environ, server.program, progress, spec.ini)
     begun = time.monotonic()
     instance.runtime.up()
     try:
+        for command in spec.setup:
+            _set_up(instance, command)
         cookie = _cookie(spec.login, instance.runtime.address())
         if path is not None:
             _wait_for_200(instance.runtime.address(), spec.path or path, cookie)
@@ -230,6 +243,30 @@ def _start(
         slots=workers * threads if threads is not None else NGINX_SLOTS,
         _instance=instance,
     )
+
+
+def _set_up(instance: Instance, command: str) -> None:
+    """Run a shell command where the app runs, with its variables. Raises StackError."""
+    runtime = instance.runtime
+    if not isinstance(runtime, LocalRuntime):
+        raise StackError("an arm with `setup` runs on the local runtime only", "RUNTIME=local")
+    file = runtime.run_dir / "environment.json"
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=runtime.run_dir.parents[1] / "project"
+            if isinstance(runtime, trees.TreeRuntime)
+            else CHECKOUT / "project",
+            env=json.loads(file.read_text(encoding="utf-8")),
+            capture_output=True, text=True, check=False, timeout=SETUP_S,
+        )  # fmt: skip
+    except (OSError, ValueError) as error:
+        raise StackError(f"setup {command!r} cannot be run: {error}") from error
+    except subprocess.TimeoutExpired:
+        raise StackError(f"setup {command!r} took more than {SETUP_S:g} s") from None
+    if done.returncode:
+        log = (done.stdout + done.stderr)[-2000:]
+        raise StackError(f"setup {command!r} ended with {done.returncode}", log=log)
 
 
 def _cookie(login: str | None, address: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import re
+import shutil
 import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -22,6 +23,7 @@ from msgspec import Meta
 import toggles
 from lab.plan import canary as canaries
 from lab.plan import experiment as model
+from lab.plan import sources
 from lab.plan.arms import ArmSpec, ReloadMode
 from lab.plan.experiment import COMPARABLE, FIGURES, Budget, Claim, Experiment, Load, share
 from lab.plan.servers import SERVERS
@@ -45,6 +47,21 @@ CANARIES = "burn_<µs>, burn_<percent>%, wake_<times>, hold_<MB> or wait_<ms>, s
 Canary = Annotated[str | list[str], Meta(description=f"{CANARIES}, or a list of them")]
 IniLine = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]* *=[^\n]*\Z")]
 _INI = 'a list of lines for uwsgi.ini, such as ["cheaper = 1"]'
+Ref = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9_.@][\w./@^~{}+-]*\Z",
+        description='a commit, branch or tag, or "." for the working tree',
+    ),
+]
+Commands = Annotated[list[model.Text], Meta(description='a list, such as ["flask seed"]')]
+# Those of the stack, of its services and of the loader would be overwritten, or break the arm.
+_ENV_NAME = re.compile(r"(?!(STACK|UWSGI|NGINX|LD|MAKE)_)[A-Z_][A-Z0-9_]*\Z")
+_ENV_OF_THE_STACK = re.compile(
+    r"PATH|PYTHON(PATH|HOME)|RUNTIME|REDIS_(URL|PASSWORD_FILE)|SECRET_KEY_FILE|DATA_DIR|TMPDIR"
+    r"|APP_(LISTEN|RUN|SOCKET|HOST|PORT|ENVIRONMENT)|METRICS_LISTEN"
+)
+_PIN = re.compile(r"[A-Za-z0-9][\w.-]*(\[[\w, -]*\])? *([=<>!~]=?|@).*|[A-Za-z0-9][\w.-]*\Z")
 _TWO_ARMS = 'two arms, such as ["on", "off"]'
 Table = Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
 
@@ -89,6 +106,18 @@ class Arm:
     expect: model.Text | None = None
     how: ReloadMode | None = None
     ini: Annotated[list[IniLine], Meta(description=_INI)] = field(default_factory=list)
+    ref: Ref = ""
+    env: Annotated[
+        dict[str, str | int | float], Meta(description='a table such as { CACHE = "off" }')
+    ] = field(default_factory=dict)
+    nginx: Annotated[
+        str, Meta(pattern=r"[;}]\s*\Z", description='directives, such as "gzip off;"')
+    ] = ""
+    python: model.Text = ""
+    requirements: Annotated[
+        str | list[str], Meta(description='a list of pins such as ["flask==3.1.0"], or a file')
+    ] = ""
+    setup: Commands = field(default_factory=list)
 
 
 def known(folder: Path = EXPERIMENTS) -> list[str]:
@@ -117,7 +146,26 @@ def read(path: Path) -> Experiment:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{shown(path)}: {error}") from error
-    return parse(text, shown(path))
+    experiment = parse(text, shown(path))
+    require_commits(experiment, text, shown(path))
+    return experiment
+
+
+def require_commits(experiment: Experiment, text: str, file: str) -> None:
+    """Raises ExperimentError for an arm whose commit does not exist.
+
+    parse() does not look: a run stays readable after a branch was deleted.
+    """
+    faults = []
+    for arm in experiment.arms:
+        if arm.ref and arm.role == "arm":
+            try:
+                sources.resolve(arm.ref)
+            except sources.NoSuchCommit as error:
+                line = line_of(text, ("arms", arm.name, "ref")) or line_of(text, ("arms", arm.name))
+                faults.append(f"{file}, line {line}: {error}")
+    if faults:
+        raise ExperimentError("\n".join(faults))
 
 
 def parse(text: str, file: str) -> Experiment:
@@ -177,6 +225,7 @@ class _Checker:
         self._names |= dict.fromkeys(("arm", "against", "baseline"), arms)
         for name, table in arms.items():
             self._arm(name, table, top)
+        self._start_alike()
         for name, table in top.loads.items():
             self._load(("loads", name), name, table, top.path)
         paths = {load.path for load in self._loads.values() if share(load.rate) is not None}
@@ -265,6 +314,12 @@ class _Checker:
             expect=given.expect,
             how=given.how,
             ini=tuple(given.ini),
+            ref=given.ref,
+            env=self._env(at, given.env),
+            nginx=given.nginx,
+            python=self._python(at, given.python),
+            requirements=self._requirements(at, given.requirements),
+            setup=tuple(given.setup),
         )
         if self._check_name((*at, "server"), arm.server):
             for key in SERVERS[arm.server].unsupported(arm.settings):
@@ -272,6 +327,50 @@ class _Checker:
                 self._fault((*at, key), text)
             if arm.ini and arm.server != ArmSpec.server:
                 self._fault((*at, "ini"), f"{arm.server} does not read uwsgi.ini as uwsgi does")
+            for key in ("ref", "env", "nginx", "python", "requirements"):
+                if getattr(arm, key) and arm.server != ArmSpec.server:
+                    self._fault((*at, key), f"{key} is for the server uwsgi, not {arm.server}")
+
+    def _env(self, at: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, str]:
+        for name in given:
+            if not _ENV_NAME.match(name) or _ENV_OF_THE_STACK.fullmatch(name):
+                text = f"{name} cannot be a variable of the app: "
+                why = "the stack sets it" if name.isupper() else "names are capitals, digits, _"
+                self._fault((*at, "env"), text + why)
+        return {name: str(value) for name, value in given.items()}
+
+    def _python(self, at: tuple[str, ...], given: str) -> str:
+        if given and shutil.which(given) is None:
+            self._fault((*at, "python"), f"python = {given!r}: there is no such program")
+        return given
+
+    def _requirements(self, at: tuple[str, ...], given: str | list[str]) -> tuple[str, ...]:
+        """The pins; those of a file if *given* is its path."""
+        lines = given
+        if isinstance(given, str):
+            if not given:
+                return ()
+            try:
+                lines = Path(given).read_text(encoding="utf-8").splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                self._fault((*at, "requirements"), f"requirements = {given!r}: {error}")
+                return ()
+        pins = [line.split(" #")[0].strip() for line in lines if not line.startswith("#")]
+        pins = [line for line in pins if line]
+        if isinstance(given, list):
+            for pin in pins:
+                if not _PIN.match(pin):
+                    text = f"requirements: {pin!r} is no pin; one is 'flask==3.1.0'"
+                    self._fault((*at, "requirements"), text)
+        return tuple(pins)
+
+    def _start_alike(self) -> None:
+        """Arms with files of their own are started in another way. Then all are, because start_s
+        would compare two ways otherwise."""
+        if any(arm.has_own_tree for arm in self._arms.values()):
+            for name, arm in self._arms.items():
+                if arm.server == ArmSpec.server:
+                    self._arms[name] = replace(arm, ref=arm.ref or sources.WORKING_TREE)
 
     def _settings(self, at: tuple[str, ...], settings: Mapping[str, Any]) -> dict[str, str]:
         texts = {}

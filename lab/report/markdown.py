@@ -40,6 +40,22 @@ def summary(run: RunData) -> str:
     return "\n".join([*lines, f"`{tables.command(run)}`{at}"])
 
 
+def comment(run: RunData) -> str:
+    """The result of two commits, for their pull request."""
+    refs = run.plan.conditions.get("refs") or {}
+    commits = ", ".join(f"`{plain(ref)}` is {commit[:12]}" for ref, commit in refs.items())
+    main = [one for one in run.primary if one.role == "arm"]
+    others = [
+        one
+        for one in run.comparisons
+        if one.role == "arm" and one.metric == run.verdict["primary"]["metric"] and not one.primary
+    ]
+    parts = [summary(run), "", f"{commits}.", "", _comparisons(main, run.trustworthy, "metric")]
+    if others:
+        parts += ["", _comparisons(others, run.trustworthy, "metric")]
+    return "\n".join([*parts, ""])
+
+
 def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) -> str:
     """The text; *files*: picture → its relative path, for the pictures to show."""
     verdict = run.verdict

@@ -150,6 +150,9 @@ def claims(run: RunData) -> Table | None:
     )
 
 
+_SOURCES = ("ref", "env", "nginx", "python", "requirements", "setup")
+
+
 def arms(run: RunData) -> Table:
     """The arms as the experiment's file defines them."""
     rows = [
@@ -161,6 +164,7 @@ def arms(run: RunData) -> Table:
             ", ".join(
                 [f"{key}={value}" for key, value in arm["settings"].items()]
                 + [f"uwsgi.ini: {line}" for line in arm.get("ini", ())]
+                + [f"{key}: {_text(arm[key])}" for key in _SOURCES if arm.get(key)]
             ),
         )
         for arm in run.plan.arms
@@ -245,6 +249,8 @@ def servers(run: RunData) -> Table | None:
 def command(run: RunData) -> str:
     """The command that repeats the run with the same orders and arrivals."""
     plan = run.plan
+    if plan.refs:
+        return f"{plan.refs} BLOCKS={plan.blocks}{' QUICK=1' * plan.quick} SEED={plan.seed}"
     shipped = "lab/experiments/" in plan.file
     return (
         f"make compare EXPERIMENT={plan.experiment}{'' if shipped else '.toml'}"
@@ -267,6 +273,8 @@ def _text(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return number(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_text(one)}" for key, one in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_text(one) for one in value)
     return str(value)
