@@ -230,6 +230,13 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "serve /workload/, the views for load tests",
             "On serves views for load tests, with which any client can load the machine.",
         ),
+        "STACK_APP_METRICS": Toggle(
+            "off",
+            Switch(),
+            "count and time the app's requests by endpoint, for /metrics",
+            "On also serves what the app counts with prometheus_client, of all workers. It costs "
+            "CPU time in each request (docs/operations.md).",
+        ),
     },
     "Capacity": {
         "STACK_PROCESSES": Toggle(

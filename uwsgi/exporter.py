@@ -12,6 +12,7 @@ ones from `uwsgi.opt`, not the requested ones from the environment.
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import select
@@ -27,12 +28,14 @@ from typing import Any
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
 uwsgi = sys.modules["uwsgi"]  # uWSGI's own; the directory of that name cannot be imported
 # By its path: a preforked app may have imported a module of its own that is called `master`.
 _master = runpy.run_path(str(Path(__file__).with_name("master.py")))
 statistics, serves = _master["statistics"], _master["serves"]
 backlog = runpy.run_path(str(Path(__file__).with_name("backlog.py")))["backlog"]
+app_metrics = runpy.run_path(str(Path(__file__).with_name("app_metrics.py")))["directory"]
 
 RUN = Path(os.environ["APP_RUN"])
 
@@ -84,6 +87,9 @@ class Workers:
             yield GaugeMetricFamily("uwsgi_generation", text, int(RUN.name))
             text = "Unix time at which this generation took over"
             yield GaugeMetricFamily("uwsgi_generation_timestamp_seconds", text, since)
+            status = json.loads(RUN.with_name("status.json").read_text(encoding="utf-8"))
+            text = "1 if the last reload failed and the generation before it serves on"
+            yield GaugeMetricFamily("uwsgi_reload_failed", text, bool(status["failure"]))
         yield _states(document["workers"])
         yield from _by_worker(document["workers"])
         family = GaugeMetricFamily(
@@ -199,6 +205,8 @@ class Handler(BaseHTTPRequestHandler):
 def serve() -> None:
     Handler.registry = CollectorRegistry(auto_describe=False)
     Handler.registry.register(Workers())
+    if folder := app_metrics():
+        MultiProcessCollector(Handler.registry, str(folder))  # type: ignore[no-untyped-call]
     server = HTTPServer(("", 0), Handler, bind_and_activate=False)
     server.socket = socket.socket(fileno=int(os.environ["METRICS_FD"]))
     server.timeout = 0
@@ -211,4 +219,5 @@ def serve() -> None:
             time.sleep(0.05)  # another generation takes this connection
 
 
-serve()
+if __name__ == "__main__":
+    serve()

@@ -261,6 +261,7 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
     _answers = runpy.run_path(str(Path(__file__).with_name("answers.py")))
     _inherited = runpy.run_path(str(Path(__file__).with_name("inherited.py")))
     _master = runpy.run_path(str(Path(__file__).with_name("master.py")))
+    _metrics = runpy.run_path(str(Path(__file__).with_name("app_metrics.py")))
     for _listening in range(3, int(os.environ["METRICS_FD"]) + 1):
         # A program that the app starts would keep the port after the end of everything else.
         os.set_inheritable(_listening, False)
@@ -269,6 +270,9 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
     _in_child = record_fork_handlers()
     _before = _inherited["open_descriptors"]()
     run_signals_in_one_generation(_server, _master["serves"])
+
+    if _folder := _metrics["directory"]():
+        _metrics["keep_in"](_folder, _server.worker_id)
 
     def _check() -> None:
         if _server.worker_id() in (0, 1):
@@ -280,6 +284,8 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
             refuse_what_forks_cannot_share(_inherited["opened_since"](_before))
 
     _app = load_and_report(_check)
+    if _folder and (_flask := sys.modules.get("flask")) and isinstance(_app, _flask.Flask):
+        _metrics["count_requests"](_app)
     # Python's functions can only set a second, additional time limit.
     _set_harakiri = ctypes.PyDLL(None).set_harakiri
     _harakiri = int(os.environ["STACK_HARAKIRI"])

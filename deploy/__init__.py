@@ -1,0 +1,1 @@
+"""The stack on engines and beside programs that exist already. Deletable."""
