@@ -41,6 +41,7 @@ class Unit:
 UNITS: Mapping[str, Unit] = {
     "lab": Unit(paths=("lab", "docs/tuning.md")),
     "operate": Unit(paths=("operate", "docs/day-two.md")),
+    "deploy": Unit(paths=("deploy",)),
     "demo": Unit(
         paths=(
             "app/posts",

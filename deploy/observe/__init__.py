@@ -1,1 +1,1 @@
-"""Prometheus, Alertmanager and exporters beside the stack; `docs/operations.md` has the commands."""
+"""Prometheus, Alertmanager and exporters beside the stack; docs/operations.md has the commands."""

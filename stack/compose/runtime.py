@@ -105,6 +105,12 @@ class ComposeRuntime(Runtime):
         self._files = [checkout / "docker-compose.yml"]
         if self.toggles["STACK_TLS"] == "on":
             self._files.append(checkout / "docker-compose.tls.yml")
+        # Overlays of .env, which plain `docker compose` reads there. The shell may have another
+        # project's variable.
+        named = environ.get("COMPOSE_FILE", "").split(os.pathsep)
+        if named[0] == "docker-compose.yml":
+            more = [checkout / name for name in named]
+            self._files += [file for file in more if file not in self._files]
         self._files += files
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)}
         # Without defaults: plain `docker compose up` must not find another configuration.

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 # app's own settings (300), trusted proxies, a prefix and limits that hold in sum (250), and bounds
 # for what one account or stranger may store (170). The aim is still 12,000.
 MOST_LINES = 14_800
-PLAIN = ("LAB=no", "OPERATE=no", "DEMO=no")
+PLAIN = ("LAB=no", "OPERATE=no", "DEPLOY=no", "DEMO=no")
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -139,7 +139,7 @@ def run_and_load(commands: Commands) -> None:
     assert down.returncode == 0, down.stderr
 
 
-@pytest.mark.parametrize("units", [["lab"], ["lab", "loadtest"], ["operate"], ["tests"]])
+@pytest.mark.parametrize("units", [["lab"], ["lab", "loadtest"], ["operate"], ["deploy"], ["tests"]])
 def test_any_unit_can_be_deleted(template: Path, tmp_path: Path, units: list[str]) -> None:
     folder = tmp_path / "checkout"
     shutil.copytree(template, folder)
@@ -154,7 +154,7 @@ def check_what_is_left(folder: Path) -> int:
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in git(folder, "ls-files", "*.py").splitlines()
         if (folder / name).exists()
-        and re.match(r"(toggles|app|stack|loadtest|lab|operate|template)/", name)
+        and re.match(r"(toggles|app|stack|loadtest|lab|operate|deploy|template)/", name)
         and not re.search(r"/tests/|__main__|wsgi|lab/servers/|locustfile|generator", name)
     ]
     assert len(modules) > 50
