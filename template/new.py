@@ -1,4 +1,4 @@
-"""`make new DIR=../shop NAME=shop [LAB=no] [OPERATE=no] [DEPLOY=no] [DEMO=no]`: a copy to change."""
+"""`make new DIR=../shop NAME=shop [LAB=no] [DEPLOY=no] …`: a copy, ready to change."""
 
 from __future__ import annotations
 

@@ -25,8 +25,9 @@ pytestmark = pytest.mark.long
 # It was 11,988 before a reload became a swap of masters (750), answers were made to break or to
 # last (450), sessions got Flask's settings and Flask-Login's remember-me (700), project/ and an
 # app's own settings (300), trusted proxies, a prefix and limits that hold in sum (250), and bounds
-# for what one account or stranger may store (170). The aim is still 12,000.
-MOST_LINES = 14_800
+# for what one account or stranger may store (170). Metrics of the app and
+# their service took 116. The aim is still 12,000.
+MOST_LINES = 14_916
 PLAIN = ("LAB=no", "OPERATE=no", "DEPLOY=no", "DEMO=no")
 
 
@@ -139,7 +140,9 @@ def run_and_load(commands: Commands) -> None:
     assert down.returncode == 0, down.stderr
 
 
-@pytest.mark.parametrize("units", [["lab"], ["lab", "loadtest"], ["operate"], ["deploy"], ["tests"]])
+@pytest.mark.parametrize(
+    "units", [["lab"], ["lab", "loadtest"], ["operate"], ["deploy"], ["tests"]]
+)
 def test_any_unit_can_be_deleted(template: Path, tmp_path: Path, units: list[str]) -> None:
     folder = tmp_path / "checkout"
     shutil.copytree(template, folder)

@@ -92,7 +92,7 @@ def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
         found = faults(room, imports(file.read_text(encoding="utf-8"), package_of(file)))
         if found:
             wrong[str(file.relative_to(CHECKOUT))] = found
-    if room in ("lab", "operate", "deploy", "template"):  # their tests share helpers with the others
+    if room in ("lab", "operate", "deploy", "template"):  # their tests share helpers
         for name in [name for name in wrong if name.startswith(f"{room}/tests/")]:
             wrong[name] = {found for found in wrong[name] if not found.startswith("tests.")}
     assert {name: found for name, found in wrong.items() if found} == {}
