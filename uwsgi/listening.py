@@ -39,14 +39,14 @@ class Listening:
             self.requests.append(self._unix.socket)
         self.metrics = _tcp("METRICS_LISTEN", values["METRICS_LISTEN"], 16)
 
-    def publish(self, *, ready: bool) -> None:
-        """Give the unix socket its serving name; unless *ready*, only if no other serves there."""
+    def publish(self) -> None:
+        """Give the unix socket its serving name, unless another server has it."""
         if self._unix:
-            self._unix.publish(ready=ready)
+            self._unix.publish()
 
-    def another_serves(self) -> bool:
-        """Whether another server accepts connections at the unix socket's serving name."""
-        return self._unix is not None and self._unix.another_serves()
+    def is_refused(self) -> bool:
+        """Whether another server has the serving name and does not expect this one beside it."""
+        return self._unix is not None and self._unix.is_refused()
 
     def set_backlog(self, backlog: int) -> None:
         for listener in self.requests:
@@ -99,12 +99,15 @@ def _tcp(variable: str, listen: str, backlog: int) -> socket.socket:
 class _Unix:
     """A socket that is bound under a name of its own and renamed to the serving one.
 
-    Two containers cannot bind one path, and a rename leaves no moment without a socket.
+    Two containers cannot bind one path, and a rename leaves no moment without a socket. The file
+    PATH.next has the host name of a server that may start beside the one that serves. Who wrote the
+    file (`make deploy`) renames that server's socket, PATH.HOST, once it is ready.
     """
 
     def __init__(self, path: Path, backlog: int) -> None:
         self._path = path
-        self._own = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        own = socket.gethostname() if self._is_expected() else secrets.token_hex(4)
+        self._own = path.with_name(f"{path.name}.{own}")
         self.socket = socket.socket(socket.AF_UNIX)
         try:
             self.socket.bind(str(self._own))
@@ -117,11 +120,18 @@ class _Unix:
         self.socket.listen(backlog)
         self.socket.setblocking(False)
 
-    def publish(self, *, ready: bool) -> None:
-        if self._own.exists() and (ready or not self.another_serves()):
+    def publish(self) -> None:
+        if self._own.exists() and not self._another_serves():
             self._own.replace(self._path)
 
-    def another_serves(self) -> bool:
+    def is_refused(self) -> bool:
+        return self._another_serves() and not self._is_expected()
+
+    def _is_expected(self) -> bool:
+        expected = self._path.with_name(f"{self._path.name}.next")
+        return expected.exists() and expected.read_text("utf-8").strip() == socket.gethostname()
+
+    def _another_serves(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(self._path)) == 0
 

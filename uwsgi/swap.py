@@ -154,7 +154,7 @@ class Masters:
         self._status.deadline_s = int(self._start_timeout)
         if self._current is None:
             self._link(self._starting)
-            self._listening.publish(ready=False)
+            self._listening.publish()
         self._save()
 
     def _look(self) -> None:
@@ -192,7 +192,7 @@ class Masters:
         old, self._current, self._starting = self._current, new, None
         self._link(new)
         self._listening.set_backlog(self._backlog)
-        self._listening.publish(ready=True)
+        self._listening.publish()
         if old is None:
             self._serves(new)
             return
