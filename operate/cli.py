@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from operate.backup import backup
+from operate.deploy import deploy
 from operate.restore import restore
 from operate.rotate import rotate
 from stack.commands import Command
 
 COMMANDS: dict[str, Command] = {
     "backup": backup,
+    "deploy": deploy,
     "restore": restore,
     "rotate": rotate,
 }

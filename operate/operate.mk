@@ -1,5 +1,5 @@
 # Included by the Makefile.
-.PHONY: backup restore rotate
+.PHONY: backup restore rotate deploy
 
 operate := @$(PYTHON) -m operate
 
@@ -9,3 +9,5 @@ restore: ## Put a backup's data in place (FILE=, BACKUP_IDENTITY=, SECRETS=yes, 
 	$(operate) restore
 rotate: ## Replace a secret, and fail no request (WHAT=secret-key|redis-password|tls)
 	$(operate) rotate
+deploy: ## Replace the running version by this checkout's, beside it (NGINX=later)
+	$(operate) deploy

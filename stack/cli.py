@@ -99,7 +99,9 @@ def duration(seconds: float) -> str:
 
 
 def reload(environ: Mapping[str, str]) -> int:
-    choose(environ, Progress.to_terminal())[0].reload()
+    runtime, _ = choose(environ, Progress.to_terminal())
+    with runtime.changing():
+        runtime.reload()
     return 0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
@@ -89,6 +91,19 @@ class Runtime(ABC):
     @abstractmethod
     def reload(self) -> None:
         """Load the app's new code without refusing a request."""
+
+    @contextlib.contextmanager
+    def changing(self, *, alone: bool = False) -> Iterator[None]:
+        """Hold the copy's lock. Reloads share it; *alone*, for a deploy, excludes all others."""
+        file = self._checkout / "run" / f"{self.name}.lock"
+        file.parent.mkdir(exist_ok=True)
+        with file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_NB | (fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+            except BlockingIOError:
+                fault = f"a {'deploy or reload' if alone else 'deploy'} of {self.name} is under way"
+                raise StackError(fault, "repeat the command when it is done") from None
+            yield
 
     @abstractmethod
     def logs(self, follow: bool = True) -> int:

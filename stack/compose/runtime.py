@@ -122,10 +122,8 @@ class ComposeRuntime(Runtime):
         before = self.containers()
         if not any(c.service == "nginx" and c.state == "running" for c in before.values()):
             self._require_ports()
-        new = not before and not self._docker("volume", "ls", "--quiet", "--filter", self._mine)
-        project.variables(self._checkout, self.environ)
-        self._require_base_image()
-        self._build()
+        new = not before and not self.docker("volume", "ls", "--quiet", "--filter", self._mine)
+        self.build()
         try:
             self._progress.step("starting the containers")
             self._start()
@@ -181,7 +179,8 @@ class ComposeRuntime(Runtime):
                     log = self.log("app", lines=12)
                     raise StackError(fault, "the end of the app's log is above", log=log)
         self._not_applied(self._changed(), "a container's environment does not change")
-        self._progress.step("new code needs new images: `docker compose up -d --build` deploys it")
+        how = "deploy" if (self._checkout / "operate").is_dir() else "down up"
+        self._progress.step(f"new code needs new images: `make {how}` deploys it")
 
     def logs(self, follow: bool = True) -> int:
         command = self.command("logs", *(["--follow"] if follow else []))
@@ -195,6 +194,9 @@ class ComposeRuntime(Runtime):
         container = self.containers().get(service)
         if container is None:
             raise StackError(f"{service} has no container", "make up")
+        return self.log_of(container, lines=lines)
+
+    def log_of(self, container: Container, *, lines: int | None = None) -> str:
         tail = [] if lines is None else ["--tail", str(lines)]
         return subprocess.run(
             ["docker", "logs", *tail, container.id],
@@ -226,11 +228,11 @@ class ComposeRuntime(Runtime):
     def replicas(self) -> list[Container]:
         """Every container of this copy, those of a scaled service in the order of their numbers."""
         services = ("--filter", self._mine, "--filter", "label=com.docker.compose.oneoff=False")
-        ids = self._docker("ps", "--all", "--quiet", "--no-trunc", *services).split()
+        ids = self.docker("ps", "--all", "--quiet", "--no-trunc", *services).split()
         if not ids:
             return []
         # For one that was removed meanwhile `inspect` fails, but it still prints the others.
-        text = self._docker("inspect", *ids, check=False)
+        text = self.docker("inspect", *ids, check=False)
         found = [Container.from_inspection(answer) for answer in json.loads(text or "[]")]
         return sorted(found, key=lambda container: (len(container.name), container.name))
 
@@ -248,7 +250,7 @@ class ComposeRuntime(Runtime):
 
     def _require_base_image(self) -> None:
         image = self.environ.get("BASE_IMAGE") or DEFAULT_BASE_IMAGE
-        if self._docker("images", "--quiet", image).strip():
+        if self.docker("images", "--quiet", image).strip():
             return
         self._progress.step(f"pulling {image}")
         pulled = subprocess.run(
@@ -260,7 +262,9 @@ class ComposeRuntime(Runtime):
                 "without a registry, .ci/base-image builds it from Debian's packages",
             )
 
-    def _build(self) -> None:
+    def build(self) -> None:
+        project.variables(self._checkout, self.environ)
+        self._require_base_image()
         self._progress.step("building the images (minutes the first time, then seconds)")
         code, lines = programs.run_with_progress(
             self.command("--progress", "plain", "build"), self._progress, self.environ
@@ -335,8 +339,9 @@ class ComposeRuntime(Runtime):
     def _app_environment(self) -> Mapping[str, str]:
         return self.environ
 
-    def _docker(self, *arguments: str, check: bool = True) -> str:
-        return _output(["docker", *arguments], self.environ, 60, check=check)
+    def docker(self, *arguments: str, check: bool = True, timeout_s: float = 60) -> str:
+        """Run ``docker`` and return its output; with *check*, raise StackError if it fails."""
+        return _output(["docker", *arguments], self.environ, timeout_s, check=check)
 
 
 def _python_ca_bundle(environ: Mapping[str, str]) -> str:
@@ -372,9 +377,11 @@ def _output(
 ) -> str:
     what = " ".join(command[:2])
     try:
+        # In a group of its own: Ctrl-C reaches only this process, which decides what it ends.
         finished = subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+            command, env=environ, capture_output=True, text=True, timeout=timeout_s, check=False,
+            process_group=0,
+        )  # fmt: skip
     except FileNotFoundError:
         raise StackError("docker is not installed", "make up RUNTIME=local") from None
     except subprocess.TimeoutExpired:

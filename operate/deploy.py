@@ -1,0 +1,29 @@
+"""`make deploy`: replaces what runs by a new version, beside it, and goes back if that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from operate import deploy_containers, deploy_processes
+from stack.choose import choose
+from stack.compose.runtime import ComposeRuntime
+from stack.errors import StackError
+from stack.local.runtime import LocalRuntime
+from stack.progress import Progress
+from toggles import TOGGLES
+
+
+def run(environ: Mapping[str, str]) -> int:
+    progress = Progress.to_terminal()
+    # As `make up` does: Compose compares the settings.
+    environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
+    runtime, _ = choose(environ, progress)
+    if not runtime.is_up():
+        raise StackError(f"the stack {runtime.name} is not up", "make up")
+    with runtime.changing(alone=True):
+        if isinstance(runtime, ComposeRuntime):
+            deploy_containers.deploy(runtime, progress)
+        elif isinstance(runtime, LocalRuntime):
+            deploy_processes.deploy(runtime, progress)
+    print(f"\nThe stack is up: {runtime.address()}")
+    return 0
