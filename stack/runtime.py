@@ -142,7 +142,7 @@ class Runtime(ABC):
         proxied = running["STACK_PROXY_PROTOCOL"] == "on"
         return probes.stack_answers(public_address(running), known_host(running), proxied=proxied)
 
-    def _changed(self) -> dict[str, str]:
+    def changed(self) -> dict[str, str]:
         """The settings that were given to this command and are not those that run."""
         running = self.running_toggles()
         return {
@@ -151,7 +151,7 @@ class Runtime(ABC):
             if name in self._settings and running.get(name) != value
         }
 
-    def _not_applied(self, changed: Mapping[str, str], why: str) -> None:
+    def not_applied(self, changed: Mapping[str, str], why: str) -> None:
         if changed:
             settings = ", ".join(f"{name}={value}" for name, value in changed.items())
             self._progress.step(f"not applied: {settings}; {why}: `make down up` applies it")

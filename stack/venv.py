@@ -46,10 +46,10 @@ class VirtualEnvironment:
     installed again in place. Another version of Python gets a new directory.
     """
 
-    def __init__(self, checkout: Path, progress: Progress) -> None:
+    def __init__(self, checkout: Path, progress: Progress, directory: Path | None = None) -> None:
         self._checkout = checkout
         self._progress = progress
-        self._directory = checkout / ".venv"
+        self._directory = directory or checkout / ".venv"
         self._stamp = self._directory / "stack-stamp.json"
         self.bin = self._directory / "bin"
         self.python = self.bin / "python"
@@ -63,6 +63,11 @@ class VirtualEnvironment:
             and not self._wheels().exists()
         )
         return (() if works else programs.VENV) + (programs.COMPILER if compiles else ())
+
+    def has(self, files: Sequence[Path]) -> bool:
+        """Whether the packages that *files* pin are installed."""
+        stamp = self._read_stamp()
+        return self._works() and all(stamp.get(f.stem) == self._fingerprint(f) for f in files)
 
     def ensure(self, files: Sequence[Path]) -> None:
         """Install every package that *files* pin. Raises StackError if that fails."""
@@ -83,7 +88,7 @@ class VirtualEnvironment:
             plain = [file for file in outdated if file not in (_SERVER, project.PINS)]
             if plain:
                 names = ", ".join(file.stem for file in plain)
-                self._progress.step(f"installing Python packages into .venv ({names})")
+                self._progress.step(f"installing Python packages ({names})")
                 self._pip(["install", "--require-hashes"], plain)
             if _SERVER in outdated:
                 self._install_server()
@@ -155,7 +160,7 @@ class VirtualEnvironment:
 
     def _create(self) -> None:
         version = ".".join(map(str, sys.version_info[:3]))
-        self._progress.step(f"creating .venv (Python {version})")
+        self._progress.step(f"creating {self._directory.name} (Python {version})")
         shutil.rmtree(self._directory, ignore_errors=True)
         # If this is the old .venv's Python, its files are gone now.
         base = getattr(sys, "_base_executable", sys.executable)

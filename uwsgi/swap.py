@@ -26,7 +26,7 @@ from generation import Ending, Generation, begun, children, family, send
 from listening import Listening
 
 STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
-HANDLED = STOPS | {signal.SIGHUP, signal.SIGCHLD}
+HANDLED = STOPS | {signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD}
 
 # Between two looks at a generation that starts or ends.
 START_LOOK_S = 0.1
@@ -101,6 +101,8 @@ class Masters:
             number = self._signal()
             if number == signal.SIGHUP:
                 self._asked = True
+            elif number == signal.SIGUSR1 and self._current and self._starting:
+                self._discard(self._starting, "the reload was interrupted")
             elif number in STOPS:
                 return self._stop()
 

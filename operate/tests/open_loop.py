@@ -69,8 +69,8 @@ class OpenLoop:
         parts = urlsplit(self.url)
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
         try:
-            head = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
-            writer.write(head.encode())
+            head = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+            writer.write(f"{head}Connection: close\r\n\r\n".encode())
             answer = await reader.read(-1)
             return int(answer.split(maxsplit=2)[1])
         finally:

@@ -178,7 +178,7 @@ class ComposeRuntime(Runtime):
                     fault = f"the workers of {container.name} were not replaced"
                     log = self.log("app", lines=12)
                     raise StackError(fault, "the end of the app's log is above", log=log)
-        self._not_applied(self._changed(), "a container's environment does not change")
+        self.not_applied(self.changed(), "a container's environment does not change")
         how = "deploy" if (self._checkout / "operate").is_dir() else "down up"
         self._progress.step(f"new code needs new images: `make {how}` deploys it")
 

@@ -38,6 +38,8 @@ START_TIMEOUT_S = 60.0
 # A unix socket's path has at most 107 bytes, and nginx accepts no blanks or quotes in it.
 _SHORT = 80
 _TMP = "/tmp"  # noqa: S108 - mkdtemp; TMPDIR may be as long as the path that is avoided
+# The exit code of uwsgi/reload when it was interrupted and the old code goes on.
+INTERRUPTED = 130
 _PLAIN = re.compile(r"/[A-Za-z0-9/._-]*")
 
 
@@ -119,33 +121,36 @@ class LocalRuntime(Runtime):
         self._child = supervisor.start(
             self.name,
             {service: self._checkout / path for service, path in self.entrypoints.items()},
-            self._environment(run, self.toggles, internal),
+            self._environment(run, self.toggles, internal, self._venv.bin),
         )
-        if (started := processes.find(self._child.pid)) is not None:
-            State(
-                boot_id=processes.boot_id(),
-                supervisor_pid=started.pid,
-                supervisor_started_ticks=started.started_ticks,
-                run=str(run),
-                services=list(services),
-                ports=internal,
-                toggles=self.toggles,
-            ).save(self._state_file)
+        started = processes.find(self._child.pid)
+        state = State(
+            boot_id=processes.boot_id(),
+            supervisor_pid=self._child.pid,
+            supervisor_started_ticks=started.started_ticks if started else 0,
+            run=str(run),
+            services=list(services),
+            ports=internal,
+            toggles=self.toggles,
+        )
+        if started:
+            state.save(self._state_file)
         supervisor.wait_until_it_answers(self._child, START_TIMEOUT_S)
         self._progress.step("starting redis")
         supervisor.start_program("redis")
         self._wait(supervisor, ("redis",), lambda: self._redis_answers(run), START_TIMEOUT_S)
         if "nginx" in services:
-            self._write_static_files()
-            self._write_app_environment(run, self.toggles, internal)
+            self.write_static_files()
+            self._write_app_environment(state)
             self._progress.step("starting app and nginx")
             supervisor.start_program("app")
             supervisor.start_program("nginx")
             most = float(self.toggles["STACK_START_TIMEOUT"])
             self._wait(supervisor, ("app", "nginx"), self._ready, most)
 
-    def _write_static_files(self) -> None:
+    def write_static_files(self) -> None:
         """Write hashed copies for nginx; open pages still need those of earlier versions."""
+        self._progress.step("writing static files")
         made = subprocess.run(
             [self._venv.python, "-P", "app/assets.py", self.run_dir / "static"],
             cwd=self._checkout, capture_output=True, text=True, check=False,
@@ -202,12 +207,12 @@ class LocalRuntime(Runtime):
                 file.rename(previous / file.name)
 
     def _environment(
-        self, run: Path, toggles: Mapping[str, str], internal: Mapping[str, int]
+        self, run: Path, toggles: Mapping[str, str], internal: Mapping[str, int], binaries: Path
     ) -> dict[str, str]:
         environ = wiring.environment(
             run,
             self._checkout,
-            self._venv.bin,
+            binaries,
             toggles=toggles,
             ports=internal,
             settings=self._settings,
@@ -360,10 +365,22 @@ class LocalRuntime(Runtime):
         """Reload nginx and the app; static files first, because new pages link to them."""
         if not self.is_up():
             raise StackError(f"the stack {self.name} is not up", "make up")
-        self._progress.step("writing static files")
-        self._write_static_files()
-        environ = self.service_environment()
+        self.write_static_files()
+        self.reload_nginx()
+        # A setting of nginx's as well would be in force in one of the two only.
+        changed = self.changed()
+        applied = {k: v for k, v in changed.items() if TOGGLES[k].readers == ("app",)}
+        left = {k: v for k, v in changed.items() if k not in applied}
+        self.not_applied(left, "a reload changes settings of the app only")
+        self.swap(applied)
+
+    def reload_nginx(self) -> None:
         self._progress.step("reloading nginx")
+        self.check_nginx(self.service_environment())
+        self._supervisor(self.state()).signal_program("nginx", "HUP")
+
+    def check_nginx(self, environ: Mapping[str, str]) -> None:
+        """Write nginx's configuration and test it. Raises StackError if it is not valid."""
         checked = subprocess.run(
             [self._checkout / "nginx" / "entrypoint", "--check"],
             cwd=self._checkout, env=environment_of("nginx", environ),
@@ -374,36 +391,46 @@ class LocalRuntime(Runtime):
                 "nginx's new configuration is not valid; the old one stays in use",
                 log=checked.stderr.strip(),
             )
-        self._supervisor(self.state()).signal_program("nginx", "HUP")
-        self._progress.step("replacing the app's workers")
-        self._swap(self.state())
 
-    def _swap(self, state: State) -> None:
-        """Start the app anew beside itself, with the settings that only the app reads.
+    def swap(self, applied: Mapping[str, str], binaries: Path | None = None) -> None:
+        """Start the app anew beside itself, with the settings *applied*, from *binaries*.
 
-        A setting of nginx's as well would be in force in one of the two only.
+        Ctrl-C ends the new one, unless it serves already.
         """
-        changed = self._changed()
-        applied = {k: v for k, v in changed.items() if TOGGLES[k].readers == ("app",)}
-        left = {k: v for k, v in changed.items() if k not in applied}
-        self._not_applied(left, "a reload changes settings of the app only")
-        run = Path(state.run)
-        self._write_app_environment(run, {**state.toggles, **applied}, state.ports)
-        done = subprocess.run(
+        self._progress.step("replacing the app's workers")
+        state = self.state()
+        new = replace(
+            state,
+            toggles={**state.toggles, **applied},
+            binaries=str(binaries or state.binaries),
+        )
+        file = self.run_dir / "environment.json"
+        former = file.with_suffix(".former")
+        former.unlink(missing_ok=True)
+        former.hardlink_to(file)
+        self._write_app_environment(new)
+        # In a group of its own, so that Ctrl-C does not end it before its outcome is known.
+        environ = {**os.environ, "APP_RUN": f"{state.run}/uwsgi"}
+        with subprocess.Popen(
             [self._checkout / "uwsgi" / "reload"],
-            cwd=self._checkout, env={**os.environ, "APP_RUN": f"{run}/uwsgi"}, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
+            cwd=self._checkout, env=environ, process_group=0,
+        ) as reload:  # fmt: skip
+            try:
+                code = reload.wait()
+            except KeyboardInterrupt:
+                reload.terminate()
+                code = reload.wait()
+        if code != 0:
             # The app still runs with the old settings, and would start again with the file's.
-            self._write_app_environment(run, state.toggles, state.ports)
+            former.replace(file)
+            if code == INTERRUPTED:
+                raise KeyboardInterrupt
             raise StackError("the app did not start with its new code", "see `make logs`")
-        replace(state, toggles={**state.toggles, **applied}).save(self._state_file)
+        new.save(self._state_file)
 
-    def _write_app_environment(
-        self, run: Path, toggles: Mapping[str, str], internal: Mapping[str, int]
-    ) -> None:
+    def _write_app_environment(self, state: State) -> None:
         """Write the file from which uwsgi/entrypoint takes its environment at each reload."""
-        environ = environment_of("app", self._environment(run, toggles, internal))
+        environ = environment_of("app", self._environment_of(state))
         environ |= project.variables(self._checkout, environ)
         file = self.run_dir / "environment.json"
         fresh = file.with_suffix(".new")
@@ -416,11 +443,15 @@ class LocalRuntime(Runtime):
 
     def service_environment(self) -> dict[str, str]:
         """The environment of the running services, for a program that uses the same Redis."""
-        state = self.state()
-        return self._environment(Path(state.run), state.toggles, state.ports)
+        return self._environment_of(self.state())
+
+    def _environment_of(self, state: State) -> dict[str, str]:
+        binaries = Path(state.binaries or self._venv.bin)
+        return self._environment(Path(state.run), state.toggles, state.ports, binaries)
 
     def _in_app(self, *command: str) -> list[str]:
-        return [os.fspath(self._venv.bin / command[0]), *command[1:]]
+        binaries = self.state().binaries or self._venv.bin
+        return [f"{binaries}/{command[0]}", *command[1:]]
 
     def _app_environment(self) -> Mapping[str, str]:
         return environment_of("app", self.service_environment())

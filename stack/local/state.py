@@ -20,6 +20,7 @@ class State:
     services: list[str]
     ports: dict[str, int]
     toggles: dict[str, str]
+    binaries: str = ""  # where the app's programs are, if not in .venv
 
     @classmethod
     def load(cls, file: Path) -> State | None:
