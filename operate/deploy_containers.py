@@ -67,7 +67,9 @@ class _Deploy:
         running = stack.running_toggles()
         self._running = running
         self._unix = running["STACK_SOCKET"] == "unix"
-        # What nginx sends by TCP: everything, or the declared streams.
+        # Whether the new container may have requests.
+        self._moving = False
+        # Whether nginx sends anything by TCP: everything, or the declared streams.
         self._tcp = not self._unix or running["STACK_STREAM_PATHS"] != ""
 
     def run(self) -> None:
@@ -155,6 +157,7 @@ class _Deploy:
 
     def _move(self, new: Container) -> None:
         self._progress.step("moving the traffic")
+        self._moving = True
         if self._unix:
             self._shell(
                 new,
@@ -186,7 +189,7 @@ class _Deploy:
             )
         if self._tcp:
             self._send_to(old.name, NGINX_DRAINS_S)
-        if (found := self._find(new)) and found.state == "running":
+        if self._moving and (found := self._find(new)) and found.state == "running":
             self._wait_for_empty_queue(new)
             self._stack.docker("stop", new.id, check=False, timeout_s=APP_STOPS_S)
         self._stack.docker("rm", "--force", "--volumes", new.id, check=False)
@@ -245,6 +248,7 @@ class _Deploy:
         except (OSError, ValueError):
             return
         self._progress.step("an earlier deploy was killed: cleaning up after it")
+        self._moving = True
         found = {one.id: one for one in self._apps()}
         old, new = found.get(journal["old"]), found.get(journal["new"])
         with undisturbed(self._progress, "still cleaning up"):

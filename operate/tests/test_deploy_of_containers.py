@@ -1,4 +1,4 @@
-"""`make deploy` in containers: a new version serves, or the old one goes on, and no request fails."""
+"""`make deploy` in containers: a new version serves, or the old one goes on."""
 
 import re
 import signal
@@ -126,7 +126,7 @@ def test_a_command_before_the_start_that_fails_runs_once(commands: Commands) -> 
 
 
 def test_one_that_is_ended_leaves_the_old_version(commands: Commands) -> None:
-    """Interrupted, it cleans up; killed, the next one does. Meanwhile nothing else may change it."""
+    """Interrupted, it cleans up; killed, the next one does."""
     before, served = containers(commands), version(commands)
     write(commands, "slow", "\ntime.sleep(600)\n")
     for number in (signal.SIGTERM, signal.SIGKILL):
