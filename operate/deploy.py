@@ -22,7 +22,8 @@ def run(environ: Mapping[str, str]) -> int:
         raise StackError(f"the stack {runtime.name} is not up", "make up")
     with runtime.changing(alone=True):
         if isinstance(runtime, ComposeRuntime):
-            deploy_containers.deploy(runtime, progress)
+            later = environ.get("NGINX") == "later"
+            deploy_containers.deploy(runtime, progress, nginx_later=later)
         elif isinstance(runtime, LocalRuntime):
             deploy_processes.deploy(runtime, progress)
     print(f"\nThe stack is up: {runtime.address()}")

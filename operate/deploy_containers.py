@@ -54,15 +54,19 @@ print(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=3).read
 """
 
 
-def deploy(stack: ComposeRuntime, progress: Progress) -> None:
-    """Raises StackError if the new version does not serve; the old one then still does."""
-    _Deploy(stack, progress).run()
+def deploy(stack: ComposeRuntime, progress: Progress, *, nginx_later: bool = False) -> None:
+    """With *nginx_later*, do not replace nginx.
+
+    Raises StackError if the new version does not serve; the old one then still does.
+    """
+    _Deploy(stack, progress, nginx_later=nginx_later).run()
 
 
 class _Deploy:
-    def __init__(self, stack: ComposeRuntime, progress: Progress) -> None:
+    def __init__(self, stack: ComposeRuntime, progress: Progress, *, nginx_later: bool) -> None:
         self._stack = stack
         self._progress = progress
+        self._nginx_later = nginx_later
         self._journal = CHECKOUT / "run" / stack.name / "deploy.json"
         running = stack.running_toggles()
         self._running = running
@@ -85,10 +89,15 @@ class _Deploy:
         known = {container.id for container in self._stack.replicas()}
         try:
             self._stack.build()
-            if not self._outdated():
+            outdated = self._outdated()
+            if not outdated:
                 self._progress.step("nothing to deploy: these images and settings run already")
                 return
             self._check_nginx()
+            if "app" not in outdated:
+                with undisturbed(self._progress, "a moment: nginx is being replaced"):
+                    self._renew_the_others()
+                return
             self._progress.step("starting the new app container beside the old one")
             new = self._create("app")
             begun = time.monotonic()
@@ -306,16 +315,17 @@ class _Deploy:
     def _renew_the_others(self) -> None:
         """Replace nginx and services of the user's own that have changed; name what stays."""
         outdated = self._outdated()
-        if "nginx" in outdated:
+        if "nginx" in outdated and not self._nginx_later:
             self._replace_nginx()
         if own := outdated - set(SERVICES):
             self._progress.step(f"replacing {', '.join(sorted(own))}")
             if "redis" not in outdated:
                 self._stack.compose("up", "--detach", "--no-build", *own, timeout_s=300)
         if left := self._outdated():
+            how = "make deploy" if left == {"nginx"} else "make down up"
+            names = ", ".join(sorted(left))
             self._progress.step(
-                f"not applied: {', '.join(sorted(left))} has a new image or other settings; "
-                "`make down up` applies it"
+                f"not applied: a new image or other settings of {names}; `{how}` applies it"
             )
 
     def _replace_nginx(self) -> None:
@@ -331,7 +341,7 @@ class _Deploy:
             while not probes.stack_answers(
                 public_address(toggles), known_host(toggles), proxied=proxied
             ):
-                if time.monotonic() - begun > NGINX_STOPS_S + 10:
+                if time.monotonic() - begun > NGINX_STOPS_S + 10.0:
                     raise StackError("the new nginx does not answer")
                 time.sleep(0.05)
         except StackError as error:
@@ -344,7 +354,9 @@ class _Deploy:
                 log=log,
             ) from None
         self._progress.step(f"nginx was replaced within {time.monotonic() - begun:.1f} s")
+        image = self._image(old)
         self._stack.docker("rm", "--force", "--volumes", old.id)
+        self._remove_nameless(image)
 
     # ── Compose ─────────────────────────────────────────────────────────────────────────────────
 

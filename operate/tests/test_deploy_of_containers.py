@@ -164,8 +164,16 @@ def test_changes_of_nginx_are_checked_and_applied(commands: Commands) -> None:
     went_back(commands, before, served)
 
     snippet.write_text(good + "\n# newer\n")
+    write(commands, "nginx")
+    with OpenLoop(commands.url, 50) as loop:
+        said = deploy(commands, NGINX="later")
+    assert loop.failed == [], str(loop)
+    assert "not applied: a new image or other settings of nginx; `make deploy`" in said
+    assert version(commands) == "nginx"
+    app = runtime(commands).containers()["app"].id
     said = deploy(commands)
     assert "nginx was replaced within" in said
+    assert runtime(commands).containers()["app"].id == app
     nginx = runtime(commands).containers()["nginx"]
     assert "# newer" in docker("exec", nginx.id, "cat", "/srv/nginx/snippets/basics.conf")
     assert len(containers(commands)) == 3
