@@ -13,7 +13,7 @@ from stack.progress import Progress
 from toggles import TOGGLES
 
 
-def run(environ: Mapping[str, str]) -> int:
+def deploy(environ: Mapping[str, str]) -> int:
     progress = Progress.to_terminal()
     # As `make up` does: Compose compares the settings.
     environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
