@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from operate import deploy_containers, deploy_processes
+from operate.one_at_a_time import one_at_a_time
 from stack.choose import choose
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
@@ -20,7 +21,7 @@ def deploy(environ: Mapping[str, str]) -> int:
     runtime, _ = choose(environ, progress)
     if not runtime.is_up():
         raise StackError(f"the stack {runtime.name} is not up", "make up")
-    with runtime.changing(alone=True):
+    with runtime.changing(alone=True), one_at_a_time(runtime):
         if isinstance(runtime, ComposeRuntime):
             later = environ.get("NGINX") == "later"
             deploy_containers.deploy(runtime, progress, nginx_later=later)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,12 +126,13 @@ def test_what_only_a_start_reads_is_named(commands: Commands) -> None:
 def test_changed_packages_are_installed_beside_those_in_use(
     commands: Commands, tmp_path: Path
 ) -> None:
-    package = tmp_path / "cargo"
-    package.mkdir()
-    (package / "cargo.py").write_text('NAME = "cargo"\n')
-    (package / "pyproject.toml").write_text(
-        '[project]\nname = "cargo"\nversion = "1"\n[tool.setuptools]\npy-modules = ["cargo"]\n'
-    )
+    package = tmp_path / "cargo-1-py3-none-any.whl"
+    about = "cargo-1.dist-info"
+    with zipfile.ZipFile(package, "w") as wheel:
+        wheel.writestr("cargo.py", 'NAME = "cargo"\n')
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: cargo\nVersion: 1\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
     # The new directory gets uWSGI and this package only.
     for name in ("app", "local"):
         (commands.checkout / "requirements" / f"{name}.txt").write_text("")
