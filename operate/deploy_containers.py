@@ -206,10 +206,19 @@ class _Deploy:
             self._send_to("app")
         self._journal.unlink(missing_ok=True)
 
-    def _finish(self, old: Container, new: Container) -> None:
+    def _finish(self, old: Container | None, new: Container) -> None:
         """End the old container after its requests. This cannot be taken back."""
-        self._save(old, new, moved=True)
         self._stack.docker("update", "--restart=unless-stopped", new.id)
+        if old:
+            self._save(old, new, moved=True)
+            self._end(old)
+        if self._unix:
+            self._shell(new, 'rm -f "$0.previous" "$0.next"', _socket(new))
+        if self._tcp:
+            self._send_to("app")
+        self._journal.unlink(missing_ok=True)
+
+    def _end(self, old: Container) -> None:
         self._progress.step(f"{old.name} finishes its requests (at most {APP_DRAINS_S:.0f} s)")
         self._wait_for_empty_queue(old)
         self._stack.docker("stop", old.id, check=False, timeout_s=APP_STOPS_S)
@@ -220,12 +229,7 @@ class _Deploy:
             self._progress.step(f"exit code {ended.exit_code}: {' '.join(lost)}")
         image = self._image(old)
         self._stack.docker("rm", "--force", "--volumes", old.id, check=False)
-        if self._unix:
-            self._shell(new, 'rm -f "$0.previous" "$0.next"', _socket(new))
-        if self._tcp:
-            self._send_to("app")
         self._remove_nameless(image)
-        self._journal.unlink(missing_ok=True)
 
     def _images(self) -> dict[str, str]:
         """Return the images that run: the id by name."""
@@ -261,7 +265,7 @@ class _Deploy:
         found = {one.id: one for one in self._apps()}
         old, new = found.get(journal["old"]), found.get(journal["new"])
         with undisturbed(self._progress, "still cleaning up"):
-            if old and new and journal["moved"]:
+            if new and journal["moved"]:
                 self._finish(old, new)
             elif old and new:
                 self._go_back(old, new)

@@ -1,6 +1,7 @@
 """`make deploy` of local processes: a new version serves, or the old one goes on."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from operate.tests.open_loop import OpenLoop
-from tests.stack.checkouts import TINY_APP, Commands, copy_checkout, get
+from tests.stack.checkouts import TINY_APP, Commands, answers, copy_checkout, get
 from tests.waiting import wait_until
 
 
@@ -56,8 +57,13 @@ def test_new_code_and_settings_of_nginx_and_app(commands: Commands) -> None:
     assert loop.failed == []
     assert loop.longest_s < 5, str(loop)
     assert version(commands) == "two"
-    rendered = (commands.run_dir / "nginx" / "conf" / "rendered" / "app.conf").read_text()
-    assert "uwsgi_read_timeout 25s;" in rendered
+    rendered = commands.run_dir / "nginx" / "conf" / "rendered" / "app.conf"
+    assert "uwsgi_read_timeout 25s;" in rendered.read_text()
+    # supervisord starts it again with the new settings.
+    rendered.unlink()
+    os.kill(int((commands.run_dir / "nginx.pid").read_text()), signal.SIGKILL)
+    wait_until(lambda: rendered.exists() and answers(commands.url), 30)
+    assert "uwsgi_read_timeout 25s;" in rendered.read_text()
     assert "not applied: STACK_PORT=1; the sockets stay open" in done.stdout
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from stack import processes, project
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
+from stack.local.state import State
 from toggles import PREFIX, of_service
 
 
@@ -32,7 +33,9 @@ def main(arguments: list[str]) -> None:
     with suppress(OSError, ValueError):
         end_group(int(pid_file.read_text(encoding="ascii")))
     pid_file.write_text(f"{os.getpid()}\n", encoding="ascii")
-    environ = environment_of(service, os.environ)
+    # A deploy may have changed settings since supervisord started.
+    state = State.load(pid_file.with_name("state.json"))
+    environ = environment_of(service, {**os.environ, **(state.toggles if state else {})})
     if service == "app":
         try:
             environ |= project.variables(CHECKOUT, environ)
