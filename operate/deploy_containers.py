@@ -29,7 +29,7 @@ from stack.errors import StackError
 from stack.progress import Progress
 from stack.runtime import SERVICES
 
-LOOK_S = 0.25
+LOOK_S = 0.5
 # The new app answers for so long before it gets requests.
 SETTLE_S = 2.0
 # worker_shutdown_timeout of nginx.conf.
@@ -39,17 +39,18 @@ APP_DRAINS_S, APP_STOPS_S = 75.0, 90.0
 # Responses in flight when nginx itself is replaced: its port is closed meanwhile.
 NGINX_STOPS_S = 10
 
-# In the new container: the page that `make up` asks for, without nginx.
+# Run in an app container. The first asks for the page that `make up` asks for, without nginx.
 _ANSWERS = """
 import sys
 sys.path.insert(0, "/srv/uwsgi")
 from protocol import get
 status, _ = get(sys.argv[1], "/readyz", timeout=2.5)
-sys.exit(f"/readyz answers {status}" if status >= 500 else 0)
+if status >= 500:
+    sys.exit(f"/readyz answers {status}")
 """
 _METRICS = """
 import sys, urllib.request
-port = sys.argv[1].rpartition(":")[2]
+port = sys.argv[2].rpartition(":")[2]
 print(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=3).read().decode())
 """
 
@@ -99,7 +100,10 @@ class _Deploy:
                     self._renew_the_others()
                 return
             self._progress.step("starting the new app container beside the old one")
-            new = self._create("app")
+            with undisturbed(self._progress, "going back in a moment") as signals:
+                new = self._create("app")
+            if signals:
+                raise KeyboardInterrupt
             begun = time.monotonic()
             self._start(old, new)
             self._wait_until_it_answers(new)
@@ -138,16 +142,16 @@ class _Deploy:
         since: float | None = None
         why = ""
         while since is None or time.monotonic() - since < SETTLE_S:
-            if (found := self._find(new)) is None or found.state != "running":
-                code = found.exit_code if found else "?"
-                raise self._fault(new, f"it ended with exit code {code}")
             try:
-                self._python(new, _ANSWERS, new.environment["APP_LISTEN"])
-                since = since or time.monotonic()
+                metrics = self._python(new, _ANSWERS + _METRICS)
             except StackError as error:
+                if (found := self._find(new)) is None or found.state != "running":
+                    code = found.exit_code if found else "?"
+                    raise self._fault(new, f"it ended with exit code {code}") from None
                 since, why = None, error.log.strip().splitlines()[-1] if error.log else str(error)
             else:
-                if self._metric(new, "uwsgi_respawns_total") > 0:
+                since = since or time.monotonic()
+                if _sum(metrics, "uwsgi_respawns_total") > 0:
                     raise self._fault(new, "a worker died while it started")
             waited = time.monotonic() - begun
             if waited > most:
@@ -339,7 +343,7 @@ class _Deploy:
         proxied = toggles["STACK_PROXY_PROTOCOL"] == "on"
         self._progress.step("replacing nginx: connections are refused for a moment")
         begun = time.monotonic()
-        self._stack.docker("stop", f"--time={NGINX_STOPS_S}", old.id)
+        self._stack.docker("stop", "-t", str(NGINX_STOPS_S), old.id)
         try:
             self._stack.docker("start", new.id)
             while not probes.stack_answers(
@@ -372,10 +376,7 @@ class _Deploy:
         """
         known = {one.id for one in self._stack.replicas()}
         options = ["--no-start", "--no-recreate", "--no-build", f"--scale={service}=2"]
-        with undisturbed(self._progress, "going back in a moment") as signals:
-            self._stack.compose("up", *options, service)
-        if signals:
-            raise KeyboardInterrupt
+        self._stack.compose("up", *options, service)
         return next(
             one for one in self._stack.replicas() if one.service == service and one.id not in known
         )
@@ -414,24 +415,25 @@ class _Deploy:
     def _shell(self, container: Container, script: str, *arguments: str) -> None:
         self._stack.docker("exec", container.id, "sh", "-ec", script, *arguments)
 
-    def _python(self, container: Container, program: str, *arguments: str) -> str:
-        return self._stack.docker("exec", container.id, "python3", "-c", program, *arguments)
-
-    def _metric(self, container: Container, name: str) -> float:
-        """Return the sum of a metric's series; 0 while the exporter does not answer."""
-        with suppress(StackError):
-            text = self._python(
-                container, _METRICS, container.environment.get("METRICS_LISTEN", "9101")
-            )
-            values = re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", text, re.MULTILINE)
-            return sum(map(float, values))
-        return 0.0
+    def _python(self, container: Container, program: str) -> str:
+        known = container.environment
+        # uwsgi/entrypoint has the default.
+        listen = [known["APP_LISTEN"], known.get("METRICS_LISTEN", "0.0.0.0:9101")]
+        return self._stack.docker("exec", container.id, "python3", "-c", program, *listen)
 
     def _wait_for_empty_queue(self, container: Container) -> None:
         """Connections in a queue are reset when the container stops."""
         deadline = time.monotonic() + APP_DRAINS_S
-        while self._metric(container, "uwsgi_listen_queue") > 0 and time.monotonic() < deadline:
-            time.sleep(LOOK_S)
+        with suppress(StackError):  # it has ended
+            while _sum(self._python(container, _METRICS), "uwsgi_listen_queue") > 0:
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(LOOK_S)
+
+
+def _sum(metrics: str, name: str) -> float:
+    """Return the sum of the series of *name*."""
+    return sum(map(float, re.findall(rf"^{name}(?:\{{.*\}})? (\S+)$", metrics, re.MULTILINE)))
 
 
 def _socket(container: Container) -> str:
