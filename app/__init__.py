@@ -68,4 +68,6 @@ def create_app(
         app.register_blueprint(import_string(f"{package}:blueprint"))
     if settings.workload:
         app.register_blueprint(workload.blueprint)
+    if settings.inside != "off":
+        import_string("app.inside:init_app")(app, settings.inside)
     return app

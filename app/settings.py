@@ -29,6 +29,7 @@ class Settings:
     redis_url: str = field(repr=False)  # may contain a password
     redis_password: str | None = field(repr=False)
     demo: bool
+    inside: str
     workload: bool
     tls: bool
     session_idle: int
@@ -62,6 +63,7 @@ class Settings:
         return cls(
             **values,
             demo=stack["STACK_DEMO"] == "on",
+            inside=stack["STACK_INSIDE"],
             workload=stack["STACK_WORKLOAD"] == "on",
             tls=stack["STACK_TLS"] == "on",
             session_idle=int(stack["STACK_SESSION_IDLE"]),

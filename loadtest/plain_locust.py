@@ -10,4 +10,5 @@ from locust.main import main
 # ConfigArgParse has no public switch for it.
 LocustArgumentParser._open_config_files = lambda *_: []
 
-main()  # type: ignore[no-untyped-call]
+if __name__ == "__main__":
+    main()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
 # Included by the Makefile.
 .PHONY: new
-new: ## Write a copy (DIR=../shop NAME=shop LAB=no OPERATE=no DEPLOY=no DEMO=no)
+new: ## Write a copy (DIR=../shop NAME=shop; LAB=no leaves it out, so do OPERATE DEPLOY INSIDE DEMO)
 	@$(PYTHON) -m template new

@@ -42,6 +42,19 @@ UNITS: Mapping[str, Unit] = {
     "lab": Unit(paths=("lab", "docs/tuning.md")),
     "operate": Unit(paths=("operate", "docs/day-two.md")),
     "deploy": Unit(paths=("deploy",)),
+    "inside": Unit(
+        paths=(
+            "app/inside",
+            "app/static/inside.css",
+            "app/static/inside.js",
+            "nginx/snippets/inside.conf",
+            "tests/inside",
+        ),
+        lines={
+            "app/__init__.py": ("if settings.inside", 'import_string("app.inside'),
+            "nginx/nginx.conf": ("include snippets/inside.conf",),
+        },
+    ),
     "demo": Unit(
         paths=(
             "app/posts",

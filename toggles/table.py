@@ -224,6 +224,13 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "is a loopback address, and STACK_HOSTS and STACK_TLS are not set. This line turns it "
             "off.",
         ),
+        "STACK_INSIDE": Toggle(
+            "off",
+            Pattern("off|admin|users", "off, admin or users"),
+            "serve /inside/, the path of a request, to admins or to all users",
+            "Records what each request runs, which costs CPU time. It is `users` where nothing "
+            "sets it and STACK_DEMO is on.",
+        ),
         "STACK_WORKLOAD": Toggle(
             "off",
             Switch(),

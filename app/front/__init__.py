@@ -5,7 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, render_template
 
 from app.navigation import add_link
-from app.security import login_required
+from app.security import login_required, security
+from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 blueprint = Blueprint("front", __name__, template_folder="templates")
 add_link(blueprint, "Home", "front.home")
@@ -13,7 +14,8 @@ add_link(blueprint, "Home", "front.home")
 
 @blueprint.get("/")
 def index() -> str:
-    return render_template("front/index.html")
+    demo = (DEMO_NAME, DEMO_PASSWORD) if security.settings.demo else None
+    return render_template("front/index.html", demo=demo)
 
 
 @blueprint.get("/home")

@@ -82,7 +82,12 @@ def browser() -> Iterator[Browser]:
 def address() -> Iterator[str]:
     """One local stack for all browser tests. Each test registers users of its own."""
     # All windows have one address, so the limit on logins would stop them.
-    settings = {"STACK_PORT": "0", "STACK_NAME": own_name(), "STACK_LOGIN_RATE": "0"}
+    settings = {
+        "STACK_PORT": "0",
+        "STACK_NAME": own_name(),
+        "STACK_LOGIN_RATE": "0",
+        "STACK_INSIDE": "users",
+    }
     with LocalRuntime(settings) as stack:
         yield stack.address()
 
@@ -105,6 +110,7 @@ class Surfer:
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self.window = ""
+        self.scripts = window.get("java_script_enabled", True)
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
@@ -157,6 +163,15 @@ class Surfer:
             # WCAG 2.5.8 requires 24 CSS pixels.
             assert control["height"] >= 24 and control["width"] >= 24, (name, control)
         self.check_names(name)
+        self.check_with_axe(name)
+
+    def check_with_axe(self, name: str) -> None:
+        """axe-core finds no violation. Without JavaScript of its own a page cannot run it."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        if self.scripts:
+            found = Axe().run(self.page).response["violations"]
+            assert found == [], (name, [(one["id"], one["nodes"][0]["html"]) for one in found])
 
     def check_names(self, name: str) -> None:
         """Every control has an accessible name."""
