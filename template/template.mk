@@ -1,4 +1,4 @@
 # Included by the Makefile.
 .PHONY: new
-new: ## Write a copy (DIR=../shop NAME=shop; LAB=no leaves it out, so do OPERATE DEPLOY INSIDE DEMO)
+new: ## Write a copy (DIR=../shop NAME=shop; LAB=no and others leave out a unit)
 	@$(PYTHON) -m template new

@@ -1,6 +1,7 @@
 """A Chinese document names the version of the English one that it translates.
 
-After a change of either, compare the two and run `python -m template.tests.test_translations_follow`.
+After a change of either, compare the two and run
+`python -m template.tests.test_translations_follow`.
 """
 
 import hashlib
@@ -25,8 +26,7 @@ def translation(name: str) -> Path:
 def test_the_translation_is_of_this_version(name: str) -> None:
     original = (CHECKOUT / name).read_text(encoding="utf-8")
     translated = translation(name).read_text(encoding="utf-8")
-    assert re.match(rf"<!-- 译自 {re.escape(name)}，版本 (\w+) -->", translated)
-    found = re.match(r"<!-- .*?(\w+) -->", translated)
+    found = re.match(rf"<!-- 译自 {re.escape(name)}.版本 (\w+) -->", translated)
     assert found and found[1] == version(original), f"{name} has changed: translate it again"
 
 
@@ -45,7 +45,7 @@ def write() -> None:
         file = translation(name)
         found = version((CHECKOUT / name).read_text(encoding="utf-8"))
         text = file.read_text(encoding="utf-8")
-        file.write_text(re.sub(r"(，版本 )\w+", rf"\g<1>{found}", text, count=1), encoding="utf-8")
+        file.write_text(re.sub(r"(版本 )\w+", rf"\g<1>{found}", text, count=1), encoding="utf-8")
 
 
 if __name__ == "__main__":
