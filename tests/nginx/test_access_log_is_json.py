@@ -1,6 +1,9 @@
 """Each request is one line of valid JSON without secrets, even if the request is hostile."""
 
 import json
+import re
+import socket
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +123,23 @@ def test_hostile_requests_leave_valid_lines(tmp_path: Path) -> None:
 
 def log(front: Nginx) -> bytes:
     return (front.folder / "access.log").read_bytes()
+
+
+def test_a_program_that_counts_lines_gets_one_for_each_request(tmp_path: Path) -> None:
+    """Text of the client cannot imitate a field, and the answers do not wait for the program."""
+    with (
+        tempfile.TemporaryDirectory() as short,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as program,
+    ):
+        program.bind(f"{short}/log.sock")
+        program.settimeout(10)
+        with nginx(tmp_path, 1, NGINX_LOG_SOCKET=f"{short}/log.sock") as front:
+            front.ask(request("GET", '/.env?","status":500,"seconds":9'))
+            front.ask(request("POST", '/.env","status":500', body=b""))
+            lines = [program.recv(65536).decode() for _ in range(2)]
+            program.close()
+            assert front.get("/.env").status == 404
+    for line, method in zip(lines, ("GET", "POST"), strict=True):
+        assert line.endswith("\n")
+        assert f'nginx: "method":"{method}","path":"/.env' in line
+        assert re.findall(r'"status":(\d+)', line) == ["404"]

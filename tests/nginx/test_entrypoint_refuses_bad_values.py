@@ -25,6 +25,8 @@ BAD = [
     ("NGINX_STATIC", "/no/such/folder"),
     ("NGINX_RESOLVER", "dns.example.org"),
     ("NGINX_RESOLVER", ""),
+    ("NGINX_LOG_SOCKET", "log.sock"),
+    ("NGINX_LOG_SOCKET", "/run/log.sock;"),
     ("APP_HOST", ""),
     ("APP_HOST", "app;"),
     ("APP_HOST", "$host"),
