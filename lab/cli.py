@@ -24,11 +24,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import compare
-from lab.judge import budgets, claims, gates, power, verdict
+from lab.judge import budgets, claims, gates, looks, power, verdict
 from lab.measure import eagain, facts, machine, testbed, trees
 from lab.measure.interrupts import interrupts
 from lab.plan import schedule, two_refs
-from lab.plan.experiment import MOST, Experiment
+from lab.plan.experiment import MOST, Experiment, Load
 from lab.plan.experiment_file import (
     ExperimentError,
     find,
@@ -43,6 +43,7 @@ from lab.report import markdown, write
 from lab.report.data import RunData
 from lab.report.terminal import show
 from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
+from lab.trial import TrialFailed
 from loadtest.latest import new_folder, point_to
 from stack import dotenv
 from stack.checkout import CHECKOUT
@@ -51,6 +52,9 @@ from stack.progress import Progress
 
 # verdict.exit_code() has the others.
 USAGE, UNTRUSTWORTHY, INTERRUPTED = 2, 3, 130
+
+# Instead of a number of blocks.
+AUTO = "auto"
 
 PUBLISHED = Path("lab/results")
 # The experiment of `bench`.
@@ -76,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """`compare`: run an experiment or continue it, judge it, and report."""
     file, text = _file_and_text(options)
-    blocks = options.blocks or (schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS)
+    usual = schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS
+    blocks = looks.MOST_BLOCKS if options.blocks == AUTO else options.blocks or usual
     new = _plan(parse(text, str(file)), text, file, blocks, options)
     _check_runtime(new, options.runtime)
     folder = None if options.fresh else latest(new.experiment, options.results)
@@ -101,7 +106,13 @@ def run(options: argparse.Namespace) -> int:
     try:
         with work.held():
             runner = compare.Runner(
-                experiment, work, bench, gates, progress, forecast=power.forecast
+                experiment,
+                work,
+                bench,
+                gates,
+                progress,
+                forecast=None if new.auto else power.forecast,
+                knows=verdict.knows if new.auto else None,
             )
             runner.run()
     except KeyboardInterrupt:
@@ -112,6 +123,8 @@ def run(options: argparse.Namespace) -> int:
         progress.clear()
         print(f"compare: {error}", file=sys.stderr)
         return two_refs.CANNOT_TELL if options.b else UNTRUSTWORTHY
+    if options.why:
+        _explain(experiment, work, bench, progress)
     print(f"  took {compare.duration(time.monotonic() - began)}")
     try:
         code = _conclude(experiment, work)
@@ -119,6 +132,21 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\nStopped after the last trial: make report EXPERIMENT={experiment.name}")
         return INTERRUPTED
+
+
+def _explain(experiment: Experiment, work: Run, bench: testbed.Testbed, progress: Progress) -> None:
+    """WHY=1: find out where the cost of each arm comes from; a failure is printed."""
+    found = {}
+    load = experiment.load(experiment.primary_load)
+    for arm in experiment.arms_under(load):
+        if arm.role == "arm":
+            progress.step(f"why: {arm.name}")
+            try:
+                found[arm.name] = bench.why(arm, load, progress.detail)
+            except TrialFailed as error:
+                progress.step(f"why: {arm.name} could not be measured: {error}")
+    progress.clear()
+    work.save_why(found)
 
 
 def _file_and_text(options: argparse.Namespace) -> tuple[Path, str]:
@@ -197,7 +225,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 def experiment_of(plan: Plan) -> Experiment:
     """The experiment as planned, independent of later changes to its file."""
-    experiment = replace(parse(plan.toml, plan.file), seed=plan.seed)
+    experiment = replace(parse(plan.toml, plan.file, plan.files), seed=plan.seed)
     if plan.cost_us is not None:
         experiment = experiment.with_cost(plan.cost_us)
     return schedule.shortened(experiment) if plan.quick else experiment
@@ -205,7 +233,7 @@ def experiment_of(plan: Plan) -> Experiment:
 
 def _conclude(experiment: Experiment, work: Run) -> int:
     """Judge the run, write the report and print the answer; return the exit code."""
-    found = verdict.of(experiment, work.trials, work.plan.conditions)
+    found = verdict.of(experiment, work.trials, work.plan.conditions, auto=work.plan.auto)
     if experiment.claims:
         needed = claims.facts_needed(experiment.claims)
         known_facts = facts.gather(needed, work.folder / FACTS, Progress.to_terminal().step)
@@ -292,6 +320,7 @@ def _plan(
         file=shown(file),
         seed=options.seed or experiment.seed or time.time_ns() % 1_000_000,
         blocks=blocks,
+        auto=options.blocks == AUTO,
         quick=options.quick,
         runtime=options.runtime,
         capacity_rps=None,
@@ -308,9 +337,16 @@ def _plan(
         },
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         arms=[asdict(arm) for arm in experiment.arms],
-        loads=[asdict(load) for load in experiment.loads],
+        loads=[_plain(load) for load in experiment.loads],
+        files=experiment.files,
         refs=_command_of_refs(options) if options.b else "",
     )
+
+
+def _plain(load: Load) -> dict[str, Any]:
+    """For plan.json: the traffic as its routes, because the toml has it in full."""
+    routes = load.traffic.routes() if load.traffic else {}
+    return {**asdict(replace(load, traffic=None)), "traffic": list(routes)}
 
 
 def _command_of_refs(options: argparse.Namespace) -> str:
@@ -355,7 +391,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--blocks",
             type=_blocks,
-            help=f"fresh starts of every arm (default: {schedule.DEFAULT_BLOCKS})",
+            help=f"fresh starts of every arm (default: {schedule.DEFAULT_BLOCKS}), or {AUTO}: as "
+            f"many as settle everything, at most {looks.MOST_BLOCKS}",
         )
         command.add_argument("--runtime", choices=("local", "compose"), default="local")
         command.add_argument(
@@ -365,6 +402,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.add_argument(
             "--seed", type=_seed, help="for orders and arrivals (default: the file's, or a new one)"
+        )
+        command.add_argument(
+            "--why", action="store_true", help="show system calls, faults and a profile of each arm"
         )
         command.add_argument(
             "--fresh", action="store_true", help="do not continue an interrupted run"
@@ -377,11 +417,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _blocks(text: str) -> int:
+def _blocks(text: str) -> int | str:
+    if text == AUTO:
+        return text
     if text.isascii() and text.isdigit() and 2 <= int(text) <= schedule.MOST_BLOCKS:
         return int(text)
     raise argparse.ArgumentTypeError(
-        f"{text!r}: must be a whole number from 2 to {schedule.MOST_BLOCKS}"
+        f"{text!r}: must be a whole number from 2 to {schedule.MOST_BLOCKS}, or {AUTO}"
     )
 
 

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from lab.judge.looks import FIRST_LOOK
 from lab.plan import schedule
 from lab.plan.arms import ArmSpec
 from lab.plan.experiment import Experiment, Load, share
@@ -70,6 +71,10 @@ class Gates(Protocol):
 Forecast = Callable[[Experiment, Sequence[Trial], int], str]
 
 
+# judge/verdict.py: knows, or nothing.
+Knows = Callable[[Experiment, Sequence[Trial]], bool]
+
+
 class Runner:
     """Conducts one run."""
 
@@ -82,13 +87,17 @@ class Runner:
         progress: Progress,
         *,
         forecast: Forecast | None = None,
+        knows: Knows | None = None,
     ) -> None:
+        """*knows*: whether the trials settle everything; None: the run has a fixed number of
+        blocks."""
         self._experiment = experiment
         self._run = run
         self._bench = bench
         self._gates = gates
         self._progress = progress
         self._forecast = forecast
+        self._knows = knows
         self._clock = _RemainingTime()
         self._phase = self._subject = ""
 
@@ -103,8 +112,18 @@ class Runner:
             if block == PILOT < self._run.plan.blocks and self._forecast is not None:
                 text = self._forecast(experiment, self._run.trials, self._run.plan.blocks)
                 self._progress.step(text)
+            if block < self._run.plan.blocks and self._may_stop(experiment, block):
+                self._progress.step(f"every comparison is settled after {block} blocks")
+                break
         self._progress.clear()
         self._run.finish()
+
+    def _may_stop(self, experiment: Experiment, block: int) -> bool:
+        """Whether a run that stops when it knows has ended with *block*."""
+        if self._knows is None or block < FIRST_LOOK:
+            return False
+        # Those of later blocks are there if the run was interrupted: they were needed.
+        return self._knows(experiment, self._run.trials)
 
     def _with_doses(self) -> Experiment:
         """Replace relative canaries by absolute ones. The cost is measured once per run."""
@@ -313,6 +332,12 @@ def describe(experiment: Experiment, run: Run, left_s: float) -> str:
     for number, load in enumerate(experiment.loads):
         lines.append(f"  {'loads' if not number else '':<10}{load.name}: {_describe_load(load)}")
     blocks = f"{plan.blocks} block{'s' * (plan.blocks != 1)}{', quick,' * plan.quick}"
+    if plan.auto:
+        end = datetime.now().astimezone() + timedelta(seconds=left_s)
+        blocks = (
+            f"looks after each block from the {FIRST_LOOK}th, gives up after {blocks} "
+            f"(about {end:%H:%M}),"
+        )
     lines += [
         f"  plan      {blocks} on the {plan.runtime} runtime, seed {plan.seed}",
         f"  time      about {duration(left_s)}",

@@ -6,12 +6,13 @@ lab-is-on = $(filter-out 0 no off false,$($1))
 lab-option = $(if $($1),--$2=$($1))
 lab-switch = $(if $(call lab-is-on,$1),--$2)
 lab-run = $(call lab-option,BLOCKS,blocks) $(call lab-option,RUNTIME,runtime) \
-	$(call lab-option,SEED,seed) $(call lab-switch,QUICK,quick) $(call lab-switch,FRESH,fresh)
+	$(call lab-option,SEED,seed) $(call lab-switch,QUICK,quick) $(call lab-switch,FRESH,fresh) \
+	$(call lab-switch,WHY,why)
 
 lab-refs = $(call lab-option,A,a) $(call lab-option,B,b) $(call lab-option,APP,app) \
 	$(call lab-option,URL,url) $(call lab-option,LOGIN,login)
 
-compare: ## Compare anything (EXPERIMENT=, or two commits: A=main B=branch; BLOCKS=, QUICK=1)
+compare: ## Compare anything (EXPERIMENT=, or A=main B=branch; WHY=1)
 	$(lab) compare $(lab-run) $(lab-refs) $(EXPERIMENT)
 report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PUBLISH=1)
 	$(lab) report $(call lab-switch,OPEN,open) $(call lab-switch,PUBLISH,publish) $(EXPERIMENT)

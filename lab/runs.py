@@ -16,7 +16,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ from loadtest.latest import new_folder, point_to
 
 RESULTS = Path("results")
 PLAN, TRIALS, VERDICT = "plan.json", "trials.jsonl", "verdict.json"
-FACTS, REPORT = "facts.json", "report.html"
+FACTS, WHY, REPORT = "facts.json", "why.json", "report.html"
 
 # Trials of two runs may be mixed only if these agree.
-_OF_THE_PLAN = ("experiment", "toml", "blocks", "quick", "runtime")
+_OF_THE_PLAN = ("experiment", "toml", "files", "blocks", "auto", "quick", "runtime")
 _OF_THE_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "revision", "refs")
 
 
@@ -55,7 +55,9 @@ class Plan:
     arms: Sequence[Mapping[str, Any]]
     loads: Sequence[Mapping[str, Any]]
     finished: str | None = None  # None: interrupted, or still running
+    auto: bool = False  # it stops when it knows, after `blocks` blocks at the latest
     refs: str = ""  # of two commits: the command without its numbers; the file is built in
+    files: Mapping[str, str] = field(default_factory=dict)  # that the toml names, as read
     cost_us: float | None = None  # CPU time per request of the baseline, if a canary is relative
 
     def differences(self, other: Plan) -> list[str]:
@@ -155,6 +157,21 @@ class Run:
 
     def finish(self) -> None:
         self.save_plan(replace(self.plan, finished=datetime.now(UTC).isoformat(timespec="seconds")))
+
+    def why(self) -> dict[str, Any]:
+        """Arm → what WHY=1 found; {} if it was not asked.
+
+        Raises ResultsError for a damaged file.
+        """
+        try:
+            return dict(json.loads((self.folder / WHY).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise ResultsError(f"{self.folder / WHY} is damaged: {error}") from None
+
+    def save_why(self, found: Mapping[str, Any]) -> None:
+        _replace(self.folder / WHY, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
     def save_verdict(self, verdict: Mapping[str, Any]) -> None:
         text = json.dumps(verdict, indent=2, ensure_ascii=False, allow_nan=False)

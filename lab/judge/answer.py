@@ -43,24 +43,26 @@ def headline(main: Sequence[Comparison], declared: Comparison | None) -> str:
     return f"{yes}: {_change(lead, 'become')}."
 
 
-def certainty(main: Sequence[Comparison], declared: Comparison | None) -> str:
-    """How sure the headline is, or "" if it has no figures."""
+def certainty(main: Sequence[Comparison], declared: Comparison | None, looks: float = 1.0) -> str:
+    """How sure the headline is, or "" if it has no figures. *looks*: see lab.judge.looks."""
     lead = declared or min(main, key=_rank, default=None)
     if lead is None or lead.estimate is None:
         return ""
-    found = estimate.over_blocks(lead.log_ratios, 1 if declared else len(main))
+    found = estimate.over_blocks(lead.log_ratios, looks * (1 if declared else len(main)))
     return (
         f"The ratio is {numbers.ratio(found.ratio)}. Its 95 % interval over {found.n} fresh starts "
         f"of each arm is {numbers.ratio(found.low)} to {numbers.ratio(found.high)}."
     )
 
 
-def sentence(main: Sequence[Comparison], declared: Comparison | None, margin: float) -> str:
+def sentence(
+    main: Sequence[Comparison], declared: Comparison | None, margin: float, looks: float = 1.0
+) -> str:
     """*main*: the primary comparisons of the ordinary arms."""
     if not main:
         return "Nothing but the controls was compared."
     lead = declared or min(main, key=_rank)
-    text = _one(lead, margin, _interval(lead, 1 if declared else len(main)))
+    text = _one(lead, margin, _interval(lead, 1 if declared else len(main), looks))
     others = Counter(_WORDS.get(one.verdict, one.verdict) for one in main if one is not lead)
     if len(main) == 2:
         text += f"; the other comparison is {next(iter(others))}"
@@ -70,11 +72,11 @@ def sentence(main: Sequence[Comparison], declared: Comparison | None, margin: fl
     return f"{text}."
 
 
-def _interval(one: Comparison, chosen_from: int) -> str:
+def _interval(one: Comparison, chosen_from: int, looks: float) -> str:
     found: Ratio | None = one.estimate
     if found is None or chosen_from == 1 or one.n < 2:
         return str(one)
-    found = estimate.over_blocks(one.log_ratios, chosen_from)
+    found = estimate.over_blocks(one.log_ratios, looks * chosen_from)
     return f"{one.with_interval(found)}, simultaneous over {chosen_from} comparisons"
 
 

@@ -84,12 +84,13 @@ def mean_within(values: Sequence[float]) -> tuple[float, float, float]:
     return centre, centre - half, centre + half
 
 
-def over_blocks(log_ratios: Sequence[float], chosen_from: int = 1) -> Ratio:
+def over_blocks(log_ratios: Sequence[float], chosen_from: float = 1) -> Ratio:
     """The ratio over all blocks, with Student's interval on the logarithms.
 
-    chosen_from: the number of comparisons among which this one was picked by its result. The
-    interval is then Bonferroni's, simultaneous over all of them: the plain one of the largest of
-    five effects misses the truth in one run of five. Raises ValueError for fewer than two blocks.
+    chosen_from: the number of comparisons among which this one was picked by its result, or the
+    looks after which it could have been (lab.judge.looks). The interval is then Bonferroni's,
+    simultaneous over all of them: the plain one of the largest of five effects misses the truth in
+    one run of five. Raises ValueError for fewer than two blocks.
     """
     centre, error = _centre_and_error(log_ratios)
     n = len(log_ratios)
@@ -98,7 +99,7 @@ def over_blocks(log_ratios: Sequence[float], chosen_from: int = 1) -> Ratio:
 
 
 @cache
-def _students_factor(n: int, comparisons: int) -> float:
+def _students_factor(n: int, comparisons: float) -> float:
     """Half the width of the interval over *n* blocks, in standard errors."""
     return float(t.ppf(1 - ALPHA / 2 / comparisons, n - 1))
 

@@ -32,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab.judge import answer, estimate, numbers, power
+from lab.judge import looks as sequential
 from lab.judge.comparison import Comparison, compare
 from lab.judge.estimate import MIN_BLOCKS
 from lab.plan import canary
@@ -52,11 +53,18 @@ SETTLED = ("faster", "slower", "equivalent")
 
 
 def of(
-    experiment: Experiment, trials: Sequence[Trial], conditions: Mapping[str, Any]
+    experiment: Experiment,
+    trials: Sequence[Trial],
+    conditions: Mapping[str, Any],
+    *,
+    auto: bool = False,
 ) -> dict[str, Any]:
-    """The content of verdict.json, from all attempts of all trials."""
-    comparisons = compare(experiment, trials)
-    _judge(comparisons, experiment.margin)
+    """The content of verdict.json, from all attempts of all trials.
+
+    auto: the run could stop after each block, so its intervals are wider (lab.judge.looks).
+    """
+    looks = sequential.looks() if auto else 1.0
+    comparisons = judged(experiment, trials, looks)
     _control(experiment, comparisons)
     main = [one for one in comparisons if one.primary and one.role == "arm"]
     trustworthy, why = _trust(experiment, comparisons, trials)
@@ -68,8 +76,8 @@ def of(
         "headline": answer.headline(main, asked)
         if trustworthy
         else "No answer: the controls of this run failed.",
-        "certainty": answer.certainty(main, asked),
-        "answer": answer.sentence(main, asked, experiment.margin)
+        "certainty": answer.certainty(main, asked, looks),
+        "answer": answer.sentence(main, asked, experiment.margin, looks)
         if trustworthy
         else f"untrustworthy, because {why}",
         "trustworthy": trustworthy,
@@ -95,6 +103,19 @@ def of(
     }
 
 
+def knows(experiment: Experiment, trials: Sequence[Trial]) -> bool:
+    """Whether a run of BLOCKS=auto may stop after these trials."""
+    return sequential.knows(judged(experiment, trials, sequential.looks()))
+
+
+def judged(experiment: Experiment, trials: Sequence[Trial], looks: float) -> list[Comparison]:
+    """The comparisons with their verdicts. *looks*: see lab.judge.looks; 1 for a fixed number of
+    blocks."""
+    comparisons = compare(experiment, trials)
+    _judge(comparisons, experiment.margin, looks)
+    return comparisons
+
+
 def exit_code(content: Mapping[str, Any], *, quick: bool = False) -> int:
     """0: as declared, or settled if nothing is declared. 1: a declared expectation failed.
     3: untrustworthy, or inconclusive. A *quick* run decides large effects only, so that it is
@@ -111,20 +132,21 @@ def exit_code(content: Mapping[str, Any], *, quick: bool = False) -> int:
     return 0 if any(row["verdict"] in SETTLED for row in main) else open_question
 
 
-def _judge(comparisons: Sequence[Comparison], margin: float) -> None:
+def _judge(comparisons: Sequence[Comparison], margin: float, looks: float) -> None:
     """Estimate each comparison, adjust p over its family, and set its verdict."""
     families: dict[object, list[Comparison]] = defaultdict(list)
     for one in comparisons:
         if one.n < 2:
             continue
-        found = estimate.over_blocks(one.log_ratios)
+        found = estimate.over_blocks(one.log_ratios, looks)
         one.ratio, one.low, one.high = found.ratio, found.low, found.high
-        one.p = estimate.sign_flip_p(one.log_ratios)
+        one.p = min(1.0, looks * estimate.sign_flip_p(one.log_ratios))
         if one.n >= MIN_BLOCKS:
             control = None if one.role == "arm" else (one.load, one.arm)
             families[one.metric, one.primary, control].append(one)
     for family in families.values():
-        adjusted = estimate.holm([estimate.student_p(one.log_ratios) for one in family])
+        ps = [min(1.0, looks * estimate.student_p(one.log_ratios)) for one in family]
+        adjusted = estimate.holm(ps)
         for one, p_holm in zip(family, adjusted, strict=True):
             _decide(one, p_holm, margin, len(family))
 

@@ -88,6 +88,7 @@ class Conductor:
                 {
                     **arm.tally.to_json(),
                     "earlier": arm.earlier,
+                    "answers": arm.answers,
                     "requests": arm.requests,
                     "slices": arm.seconds,
                     "used": [_plain(reading) for reading in arm.used],
@@ -139,7 +140,7 @@ class Conductor:
         status, body = 0, b""
         exception: NoAnswer | WrongAnswer | None = None
         try:
-            status, body = connection.get()
+            status, body = arm.request(connection)
         except NoAnswer as error:
             # Its traceback would hold this frame, which holds it: a cycle for the garbage
             # collector, which is switched off.
@@ -246,7 +247,7 @@ class Conductor:
             moments = arrivals(plan.rate, plan.warm_s, f"{plan.seed} warm-up")
             self._let_arrive(arm, moments, plan.warm_s)
         seconds = plan.seconds or 0.0
-        moments = arrivals(plan.rate, seconds, plan.seed)
+        moments = list(plan.moments) or arrivals(plan.rate, seconds, plan.seed)
         self._begin_measuring()
         self._measure(arm, lambda: self._let_arrive(arm, moments, seconds))
         return {}

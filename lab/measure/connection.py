@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
@@ -40,21 +41,23 @@ class Connection:
         parts = urlsplit(address)
         self._peer = parts.hostname or "", parts.port or 80
         self._patience_s = patience_s
-        head = [f"GET {path} HTTP/1.1", f"Host: {parts.netloc}", "User-Agent: lab"]
-        if cookie:
-            head.append(f"Cookie: {cookie}")
-        self._request = "\r\n".join([*head, "", ""]).encode("latin-1")
+        self._request = request_bytes(address, "GET", path, {"Cookie": cookie} if cookie else {})
         self._socket: socket.socket | None = None
         self._used = 0.0
         self.sent = 0.0  # time.perf_counter() at the start of the last request
 
     def get(self) -> tuple[int, bytes]:
         """Send the request; return status and body. Raises NoAnswer; the next one reconnects."""
+        return self.send(self._request)
+
+    def send(self, request: bytes, *, no_body: bool = False) -> tuple[int, bytes]:
+        """The same for another request. *no_body*: its answer has none, as that of HEAD."""
         self.sent = time.perf_counter()
         answer = _Answer()
+        answer.skips_body = no_body
         try:
             connected = self._connected()
-            connected.sendall(self._request)
+            connected.sendall(request)
             while not answer.complete:
                 data = connected.recv(_BLOCK)
                 answer.feed(data)
@@ -110,6 +113,7 @@ class _Answer(HTTPResponseParser):
         super().__init__()
         self.body: list[bytes] = []
         self.complete = False
+        self.skips_body = False
 
     def _on_body(self, part: bytearray) -> None:
         self.body.append(bytes(part))
@@ -122,7 +126,19 @@ class _Answer(HTTPResponseParser):
     def _on_header_field(self, text: str) -> None: ...
     def _on_header_value(self, text: str) -> None: ...
     def _on_headers_complete(self) -> bool:
-        return False  # do not skip the body
+        return self.skips_body
+
+
+def request_bytes(
+    address: str, method: str, path: str, headers: Mapping[str, str], body: str = ""
+) -> bytes:
+    """A request as it is sent."""
+    content = body.encode()
+    head = [f"{method} {path} HTTP/1.1", f"Host: {urlsplit(address).netloc}", "User-Agent: lab"]
+    if content or method not in ("GET", "HEAD", "OPTIONS"):
+        head.append(f"Content-Length: {len(content)}")
+    head += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*head, "", ""]).encode("latin-1") + content
 
 
 def status_text(status: int) -> str:

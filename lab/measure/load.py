@@ -91,13 +91,14 @@ class LoadResult:
     """One arm's requests in the measured part, without the warm-up.
 
     seconds: from the first request to the last answer; of a rotation, in the arm's own slices.
-    earlier: requests before the measured part, which servers' own counters include.
-    intended: requests that were due. sent: those not dropped. dropped: arrivals without a free
-    user. done: answers of any kind. errors: no answer, or a status other than 200. wrong: status
-    200 and another body. faults: the first few kinds of both, such as "3 x 502 Bad Gateway".
-    Histograms are of answers with status 200; lag is from the intended moment to the sending.
-    longest_wait_ms: from the intended moment, of any request, failed or not. generator_cpu: share
-    of one core. used: by the arm's processes. nice: the generator's priority in force.
+    earlier: requests before the measured part, which servers' own counters include. intended:
+    requests that were due. sent: those not dropped. dropped: arrivals without a free user. done:
+    answers of any kind. errors: no answer, or a status other than 200. wrong: status 200 and
+    another body. faults: the first few kinds of both, such as "3 x 502 Bad Gateway". Histograms are
+    of answers with status 200; lag is from the intended moment to the sending. answers: route → a
+    hash and the length of its first answer. longest_wait_ms: from the intended moment, of any
+    request, failed or not. generator_cpu: share of one core. used: by the arm's processes. nice:
+    the generator's priority in force.
     """
 
     seconds: float
@@ -117,6 +118,7 @@ class LoadResult:
     generator_cpu: float
     used: counters.Reading
     nice: int
+    answers: dict[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +156,7 @@ class OpenLoop:
         in_flight: int = IN_FLIGHT,
         patience_s: float = PATIENCE_S,
         nice: int = PUNCTUAL_NICE,
+        moments: Sequence[float] = (),
     ) -> None:
         """rate: arrivals per second, for *seconds* after *warm_s*. Raises LoadError."""
         _check(rate=rate, seconds=seconds, in_flight=in_flight)
@@ -167,6 +170,7 @@ class OpenLoop:
             warm_s=warm_s,
             patience_s=patience_s,
             nice=nice,
+            moments=moments,
         )
         self._locust = _Locust(plan, folder, progress)
 
@@ -267,6 +271,7 @@ def open_loop(
     in_flight: int = IN_FLIGHT,
     patience_s: float = PATIENCE_S,
     nice: int = PUNCTUAL_NICE,
+    moments: Sequence[float] = (),
 ) -> LoadResult:
     """Let requests arrive at *rate* per second for *seconds* after *warm_s*. Raises LoadError.
 
@@ -283,6 +288,7 @@ def open_loop(
         in_flight=in_flight,
         patience_s=patience_s,
         nice=nice,
+        moments=moments,
     )
     with loop:
         loop.start()
@@ -488,7 +494,7 @@ def _results(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         same = ("seconds", "intended", "sent", "done", "dropped", "errors", "wrong", "faults")
         results.append(
             {
-                **{name: arm[name] for name in (*same, "earlier", "longest_wait_ms")},
+                **{name: arm[name] for name in (*same, "earlier", "longest_wait_ms", "answers")},
                 **{name: Histogram.decode(arm[name]) for name in ("response", "service", "lag")},
                 "users": found["users"],
                 "nice": found["nice"],

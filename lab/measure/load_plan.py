@@ -45,6 +45,12 @@ class Target:
     cookie: str = ""
     expect: str | None = None
     pids: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    # Instead of GETs of `path`: requests (see lab.plan.traffic.Request.to_plan), their order as
+    # indexes, what is removed from bodies before they are compared, and a session for each user.
+    requests: Sequence[Mapping[str, Any]] = ()
+    order: Sequence[int] = ()
+    masks: Sequence[str] = ()
+    sessions: Sequence[Mapping[str, str]] = ()  # "cookie" and "csrf" of each
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ class Plan:
     warm_s: float = 0.0
     patience_s: float = 10.0
     nice: int = 0
+    moments: Sequence[float] = ()  # open loop: the arrivals, instead of those of `rate`
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
+from lab.plan.arms import LoginForm
 from loadtest.pages import csrf_token
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
@@ -20,22 +22,56 @@ def of_demo_account(address: str) -> str:
 
     Raises NoCookie, or OSError and HTTPException when there is no answer.
     """
+    form = {"csrf_token": "{csrf}", "name": DEMO_NAME, "password": DEMO_PASSWORD}
+    return of_form(address, LoginForm("/auth/login", form))
+
+
+def of_form(address: str, login: LoginForm, user: int = 1) -> str:
+    """Log in as the *user*-th account through the form of a page. Raises as above.
+
+    The page's CSRF token is sent as ``csrf_token``, or where a value is ``{csrf}``.
+    """
     connection = _connection(address)
     try:
-        connection.request("GET", "/auth/login")
+        connection.request("GET", login.page)
         page = connection.getresponse()
         token, cookie = csrf_token(page.read().decode()), _cookie(page)
-        if token is None:
-            raise NoCookie(f"{address}/auth/login answers {page.status} without a login form")
-        form = urlencode({"csrf_token": token, "name": DEMO_NAME, "password": DEMO_PASSWORD})
-        kind = "application/x-www-form-urlencoded"
-        connection.request("POST", "/auth/login", form, {"Cookie": cookie, "Content-Type": kind})
+        if page.status != 200:
+            raise NoCookie(f"{address}{login.page} answers {page.status} without a login form")
+        form = {k: v.replace("{n}", str(user)) for k, v in login.form.items()}
+        form = {k: token or "" if v == "{csrf}" else v for k, v in form.items()}
+        if token is not None:
+            form.setdefault("csrf_token", token)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        if cookie:
+            headers["Cookie"] = cookie
+        connection.request("POST", login.page, urlencode(form), headers)
         answer = connection.getresponse()
-        if answer.status not in (302, 303) or not _cookie(answer):
-            raise NoCookie(f"{address}/auth/login refuses the demo account ({answer.status})")
-        return _cookie(answer)
+        if answer.status not in (302, 303) or not (_cookie(answer) or cookie):
+            raise NoCookie(f"{address}{login.page} refuses user {user} ({answer.status})")
+        return _cookie(answer) or cookie
     finally:
         connection.close()
+
+
+def sessions(address: str, cookies: Sequence[str], page: str) -> list[dict[str, str]]:
+    """Each cookie with the CSRF token that *page* shows with it; "" without a page."""
+    found = []
+    for cookie in cookies:
+        token, kept = "", cookie
+        if page:
+            connection = _connection(address)
+            try:
+                connection.request("GET", page, headers={"Cookie": cookie} if cookie else {})
+                answer = connection.getresponse()
+                token = csrf_token(answer.read().decode()) or ""
+                kept = _cookie(answer) or cookie
+            finally:
+                connection.close()
+            if not token:
+                raise NoCookie(f"{address}{page} answers {answer.status} without a CSRF token")
+        found.append({"cookie": kept, "csrf": token})
+    return found
 
 
 def of_page(address: str, path: str) -> str:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from lab.measure import login_cookie, server_options, trees, uwsgi_http
 from lab.measure.instances import ComposeInstance, Instance, LocalInstance, members
-from lab.plan.arms import ArmSpec, ReloadMode
+from lab.plan.arms import ArmSpec, LoginForm, ReloadMode
 from lab.plan.servers import SERVERS, Server
 from stack import probes
 from stack.checkout import CHECKOUT
@@ -69,7 +69,7 @@ class RunningArm:
 
     spec: ArmSpec
     address: str
-    cookie: str
+    cookies: list[str]  # one for each user who is logged in; at least one, perhaps ""
     # From the command to the first 200 through nginx. On compose this includes the check whether
     # the images are up to date.
     start_s: float
@@ -78,6 +78,10 @@ class RunningArm:
     slots: int
     _instance: Instance
     _own_requests: int = field(default=0, init=False)
+
+    @property
+    def cookie(self) -> str:
+        return self.cookies[0]
 
     @property
     def server(self) -> Server:
@@ -224,9 +228,9 @@ def _start(
     try:
         for command in spec.setup:
             _set_up(instance, command)
-        cookie = _cookie(spec.login, instance.runtime.address())
+        cookies = _cookies(spec.login, instance.runtime.address())
         if path is not None:
-            _wait_for_200(instance.runtime.address(), spec.path or path, cookie)
+            _wait_for_200(instance.runtime.address(), spec.path or path, cookies[0])
         start_s = time.monotonic() - begun
         options, wrong = _options(instance, server, spec.ini)
     except BaseException:
@@ -236,7 +240,7 @@ def _start(
     return RunningArm(
         spec=spec,
         address=instance.runtime.address(),
-        cookie=cookie,
+        cookies=cookies,
         start_s=start_s,
         options=options,
         wrong_options=wrong,
@@ -269,11 +273,13 @@ def _set_up(instance: Instance, command: str) -> None:
         raise StackError(f"setup {command!r} ended with {done.returncode}", log=log)
 
 
-def _cookie(login: str | None, address: str) -> str:
+def _cookies(login: str | LoginForm | None, address: str) -> list[str]:
     try:
         if login is None:
-            return login_cookie.of_demo_account(address)
-        return "" if login == "none" else login_cookie.of_page(address, login)
+            return [login_cookie.of_demo_account(address)]
+        if isinstance(login, LoginForm):
+            return [login_cookie.of_form(address, login, n + 1) for n in range(login.users)]
+        return ["" if login == "none" else login_cookie.of_page(address, login)]
     except login_cookie.NoCookie as error:
         raise StackError(str(error)) from error
     except (OSError, http.client.HTTPException) as error:

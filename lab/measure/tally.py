@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from array import array
+from collections.abc import Mapping
 from typing import Any
 
 from lab.measure import counters
-from lab.measure.connection import Connection, NoAnswer, status_text
+from lab.measure.connection import Connection, NoAnswer, request_bytes, status_text
 from lab.measure.histogram import Histogram
 from lab.measure.load_plan import Target
 
 # Different texts of faults that are kept. The counts include all faults.
 FAULTS_KEPT = 5
 _EXCERPT = 80
+# Different requests that are sent once before the load, to see that they are answered.
+FIRST_REQUESTS = 30
 
 
 class TargetFailed(Exception):
@@ -102,6 +107,17 @@ class Arm:
         self.seconds: list[float] = []
         self.visits: list[counters.Reading] = []
 
+        self._sender = _Sender(target) if target.requests else None
+
+    @property
+    def answers(self) -> dict[str, str]:
+        """Route → a hash and the length of its first answer, without what is masked."""
+        return {} if self._sender is None else self._sender.answers()
+
+    def request(self, connection: Connection) -> tuple[int, bytes]:
+        """Send the next request. Status 200 stands for the one that is expected."""
+        return connection.get() if self._sender is None else self._sender.send(connection)
+
     def connect(self, patience_s: float) -> Connection:
         target = self.target
         return Connection(target.address, target.path, target.cookie, patience_s)
@@ -110,6 +126,9 @@ class Arm:
         """Send one request and keep its body. Raises TargetFailed unless its status is 200."""
         connection = self.connect(patience_s)
         try:
+            if self._sender is not None:
+                self.earlier = self._sender.send_each(connection)
+                return
             status, self.expected = connection.get()
         except NoAnswer as error:
             text = f"{self.target.name} does not answer at {self.url}: {error}"
@@ -124,6 +143,8 @@ class Arm:
 
     def fault_in(self, status: int, body: bytes) -> WrongAnswer | None:
         """What is wrong with an answer; None for a correct one."""
+        if self._sender is not None:
+            return self._sender.fault
         if status != 200:
             return WrongAnswer(status_text(status))
         if self.expect is None and body != self.expected:
@@ -131,6 +152,82 @@ class Arm:
         if self.expect is not None and self.expect not in body:
             return WrongAnswer("a body without the expected text", _start_of(body))
         return None
+
+
+class _Sender:
+    """Sends the requests of a target in their order, each as the next one of its users.
+
+    The first answer to a request of a user, with what varies removed, is what later ones must be.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self._masks = [re.compile(mask.encode()) for mask in target.masks]
+        sessions = target.sessions or [{"cookie": target.cookie, "csrf": ""}]
+        self._raw = [[self._bytes(one, user) for user in sessions] for one in target.requests]
+        self._expected: dict[tuple[int, int], bytes] = {}
+        self._status: dict[int, int] = {}  # of a log's request: that of its first answer
+        self._count = 0
+        self.fault: WrongAnswer | None = None  # of the last answer
+
+    def _bytes(self, request: Mapping[str, Any], session: Mapping[str, str]) -> bytes:
+        def filled(text: str) -> str:
+            return text.replace("{csrf}", session["csrf"])
+
+        headers = {name: filled(value) for name, value in request["headers"].items()}
+        if session["cookie"]:
+            headers["Cookie"] = session["cookie"]
+        return request_bytes(
+            self._target.address,
+            request["method"], request["path"], headers, filled(request["body"]),
+        )  # fmt: skip
+
+    def send(self, connection: Connection) -> tuple[int, bytes]:
+        order = self._target.order
+        number, user = order[self._count % len(order)], self._count % len(self._raw[0])
+        self._count += 1
+        return self._send(connection, number, user)
+
+    def send_each(self, connection: Connection) -> int:
+        """Send every request of the order's beginning once, and return their number.
+
+        Raises TargetFailed for an answer that is not as declared.
+        """
+        numbers = list(dict.fromkeys(self._target.order))[:FIRST_REQUESTS]
+        for number in numbers:
+            self._send(connection, number, 0)
+            if self.fault is not None:
+                one = self._target.requests[number]
+                raise TargetFailed(
+                    f"{self._target.name} answers {one['method']} {one['path']} with {self.fault}"
+                    f", and {one['status']} is declared"
+                )
+        return len(numbers)
+
+    def _send(self, connection: Connection, number: int, user: int) -> tuple[int, bytes]:
+        request = self._target.requests[number]
+        head = request["method"] == "HEAD"
+        status, body = connection.send(self._raw[number][user], no_body=head)
+        wanted = request["status"] or self._status.setdefault(number, status)
+        self.fault = None
+        if status != wanted or status >= 500 > request["status"]:
+            self.fault = WrongAnswer(f"{status_text(status)} for {request['route']}")
+            return (status if status != 200 else 0), body
+        if request["check"] == "body":
+            plain = body
+            for mask in self._masks:
+                plain = mask.sub(b"", plain)
+            if plain != self._expected.setdefault((number, user), plain):
+                text = f"not the first answer's body for {request['route']}"
+                self.fault = WrongAnswer(text, _start_of(body))
+        return 200, body
+
+    def answers(self) -> dict[str, str]:
+        return {
+            self._target.requests[number]["route"]:
+            f"{hashlib.sha256(body).hexdigest()[:8]}, {len(body)} bytes"
+            for (number, user), body in self._expected.items() if not user
+        }  # fmt: skip
 
 
 def _start_of(body: bytes) -> str:

@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from scipy.stats import trim_mean
 
-from lab.measure import counters, eagain, load, reloading, running_arm
+from lab.measure import counters, eagain, load, login_cookie, reloading, running_arm, why
 from lab.measure.interrupts import interrupts
 from lab.measure.load import LoadError, LoadResult, Target
 from lab.measure.load_plan import MEASURING
@@ -27,6 +28,7 @@ from lab.measure.running_arm import RunningArm, Runtime
 from lab.plan.arms import ArmSpec
 from lab.plan.experiment import Experiment, Load
 from lab.plan.schedule import SoloRun
+from lab.plan.traffic import masks
 from lab.trial import TRIM, Evidence, ShowStatus, Trial, TrialFailed
 from stack.errors import StackError
 
@@ -145,16 +147,32 @@ class Testbed:
                     trial.figures |= start
                 yield trial
 
+    def why(self, arm: ArmSpec, under: Load, say: ShowStatus) -> dict[str, Any]:
+        """Where the cost of *arm* comes from (lab.measure.why)."""
+        with self._alone(arm, under.path) as running, _as_trial_failure():
+            target = _target(running, under)
+
+            def send(requests: int) -> int:
+                done = load.closed(
+                    target, users=under.users, seconds=None, requests=requests, warm_s=0.0,
+                    seed=1, folder=self._folder, progress=say, patience_s=4 * load.PATIENCE_S,
+                )  # fmt: skip
+                return done.sent + done.earlier
+
+            return why.explain(running.pids(), send)
+
     # ── Loads ───────────────────────────────────────────────────────────────────────────────────
 
     def _rotation(
         self, running: Sequence[RunningArm], under: Load, seed: int, say: ShowStatus
     ) -> list[Trial]:
+        with _as_trial_failure():
+            targets = [_target(arm, under) for arm in running]
         before = [_Counted(arm) for arm in running]
         watch = _Watching(say, under.name)
         with _as_trial_failure():
             results = load.rotate(
-                [_target(arm, under) for arm in running],
+                targets,
                 users=under.users,
                 rounds=under.rounds,
                 slice=under.slice,
@@ -184,13 +202,15 @@ class Testbed:
         return trials
 
     def _service(self, running: RunningArm, under: Load, seed: int, say: ShowStatus) -> Trial:
+        with _as_trial_failure():
+            target = _target(running, under)
         before = _Counted(running)
         watch = _Watching(say, under.name)
         with _as_trial_failure():
             if under.kind == "reload":
                 reloaded = reloading.reload(
                     running,
-                    _target(running, under),
+                    target,
                     mode=running.spec.how or under.how or "shipped",
                     rate=_rate(under),
                     seed=seed,
@@ -200,7 +220,7 @@ class Testbed:
                 seen = watch.watch.seen()
                 trial = _reload_trial(running, under, reloaded, before, _Counted(running))
             else:
-                result = self._loaded(running, under, seed, watch)
+                result = self._loaded(target, under, seed, watch)
                 seen = watch.watch.seen()
                 trial = _trial(running, under, result, before, _Counted(running))
                 trial.figures["rps"] = result.response.count / result.seconds
@@ -210,8 +230,7 @@ class Testbed:
         trial.evidence.stolen, trial.evidence.pressure = seen.stolen, seen.pressure
         return trial
 
-    def _loaded(self, running: RunningArm, under: Load, seed: int, watch: _Watching) -> LoadResult:
-        target = _target(running, under)
+    def _loaded(self, target: Target, under: Load, seed: int, watch: _Watching) -> LoadResult:
         if under.kind == "closed":
             return load.closed(
                 target,
@@ -231,6 +250,7 @@ class Testbed:
             seed=seed,
             folder=self._folder,
             progress=watch,
+            moments=_moments(under),
         )
 
     # ── Arms ────────────────────────────────────────────────────────────────────────────────────
@@ -351,7 +371,10 @@ def _answered(arm: RunningArm, under: Load, result: LoadResult, before: _Counted
             wrong_options=list(arm.wrong_options),
         ),
         histograms={"response": result.response.encode(), "service": result.service.encode()},
-        options=dict(arm.options),
+        options={
+            **arm.options,
+            **{f"answer to {route}": text for route, text in result.answers.items()},
+        },
     )
 
 
@@ -402,7 +425,28 @@ def holds_s(path: str) -> float | None:
 def _target(arm: RunningArm, under: Load) -> Target:
     spec = arm.spec
     path, expect = spec.path or under.path, spec.expect or under.expect
-    return Target(spec.name, arm.address, path, arm.cookie, expect, arm.pids())
+    traffic = under.traffic
+    if traffic is None:
+        return Target(spec.name, arm.address, path, arm.cookie, expect, arm.pids())
+    sessions = login_cookie.sessions(arm.address, arm.cookies, traffic.csrf)
+    return Target(
+        spec.name,
+        arm.address,
+        path,
+        arm.cookie,
+        expect,
+        arm.pids(),
+        requests=[request.to_plan() for request in traffic.requests],
+        order=traffic.order(under.name),
+        masks=masks(traffic.mask),
+        sessions=sessions,
+    )
+
+
+def _moments(under: Load) -> list[float]:
+    """The arrivals of a log in the time of the load; [] for any other load."""
+    found = under.traffic.moments if under.traffic else ()
+    return [moment for moment in found if moment < under.seconds]
 
 
 def _send_sequentially(arm: RunningArm, under: Load) -> int:
@@ -432,5 +476,5 @@ def _as_trial_failure() -> Iterator[None]:
         yield
     except StackError as error:
         raise TrialFailed("\n".join(filter(None, (str(error), error.log)))) from error
-    except (LoadError, OSError, http.client.HTTPException) as error:
+    except (LoadError, OSError, http.client.HTTPException, login_cookie.NoCookie) as error:
         raise TrialFailed(str(error)) from error

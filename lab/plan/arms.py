@@ -11,6 +11,18 @@ ReloadMode = Literal["shipped", "chain"]
 
 
 @dataclass(frozen=True)
+class LoginForm:
+    """A log-in by form. ``{n}`` in a value stands for the number of the user, from 1.
+
+    page: where the form is, and where it is sent to. users: the accounts, each with a session.
+    """
+
+    page: str
+    form: Mapping[str, str]
+    users: int = 1
+
+
+@dataclass(frozen=True)
 class ArmSpec:
     """A server with its STACK_* settings, and the client that the load comes from."""
 
@@ -18,8 +30,8 @@ class ArmSpec:
     settings: Mapping[str, str] = field(default_factory=dict)
     server: str = "uwsgi"
     # None: log in with the demo account; "none": send no cookie; "/x": GET that path and keep its
-    # cookie.
-    login: str | None = None
+    # cookie; a form: log in with it.
+    login: str | LoginForm | None = None
     against: str = ""  # the arm that it is compared with; "" for the baseline itself
     role: Literal["arm", "twin", "canary"] = "arm"
     how: ReloadMode | None = None  # it reloads so, instead of as the load says

@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from lab.plan import canary
 from lab.plan.arms import ArmSpec, ReloadMode
+from lab.plan.traffic import Traffic
 from lab.trial import METRICS
 
 DEFAULT_PATH = "/workload/protected"
@@ -104,6 +105,7 @@ class Load:
     ] = 3.0  # the measured part
     requests: Annotated[int, _whole(100)] | None = None  # closed: ends the load, not `seconds`
     how: ReloadMode | None = None
+    traffic: Traffic | None = None  # sent instead of GETs of `path`
 
     @property
     def alone(self) -> bool:
@@ -173,6 +175,7 @@ class Experiment:
     seed: int = 0  # 0: drawn anew for each run
     # The arms whose primary comparison is the answer: "yes" if the first is better than the second.
     answer: tuple[str, str] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)  # those that the file names, as read
 
     def load(self, name: str) -> Load:
         """Raises KeyError."""

@@ -11,7 +11,7 @@ import difflib
 import re
 import shutil
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType
@@ -24,9 +24,11 @@ import toggles
 from lab.plan import canary as canaries
 from lab.plan import experiment as model
 from lab.plan import sources
-from lab.plan.arms import ArmSpec, ReloadMode
+from lab.plan import traffic as traffics
+from lab.plan.arms import ArmSpec, LoginForm, ReloadMode
 from lab.plan.experiment import COMPARABLE, FIGURES, Budget, Claim, Experiment, Load, share
 from lab.plan.servers import SERVERS
+from lab.plan.traffic import Request, Traffic
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 
@@ -35,9 +37,9 @@ RESERVED = ("NAME", "BIND", "PORT", "HOSTS", "TLS", "TLS_PORT", "DEMO", "WORKLOA
 
 _SHARED = ("kind", "path", "expect", "arms")
 _LOAD_KEYS: Mapping[str, tuple[str, ...]] = {
-    "rotation": (*_SHARED, "users", "rounds", "slice", "eagain"),
-    "open": (*_SHARED, "rate", "seconds"),
-    "closed": (*_SHARED, "users", "seconds", "requests"),
+    "rotation": (*_SHARED, "traffic", "users", "rounds", "slice", "eagain"),
+    "open": (*_SHARED, "traffic", "rate", "seconds"),
+    "closed": (*_SHARED, "traffic", "users", "seconds", "requests"),
     "reload": (*_SHARED, "rate", "how"),
 }
 _FACT: tuple[str, ...] = ("says", "source", "fact")
@@ -66,6 +68,10 @@ _TWO_ARMS = 'two arms, such as ["on", "off"]'
 Table = Annotated[dict[str, Any], Meta(min_length=1, description="a table that is not empty")]
 
 
+LoginKey = Annotated[str | dict[str, Any], Meta(description='"none", a path, or a table')]
+_MASKS = f"a list of {', '.join(traffics.MASKS)} and regular expressions"
+
+
 class ExperimentError(ValueError):
     """A file that cannot be run. Its text has a line per fault: file, line, what is wrong, and what
     is allowed."""
@@ -82,8 +88,9 @@ class File:
     loads: Table = field(default_factory=dict)
     arms: Table = field(default_factory=dict)
     path: model.UrlPath = Load.path
-    login: model.Login | None = None
+    login: LoginKey | None = None
     app: model.Text | None = None
+    traffic: dict[str, Any] = field(default_factory=dict)
     margin: model.Margin = 0.05
     seed: model.Seed = 0
     answer: Annotated[list[str], Meta(min_length=2, max_length=2, description=_TWO_ARMS)] = field(
@@ -95,12 +102,32 @@ class File:
 
 
 @dataclass
+class TrafficTable:
+    """A table of [traffic]."""
+
+    requests: Annotated[list[Any], Meta(min_length=1, description="a list of requests")]
+    mask: Annotated[list[str], Meta(description=_MASKS)] = field(
+        default_factory=lambda: list(traffics.MASKS)
+    )
+    csrf: model.UrlPath = ""
+
+
+@dataclass
+class LoginTable:
+    """A log-in by form."""
+
+    page: model.UrlPath
+    form: Annotated[dict[str, str], Meta(min_length=1, description="the fields of the form")]
+    users: Annotated[int, Meta(ge=1, le=1000, description="a whole number from 1 to 1,000")] = 1
+
+
+@dataclass
 class Arm:
     """An arm without its STACK_* settings."""
 
     server: str = ArmSpec.server
     app: model.Text | None = None
-    login: model.Login | None = None
+    login: LoginKey | None = None
     against: str = ""
     path: model.UrlPath | None = None
     expect: model.Text | None = None
@@ -168,15 +195,19 @@ def require_commits(experiment: Experiment, text: str, file: str) -> None:
         raise ExperimentError("\n".join(faults))
 
 
-def parse(text: str, file: str) -> Experiment:
-    """Check the TOML *text*; *file* is its name in messages, and its stem the experiment's name."""
+def parse(text: str, file: str, files: Mapping[str, str] | None = None) -> Experiment:
+    """Check the TOML *text*; *file* is its name in messages, and its stem the experiment's name.
+
+    *files*: the contents of other files that it names, as an earlier run has kept them; None: they
+    are read.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         reason, _, at = str(error).partition(" (at ")
         where = f", {at.rstrip(')')}" if at else ""
         raise ExperimentError(f"{file}{where}: not TOML: {reason}") from error
-    return _Checker(text, file).experiment(document)
+    return _Checker(text, file, files).experiment(document)
 
 
 def line_of(text: str, keys: tuple[str, ...]) -> int | None:
@@ -205,9 +236,12 @@ def line_of(text: str, keys: tuple[str, ...]) -> int | None:
 class _Checker:
     """Goes through a document and collects its faults."""
 
-    def __init__(self, text: str, file: str) -> None:
+    def __init__(self, text: str, file: str, files: Mapping[str, str] | None) -> None:
         self._text = text
         self._file = file
+        self._kept = files
+        self._files: dict[str, str] = {}
+        self._traffic: dict[str, Traffic] = {}
         self._faults: set[tuple[int, str]] = set()
         self._arms: dict[str, ArmSpec] = {}
         self._loads: dict[str, Load] = {}
@@ -226,12 +260,7 @@ class _Checker:
         for name, table in arms.items():
             self._arm(name, table, top)
         self._start_alike()
-        for name, table in top.loads.items():
-            self._load(("loads", name), name, table, top.path)
-        paths = {load.path for load in self._loads.values() if share(load.rate) is not None}
-        if len(paths) > 1:
-            text = f"shares of one capacity need one path, not {', '.join(sorted(paths))}"
-            self._fault(("loads",), text)
+        self._all_loads(top)
         primary = self._figure(("primary",), top.primary, Budget, ("metric", "load"))
         if arms and "baseline" in document:
             self._check_name(("baseline",), top.baseline)
@@ -283,6 +312,7 @@ class _Checker:
             budgets=tuple(Budget(name=name, **values) for name, values in budgets.items()),
             seed=top.seed,
             answer=answer,
+            files=self._files,
         )
 
     # ── Parts ───────────────────────────────────────────────────────────────────────────────────
@@ -308,7 +338,7 @@ class _Checker:
             name=name,
             settings=self._settings(at, settings),
             server=given.server,
-            login=given.login or top.login,
+            login=self._login(at, given.login or top.login),
             against=given.against or baseline,
             path=given.path,
             expect=given.expect,
@@ -331,6 +361,62 @@ class _Checker:
                 if getattr(arm, key) and arm.server != ArmSpec.server:
                     self._fault((*at, key), f"{key} is for the server uwsgi, not {arm.server}")
 
+    def _content(
+        self, at: tuple[str, ...], name: str, shorten: Callable[[str], str] = str
+    ) -> str | None:
+        """The text of another file, which the run keeps; None, and a fault, if it is missing."""
+        try:
+            text = shorten(
+                Path(name).read_text(encoding="utf-8") if self._kept is None else self._kept[name]
+            )
+        except (OSError, UnicodeDecodeError, KeyError) as error:
+            self._fault(at, f"{at[-1]} = {name!r}: {error}")
+            return None
+        self._files[name] = text
+        return text
+
+    def _login(self, at: tuple[str, ...], given: Any) -> str | LoginForm | None:
+        place = (*at, "login") if line_of(self._text, (*at, "login")) else ("login",)
+        if isinstance(given, str):
+            found: str | None = self._value(place, given, model.Login)
+            return found
+        if given is None:
+            return None
+        values = self._values(place, given, LoginTable)
+        return LoginForm(**values) if {"page", "form"} <= values.keys() else None
+
+    def _traffic_table(self, at: tuple[str, ...], name: str, table: Any) -> None:
+        values = self._values(at, table, TrafficTable)
+        requests = []
+        for one in values.pop("requests", []):
+            found = self._values((*at, "requests"), one, Request)
+            if len([key for key in ("body", "form", "json") if key in found]) > 1:
+                self._fault((*at, "requests"), "body, form and json: one of them")
+            if "path" in found:
+                requests.append(Request(**found))
+        try:
+            traffics.masks(values.get("mask", ()))
+        except re.error as error:
+            self._fault((*at, "mask"), f"mask: {error.pattern!r} is no expression: {error}")
+        if "mask" in values:
+            values["mask"] = tuple(values["mask"])
+        self._traffic[name] = Traffic(tuple(requests), **values)
+
+    def _traffic_of(self, at: tuple[str, ...], name: str) -> Traffic | None:
+        """The table of that name, or what a log of nginx holds."""
+        if name in self._traffic:
+            return self._traffic[name]
+        if not name.endswith((".log", ".json")):
+            names = [*self._traffic, "the path of a .log of nginx"]
+            self._fault((*at, "traffic"), _not_allowed("traffic", name, names))
+            return None
+        text = self._content((*at, "traffic"), name, traffics.shorten_log)
+        try:
+            return None if text is None else traffics.of_log(text)
+        except ValueError as error:
+            self._fault((*at, "traffic"), f"traffic = {name!r}: {error}")
+            return None
+
     def _env(self, at: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, str]:
         for name in given:
             if not _ENV_NAME.match(name) or _ENV_OF_THE_STACK.fullmatch(name):
@@ -350,11 +436,9 @@ class _Checker:
         if isinstance(given, str):
             if not given:
                 return ()
-            try:
-                lines = Path(given).read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                self._fault((*at, "requirements"), f"requirements = {given!r}: {error}")
+            if (content := self._content((*at, "requirements"), given)) is None:
                 return ()
+            lines = content.splitlines()
         pins = [line.split(" #")[0].strip() for line in lines if not line.startswith("#")]
         pins = [line for line in pins if line]
         if isinstance(given, list):
@@ -393,6 +477,16 @@ class _Checker:
             return texts
         return {key: values[key] for key in texts}
 
+    def _all_loads(self, top: File) -> None:
+        for name, table in top.traffic.items():
+            self._traffic_table(("traffic", name), name, table)
+        for name, table in top.loads.items():
+            self._load(("loads", name), name, table, top.path)
+        paths = {load.path for load in self._loads.values() if share(load.rate) is not None}
+        if len(paths) > 1:
+            text = f"shares of one capacity need one path, not {', '.join(sorted(paths))}"
+            self._fault(("loads",), text)
+
     def _load(self, at: tuple[str, ...], name: str, table: Any, path: str) -> None:
         kind = table.get("kind") if isinstance(table, dict) else None
         if not isinstance(kind, str) or kind not in _LOAD_KEYS:
@@ -404,7 +498,14 @@ class _Checker:
                 called = f"{name}, {count} user{'s' * (count != 1)}"
                 self._load(at, called, {**table, "users": count}, path)
             return
+        traffic = None
+        if "traffic" in table and "traffic" in _LOAD_KEYS[kind]:
+            traffic = self._traffic_of(at, str(table["traffic"]))
+            table = {key: value for key, value in table.items() if key != "traffic"}
         required = [key for key in ("rate", "how") if key in _LOAD_KEYS[kind]]
+        if traffic and traffic.moments and kind == "open":
+            required = []  # the log has the moments
+            table.setdefault("rate", len(traffic.moments) / (traffic.moments[-1] or 1.0))
         values = self._values(at, table, Load, _LOAD_KEYS[kind], required)
         default = 8 if kind == "closed" else Load.users
         load = Load(**{"name": name, "path": path, "users": default, **values})
@@ -420,7 +521,12 @@ class _Checker:
             self._fault(at, text)
         if load.name in self._loads:
             self._fault(("loads",), f"two loads are called {load.name!r}: rename one")
+        if traffic is not None and traffic.requests:
+            first = next((r.path for r in traffic.requests if r.method == "GET"), path)
+            load = replace(load, traffic=traffic, path=table.get("path", first))
         self._loads[load.name] = load
+        if load.traffic is not None and kind == "rotation":
+            self._loads |= {one.name: one for one in _by_route(load, load.traffic)}
 
     def _answer(self, names: Sequence[str], main: Load | None) -> tuple[str, str] | None:
         if len(names) != 2:
@@ -540,6 +646,17 @@ def _with_controls(
     twin = replace(base, name=f"{baseline} (twin)", against=baseline, role="twin")
     both = [one for dose in doses for one in (dose, canaries.doubled(dose))]
     return (*arms.values(), twin, *(model.dosed(base, dose) for dose in both))
+
+
+def _by_route(load: Load, traffic: Traffic) -> Iterator[Load]:
+    """A rotation for each route of *traffic*, a third as long, if there are several."""
+    routes = traffic.routes()
+    for name, requests in routes.items() if len(routes) > 1 else ():
+        # Its requests have no pauses in a rotation.
+        of_route = replace(traffic, requests=requests, moments=())
+        path = next((one.path for one in requests if one.method == "GET"), load.path)
+        rounds = max(2, load.rounds // 3)
+        yield replace(load, name=f"{load.name}: {name}", traffic=of_route, path=path, rounds=rounds)
 
 
 def _near(name: str, allowed: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,6 +35,7 @@ class RunData:
     verdict: Mapping[str, Any]
     trials: Sequence[Trial]
     comparisons: Sequence[Comparison]
+    why: Mapping[str, Any] = field(default_factory=dict)  # arm → what WHY=1 found
 
     @classmethod
     def read(cls, folder: Path) -> RunData:
@@ -49,7 +50,7 @@ class RunData:
             raise ReportError(str(error)) from None
         except (ValueError, KeyError, TypeError) as error:
             raise ReportError(f"{folder / VERDICT} is damaged: {error!r}") from None
-        return cls(folder, run.plan, verdict, run.trials, comparisons)
+        return cls(folder, run.plan, verdict, run.trials, comparisons, run.why())
 
     @property
     def experiment(self) -> str:

@@ -22,6 +22,7 @@ SECTIONS = {
     "ratios": "Ratios of other figures",
     "cost": "CPU time by service under other loads",
     "latency": "Latency under other loads",
+    "why": "Where CPU time goes",
 }
 
 
@@ -61,6 +62,8 @@ def render(run: RunData, pictures: Sequence[Picture]) -> str:
         same=same,
         conditions=tables.conditions(run),
         servers=tables.servers(run),
+        why=tables.why(run),
+        not_shown=sorted({one for arm in run.why.values() for one in arm["missing"]}),
         command=tables.command(run),
         summary=markdown.summary(run),
         card_uri="data:image/png;base64," + base64.b64encode(card.png(run)).decode(),

@@ -30,9 +30,9 @@ NAMES = {
 }
 # The fields that describe a load of each kind.
 _LOAD = {
-    "rotation": ("path", "expect", "users", "rounds", "slice", "eagain"),
-    "open": ("path", "expect", "rate", "seconds", "eagain"),
-    "closed": ("path", "expect", "users", "seconds", "requests", "eagain"),
+    "rotation": ("path", "traffic", "expect", "users", "rounds", "slice", "eagain"),
+    "open": ("path", "traffic", "expect", "rate", "seconds", "eagain"),
+    "closed": ("path", "traffic", "expect", "users", "seconds", "requests", "eagain"),
     "reload": ("path", "expect", "how", "rate"),
 }
 
@@ -153,6 +153,30 @@ def claims(run: RunData) -> Table | None:
 _SOURCES = ("ref", "env", "nginx", "python", "requirements", "setup")
 
 
+# System calls that the table of WHY=1 lists: those of which the arms make the most.
+_MOST_CALLS = 15
+
+
+def why(run: RunData) -> Table | None:
+    """What a request of each arm does, as WHY=1 found it."""
+    found = run.why
+    if not found:
+        return None
+    names = run.ordered(found)
+    rows = [
+        (what, *(number(found[arm]["per_request"].get(what)) for arm in names))
+        for what in dict.fromkeys(key for arm in names for key in found[arm]["per_request"])
+    ]
+    calls: dict[str, float] = defaultdict(float)
+    for arm in names:
+        for call, count in found[arm]["calls"].items():
+            calls[call] = max(calls[call], count)
+    for call in sorted(calls, key=lambda call: -calls[call])[:_MOST_CALLS]:
+        rows.append((f"{call}()", *(number(found[arm]["calls"].get(call, 0.0)) for arm in names)))
+    head = ("per request, in the app's processes", *names)
+    return Table(head, rows, frozenset(range(1, len(head))))
+
+
 def arms(run: RunData) -> Table:
     """The arms as the experiment's file defines them."""
     rows = [
@@ -180,7 +204,7 @@ def loads(run: RunData) -> Table:
             ", ".join(
                 f"{key} {_text(load[key])}"
                 for key in _LOAD[load["kind"]]
-                if load.get(key) not in (None, False)
+                if load.get(key) not in (None, False, [])
             ),
         )
         for load in run.plan.loads
@@ -249,12 +273,13 @@ def servers(run: RunData) -> Table | None:
 def command(run: RunData) -> str:
     """The command that repeats the run with the same orders and arrivals."""
     plan = run.plan
+    blocks = "auto" if plan.auto else plan.blocks
     if plan.refs:
-        return f"{plan.refs} BLOCKS={plan.blocks}{' QUICK=1' * plan.quick} SEED={plan.seed}"
+        return f"{plan.refs} BLOCKS={blocks}{' QUICK=1' * plan.quick} SEED={plan.seed}"
     shipped = "lab/experiments/" in plan.file
     return (
         f"make compare EXPERIMENT={plan.experiment}{'' if shipped else '.toml'}"
-        f" BLOCKS={plan.blocks}{' QUICK=1' * plan.quick} RUNTIME={plan.runtime} SEED={plan.seed}"
+        f" BLOCKS={blocks}{' QUICK=1' * plan.quick} RUNTIME={plan.runtime} SEED={plan.seed}"
     )
 
 
