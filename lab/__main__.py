@@ -1,4 +1,4 @@
-"""``python3 -m lab compare|report|bench``: installs what the lab needs, then runs lab.cli in .venv.
+"""``python3 -m lab COMMAND``: installs what the lab needs, then runs lab.cli in .venv.
 
 Any Python 3.11 or newer can run this file: it needs no packages.
 """
@@ -20,5 +20,5 @@ def in_venv(_: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    names = ("compare", "report", "bench")
+    names = ("compare", "report", "bench", "pages")
     sys.exit(commands.run("lab", dict.fromkeys(names, in_venv), sys.argv[1:2]))

@@ -1,4 +1,4 @@
-"""The command line: ``python3 -m lab compare EXPERIMENT``, ``report`` and ``bench``.
+"""The command line: ``python3 -m lab compare EXPERIMENT``, ``report``, ``bench`` and ``pages``.
 
 Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
 not decided, 130 interrupted. Those of ``compare --a REF --b REF`` are for ``git bisect run``: see
@@ -39,7 +39,7 @@ from lab.plan.experiment_file import (
     shown,
 )
 from lab.plan.servers import SERVERS
-from lab.report import markdown, write
+from lab.report import markdown, stale, write
 from lab.report.data import RunData
 from lab.report.terminal import show
 from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
@@ -56,7 +56,7 @@ USAGE, UNTRUSTWORTHY, INTERRUPTED = 2, 3, 130
 # Instead of a number of blocks.
 AUTO = "auto"
 
-PUBLISHED = Path("lab/results")
+PUBLISHED, README = Path("lab/results"), Path("lab/README.md")
 # The experiment of `bench`.
 BUDGETS = "budgets"
 
@@ -201,9 +201,17 @@ def report(options: argparse.Namespace) -> int:
     code = _conclude(experiment_of(work.plan), work)
     if options.publish:
         print(f"published {markdown.publish(folder, PUBLISHED)}")
+        stale.write(README, PUBLISHED, CHECKOUT)
     if options.open:
         return serve(folder)
     return code
+
+
+def pages(_: argparse.Namespace) -> int:
+    """`pages`: list the published pages in lab/README.md, the stale ones as stale."""
+    stale.write(README, PUBLISHED, CHECKOUT)
+    print(f"{README} lists the pages of {PUBLISHED}")
+    return 0
 
 
 def serve(folder: Path) -> int:
@@ -376,7 +384,9 @@ def _check_runtime(plan: Plan, runtime: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m lab", allow_abbrev=False)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="compare|report|bench")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="compare|report|bench|pages"
+    )
     comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
     comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
     comparing.add_argument("--a", metavar="REF", help="compare two commits: the older one")
@@ -414,6 +424,8 @@ def _parser() -> argparse.ArgumentParser:
     reporting.add_argument("--open", action="store_true", help="serve it on loopback")
     reporting.add_argument("--publish", action="store_true", help=f"copy it to {PUBLISHED}")
     reporting.set_defaults(job=report)
+    listing = commands.add_parser("pages", help="mark the published pages that are stale")
+    listing.set_defaults(job=pages)
     return parser
 
 

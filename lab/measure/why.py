@@ -96,7 +96,8 @@ def _calls(pids: Sequence[int], send: Send) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "calls")
         attach = [word for pid in pids for word in ("-p", str(pid))]
-        with attached([strace, "-c", "-f", "-o", str(file), *attach], "System calls"):
+        command = [strace, "-c", "-f", "-o", str(file), *attach]
+        with attached(command, "System calls", traced=pids):
             sent = send(TRACED)
         return parse_strace(file.read_text(encoding="utf-8"), sent)
 
@@ -151,14 +152,22 @@ def parse_perf(text: str) -> dict[str, int]:
 
 
 @contextmanager
-def attached(command: Sequence[str], what: str) -> Iterator[None]:
-    """Run *command* around the block, and end it by SIGINT. Raises NotShown if it fails."""
+def attached(command: Sequence[str], what: str, traced: Sequence[int] = ()) -> Iterator[None]:
+    """Run *command* around the block, and end it by SIGINT. Raises NotShown if it fails.
+
+    *traced*: the processes that it has to trace before the block begins.
+    """
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         text=True, errors="replace",
     ) as process:  # fmt: skip
         try:
             time.sleep(_ATTACH_S)
+            deadline = time.monotonic() + _PATIENCE_S
+            while not all(map(_is_traced, traced)) and time.monotonic() < deadline:
+                if process.poll() is not None:
+                    break
+                time.sleep(0.05)
             if process.poll() is not None:
                 raise _failed(what, command[0], process)
             yield
@@ -170,6 +179,14 @@ def attached(command: Sequence[str], what: str) -> Iterator[None]:
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def _is_traced(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:
+        return True  # it has ended
+    return "\nTracerPid:\t0\n" not in status
 
 
 def _failed(what: str, program: str, process: subprocess.Popen[str]) -> NotShown:

@@ -1,0 +1,79 @@
+"""A published page whose run is older than nginx/, uwsgi/ or app/ is marked as stale.
+
+Once it is marked, later commits change nothing, so this fails at most once after a final run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.plan.sources import in_repository
+from lab.report import stale
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "lab" / "README.md"
+RESULTS = ROOT / "lab" / "results"
+
+
+def test_every_page_is_listed_and_a_stale_one_as_stale() -> None:
+    listed = stale.listed(README.read_text(encoding="utf-8"))
+    pages = {file.stem: file.read_text(encoding="utf-8") for file in RESULTS.glob("*.md")}
+    assert listed.keys() == pages.keys()
+    assert set(listed.values()) <= {stale.CURRENT, stale.STALE}
+    if not in_repository(ROOT):
+        return  # the list of a copy is that of the repository that it was made from
+    wrong = [
+        name
+        for name, page in pages.items()
+        if listed[name] == stale.CURRENT and stale.state(page, ROOT) == stale.STALE
+    ]
+    assert not wrong, "python3 -m lab pages marks them"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
+
+    git("init", "-q")
+    (tmp_path / "app" / "tests").mkdir(parents=True)
+    (tmp_path / "app" / "x.py").write_text("1\n")
+    git("add", "-A")
+    git("commit", "-qm", "x")
+    return tmp_path
+
+
+def head(repository: Path) -> str:
+    command = ["git", "-C", str(repository), "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_page_is_stale_when_a_room_changed(repository: Path) -> None:
+    page = f"| commit of the checkout | {head(repository)} |"
+    assert stale.state(page, repository) == stale.CURRENT
+    (repository / "app" / "tests" / "test_x.py").write_text("2\n")
+    (repository / "app" / "README.md").write_text("2\n")
+    assert stale.state(page, repository) == stale.CURRENT
+    (repository / "app" / "x.py").write_text("2\n")
+    assert stale.state(page, repository) == stale.STALE
+    assert stale.state("| commit of the checkout | 0123456789ab |", repository) == stale.STALE
+    assert stale.state("no commit", repository) == stale.STALE
+
+
+def test_the_list_is_written_between_its_marks(repository: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "one.md").write_text(f"| commit of the checkout | {head(repository)} |\n")
+    (results / "two.md").write_text("nothing\n")
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n\n{stale.BEGIN}\nold\n{stale.END}\n\nafter\n")
+    stale.write(readme, results, repository)
+    text = readme.read_text()
+    assert stale.listed(text) == {"one": "current", "two": "stale"}
+    assert text.startswith("before\n\n")
+    assert text.endswith("\n\nafter\n")
+    assert "old" not in text
