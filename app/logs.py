@@ -45,6 +45,8 @@ def add_request(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     """Add the current request, if any. The query string is left out: it may hold secrets."""
     if has_request_context():
         event["request_id"] = request_id()
+        if trace := request.environ.get("HTTP_TRACEPARENT"):
+            event["traceparent"] = trace
         event["method"] = request.method
         event["path"] = request.path
     return event

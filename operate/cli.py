@@ -6,6 +6,7 @@ from operate.backup import backup
 from operate.deploy import deploy
 from operate.restore import restore
 from operate.rotate import rotate
+from operate.top import top
 from stack.commands import Command
 
 COMMANDS: dict[str, Command] = {
@@ -13,4 +14,5 @@ COMMANDS: dict[str, Command] = {
     "deploy": deploy,
     "restore": restore,
     "rotate": rotate,
+    "top": top,
 }

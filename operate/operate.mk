@@ -1,5 +1,5 @@
 # Included by the Makefile.
-.PHONY: backup restore rotate deploy
+.PHONY: backup restore rotate top deploy
 
 operate := @$(PYTHON) -m operate
 
@@ -11,3 +11,5 @@ rotate: ## Replace a secret, and fail no request (WHAT=secret-key|redis-password
 	$(operate) rotate
 deploy: ## Replace the running version by this checkout's, beside it (NGINX=later)
 	$(operate) deploy
+top: ## Show workers, requests, CPU and memory, live; once if piped (SECONDS=2)
+	$(operate) top

@@ -34,7 +34,10 @@ def restore(environ: Mapping[str, str]) -> int:
     file = Path(environ["FILE"])
     progress = Progress.to_terminal()
     runtime, _ = choose(environ, progress)
-    with one_at_a_time(runtime), tempfile.TemporaryDirectory(prefix="restore-") as scratch:
+    with (
+        one_at_a_time(runtime),
+        tempfile.TemporaryDirectory(dir=CHECKOUT / "run" / runtime.name) as scratch,
+    ):
         folder = Path(scratch)
         progress.step(f"checking {file}")
         manifest = archive.read(file, folder, environ.get("BACKUP_IDENTITY", ""))

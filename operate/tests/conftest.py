@@ -25,7 +25,7 @@ def _missing_encryption() -> str | None:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """The stack's own app in the local runtime. Logins are not limited."""
     commands = Commands(
-        copy_checkout(tmp_path_factory.mktemp("copy")), STACK_DEMO="on", STACK_LOGIN_RATE="0"
+        copy_checkout(tmp_path_factory.mktemp("copy")), STACK_WORKLOAD="on", STACK_LOGIN_RATE="0"
     )
     done = commands.make("up")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -109,6 +109,16 @@ def test_an_interrupted_rotation_of_the_key_is_taken_up(copy: Commands, switched
     assert key.read_text() == pending and not secret(copy, "secret-key.next").exists()
 
 
+def test_keys_do_not_become_many(copy: Commands) -> None:
+    fallbacks = secret(copy, "secret-key.fallbacks")
+    before = fallbacks.read_text()
+    fallbacks.write_text("".join(f"{letter * 64}\n" for letter in "abc"))
+    secret(copy, "secret-key").touch()
+    said = refused(copy, "WHAT=secret-key")
+    assert re.search("4 keys are needed by sessions, the newest for (7 h 59|8 h 0) min", said)
+    fallbacks.write_text(before)
+
+
 def test_redis_password(copy: Commands) -> None:
     member = Member(copy.url)
     file = secret(copy, "redis-password")

@@ -39,11 +39,12 @@ def test_a_record_names_its_request_but_not_the_query(log):
     with Flask("app").test_request_context(
         "/auth/login?token=a-secret",
         method="POST",
-        environ_base={"HTTP_X_REQUEST_ID": ID},
+        environ_base={"HTTP_X_REQUEST_ID": ID, "HTTP_TRACEPARENT": "00-trace"},
         headers={"Cookie": "session=a-secret", "Authorization": "Bearer a-secret"},
     ):
         logger.info("hello")
     (line,) = lines()
+    assert line["traceparent"] == "00-trace"
     assert (line["request_id"], line["method"], line["path"]) == (ID, "POST", "/auth/login")
     assert "a-secret" not in json.dumps(line)
 

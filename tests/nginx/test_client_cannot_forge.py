@@ -101,3 +101,36 @@ def test_the_path_is_normalised(server: Nginx) -> None:
         assert seen["PATH_INFO"] == "/a/b", path
         assert seen["REQUEST_URI"] == path + "?q=%2F"
         assert seen["QUERY_STRING"] == "q=%2F"
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_trace_context_is_passed_on_and_logged(server: Nginx) -> None:
+    assert server.get("/traced", f"traceparent: {TRACE}").json()["HTTP_TRACEPARENT"] == TRACE
+    assert server.access("/traced")["traceparent"] == TRACE
+    server.get("/untraced")
+    assert server.access("/untraced")["traceparent"] == ""
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x",
+        TRACE.upper(),
+        f"{TRACE}-more",
+        TRACE.replace("00-", "ff-", 1),
+        TRACE.replace("4bf92f3577b34da6a3ce929d0e0e4736", "0" * 32),
+        TRACE.replace("00f067aa0ba902b7", "0" * 16),
+    ],
+)
+def test_a_malformed_one_is_removed(server: Nginx, value: str) -> None:
+    path = f"/malformed-{abs(hash(value))}"
+    assert "HTTP_TRACEPARENT" not in server.get(path, f"traceparent: {value}").json()
+    assert server.access(path)["traceparent"] == ""
+
+
+def test_of_two_none_is_passed_on(server: Nginx) -> None:
+    other = TRACE.replace("4bf", "abc")
+    seen = server.get("/two-traces", f"traceparent: {TRACE}", f"traceparent: {other}").json()
+    assert seen.get("HTTP_TRACEPARENT", TRACE) == TRACE
