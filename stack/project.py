@@ -37,7 +37,8 @@ def variables(checkout: Path, environ: Mapping[str, str]) -> dict[str, str]:
 def strays(checkout: Path, environ: Mapping[str, str]) -> list[str]:
     """Return the names in ``.env`` that nothing of the stack reads: usually they are the app's."""
     files = [checkout / ".env.example"]  # and Compose's files, and the variables of units
-    files += [*checkout.glob("docker-compose*.yml"), *checkout.glob("*/*.mk")]
+    files += [*checkout.glob("docker-compose*.yml"), *checkout.glob("docs/examples/*.yml")]
+    files += checkout.glob("*/*.mk")
     known = {name for f in files for name in re.findall(r"\w+", f.read_text(encoding="utf-8"))}
     found = dotenv.read(checkout / ".env", environ)
     return [name for name in found if name not in known and not name.startswith("COMPOSE_")]
