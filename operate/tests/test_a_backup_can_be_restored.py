@@ -205,6 +205,25 @@ def test_the_recipient_may_be_in_env(copy: Commands) -> None:
     (copy.checkout / ".env").unlink()
 
 
+def test_a_stack_that_is_down_can_be_restored(copy: Commands) -> None:
+    with connect(copy.run_dir) as app:
+        app.set("app:mark", "then")
+    file = backup(copy, "down.tar.gz")
+    with connect(copy.run_dir) as app:
+        app.set("app:mark", "later")
+    assert copy.make("down").returncode == 0
+    said = restore(copy, file)
+    assert "Restored" in said and "The stack is not up. The replaced data stay" in said
+    assert copy.make("up").returncode == 0
+    with connect(copy.run_dir) as app:
+        assert app.get("app:mark") == b"then"
+    folder = copy.run_dir / "data" / "appendonlydir"
+    assert len(list(folder.glob("replaced.*"))) == 1
+    restore(copy, file)
+    # The list and two files: all that was replaced is gone.
+    assert len(list(folder.iterdir())) == 3
+
+
 @pytest.fixture(scope="module")
 def runtime() -> Iterator[LocalRuntime]:
     with LocalRuntime({"STACK_PORT": "0"}) as runtime:
