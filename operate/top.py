@@ -7,6 +7,7 @@ workers do, nginx's connection counts and its log, CPU time and memory of the pr
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -257,9 +258,9 @@ def _requests(before: Look, after: Look, answers: Sequence[tuple[int, float]]) -
     requests = after.total("uwsgi_requests") - before.total("uwsgi_requests")
     wakes = "uwsgi_worker_voluntary_switches"
     woken = after.total(wakes) - before.total(wakes)
-    queue = (
-        f"{after.total('uwsgi_listen_queue'):.0f} of {after.total('uwsgi_listen_queue_max'):.0f}"
-    )
+    waiting = after.total("uwsgi_listen_queue")
+    queue = "?" if math.isnan(waiting) else f"{waiting:.0f}"  # a kernel that cannot say
+    queue += f" of {after.total('uwsgi_listen_queue_max'):.0f}"
     return Table(
         [
             ("requests", "p50", "p99", "5xx", "connections", "queue", "wake-ups/request"),
