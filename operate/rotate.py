@@ -20,7 +20,7 @@ from stack.cli import duration
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.progress import Progress
-from stack.runtime import Runtime
+from stack.runtime import SERVICES, Runtime
 
 # Each request looks under each key, so they must not become many.
 MOST_KEYS = 4
@@ -134,7 +134,11 @@ def _redis_password(runtime: Runtime, _environ: Mapping[str, str], progress: Pro
     _reload(runtime, progress)
     inside.shell(runtime, "redis", _ACCESS, "resetpass", digest)
     secret_files.remove(runtime, "redis-password", ".next")
-    print("Redis accepts the new password only. Restart programs of your own that use it.")
+    print("Redis accepts the new password only. Restart other programs that use it.")
+    if isinstance(runtime, ComposeRuntime):
+        others = sorted(runtime.containers().keys() - {*SERVICES})
+        if others:
+            print(f"These may be among them: docker compose restart {' '.join(others)}")
 
 
 def _reload(runtime: Runtime, progress: Progress) -> None:
