@@ -167,6 +167,8 @@ def test_in_containers(another: Callable[..., ComposeRuntime], tmp_path: Path) -
     assert len(statuses) > 20 and set(statuses) == {200}
     assert not {*before} & {secret_files.read(stack, name) for name in names}
     assert before[0] in secret_files.read(stack, "secret-key.fallbacks").split()
+    with pytest.raises(StackError, match="No such file"):
+        stack.compose("exec", "-T", "app", "cat", "/tmp/redis/operator")
     # Each start finds the new ones, with the modes that the services need.
     stack.compose("restart")
     wait_until(stack.is_up)
