@@ -118,11 +118,13 @@ def _other_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
 
 def _redis_url(environ: Mapping[str, str]) -> str:
     url = environ.get("REDIS_URL", "")
-    if urlsplit(url).scheme not in {"redis", "rediss", "unix"}:
+    scheme, _, kind = urlsplit(url).scheme.partition("+")
+    if scheme not in {"redis", "rediss", "unix"} or kind not in {"", "sentinel", "cluster"}:
         # The message does not repeat the value, which may contain a password.
         raise SettingsError(
             "REDIS_URL is missing or invalid: must be like redis://app@redis:6379/0, "
-            "rediss://… for TLS, or unix://app@/path/to/redis.sock?db=0"
+            "rediss://… for TLS, unix://app@/path/to/redis.sock?db=0, or "
+            "redis+sentinel://app@one:26379,two:26379/main"
         )
     return url
 

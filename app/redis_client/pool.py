@@ -14,8 +14,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from redis import ConnectionPool, RedisError
 from redis.backoff import NoBackoff
-from redis.connection import SSLConnection
+from redis.connection import SSLConnection, parse_url
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 
 # The client has its own time limit and retries. A URL or a pool cannot change these.
 FIXED: dict[str, Any] = {
@@ -43,13 +44,22 @@ class _SharedContext(SSLConnection):
 def pool_from_url(url: str, password: str | None = None) -> ConnectionPool:
     """Make the pool for `redis://`, `rediss://` (TLS) or `unix://`; `password` overrides the URL's.
 
-    The query takes redis-py's connection parameters, such as `ssl_ca_certs` or `client_name`.
-    Raises ValueError for a URL, a parameter or a file that cannot be used, with a message that does
-    not repeat the URL, which can hold a password.
+    `redis+sentinel://app@one:26379,two:26379,three:26379/main` asks the Sentinels for the primary
+    named main, `rediss+sentinel://` by TLS; `sentinel_username` and `sentinel_password` in the
+    query are for the Sentinels themselves. Otherwise the query takes redis-py's connection
+    parameters, such as `ssl_ca_certs` or `client_name`. Raises ValueError for a URL, a parameter or
+    a file that cannot be used, with a message that does not repeat the URL, which can hold a
+    password.
     """
+    scheme, _, rest = url.partition("+sentinel://")
+    if rest:
+        url, sentinels, name = _apart(f"{scheme}://{rest}")
     _check_parts(url)
     try:
-        pool = ConnectionPool.from_url(url)
+        if rest:
+            pool = _sentinel_pool(url, sentinels, name, tls=scheme == "rediss")
+        else:
+            pool = ConnectionPool.from_url(url)
         if password:
             pool.connection_kwargs["password"] = password
         pool.make_connection()  # does not connect: it checks the names of the parameters
@@ -58,18 +68,57 @@ def pool_from_url(url: str, password: str | None = None) -> ConnectionPool:
         raise ValueError(f"unknown parameter {name}") from None
     except (ValueError, RedisError) as error:
         raise ValueError(f"{error}") from None
-    if issubclass(pool.connection_class, SSLConnection):
+    if issubclass(pool.connection_class, SSLConnection) and not rest:
         _load_tls_files(pool)
     return pool
+
+
+def _apart(url: str) -> tuple[str, list[tuple[str, int]], str]:
+    """Return the URL of the first server without the path, all servers, and the path's name."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    servers = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    name = parts.path.strip("/")
+    if not name or "/" in name or not all(server.hostname for server in servers):
+        raise ValueError("…+sentinel:// needs hosts and the name of the primary: //host:26379/main")
+    with suppress(ValueError):
+        found = [(str(server.hostname), server.port or 26379) for server in servers]
+        first = f"{parts.scheme}://{login}{at}{servers[0].netloc}?{parts.query}"
+        return first, found, name
+    raise ValueError("port and database must be whole numbers")
+
+
+def _sentinel_pool(
+    url: str, sentinels: list[tuple[str, int]], name: str, *, tls: bool
+) -> ConnectionPool:
+    apart = ("host", "port", "connection_class")
+    given = cast(Any, parse_url)(url)
+    options = {key: value for key, value in given.items() if key not in apart}
+    # A Sentinel that is down must leave time for the next one within the budget of a request.
+    asked = {"socket_timeout": 0.2, "socket_connect_timeout": 0.2, "retry": FIXED["retry"]}
+    for key in ("username", "password"):
+        if value := options.pop(f"sentinel_{key}", None):
+            asked[key] = value
+    if tls:
+        options["ssl"] = True
+        asked |= {key: value for key, value in options.items() if key.startswith("ssl")}
+    watched = cast(Any, Sentinel)(sentinels, sentinel_kwargs=asked, **options)
+    return cast(ConnectionPool, watched.master_for(name).connection_pool)
 
 
 def _check_parts(url: str) -> None:
     """Check what redis-py accepts in silence: it connects to database 0 for `redis://host/x`."""
     parts = urlsplit(url)
+    if parts.scheme.endswith("+cluster"):
+        raise ValueError(
+            "Redis Cluster is not supported: one connection answers all requests of a thread, and "
+            "follows no key to another node. For more availability use redis+sentinel://"
+        )
     if parts.scheme not in {"redis", "rediss", "unix"}:
         raise ValueError(
             f"scheme {parts.scheme!r} is not supported: use redis://host:port/db, "
-            "rediss://host:port/db for TLS or unix:///path/to/socket?db=0"
+            "rediss://host:port/db for TLS, unix:///path/to/socket?db=0, or "
+            "redis+sentinel://host:port,host:port/name"
         )
     if parts.scheme == "unix" and not parts.path:
         raise ValueError("unix:// needs the path of a socket")
