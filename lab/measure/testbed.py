@@ -18,7 +18,16 @@ from urllib.parse import parse_qs, urlsplit
 
 from scipy.stats import trim_mean
 
-from lab.measure import counters, eagain, load, login_cookie, reloading, running_arm, why
+from lab.measure import (
+    counters,
+    eagain,
+    load,
+    login_cookie,
+    own_locustfile,
+    reloading,
+    running_arm,
+    why,
+)
 from lab.measure.interrupts import interrupts
 from lab.measure.load import LoadError, LoadResult, Target
 from lab.measure.load_plan import MEASURING
@@ -225,12 +234,23 @@ class Testbed:
                 trial = _trial(running, under, result, before, _Counted(running))
                 trial.figures["rps"] = result.response.count / result.seconds
                 trial.evidence.slots = running.slots
+                if under.locustfile:  # its requests may be sent in ways that Locust does not see
+                    trial.evidence.served = trial.evidence.users = None
                 trial.evidence.holds_s = holds_s(under.path)
                 _add_schedule(trial, under, result)
         trial.evidence.stolen, trial.evidence.pressure = seen.stolen, seen.pressure
         return trial
 
     def _loaded(self, target: Target, under: Load, seed: int, watch: _Watching) -> LoadResult:
+        if under.locustfile:
+            return own_locustfile.run(
+                target,
+                under.locustfile,
+                users=under.users,
+                seconds=under.seconds,
+                folder=self._folder,
+                progress=watch,
+            )
         if under.kind == "closed":
             return load.closed(
                 target,

@@ -105,6 +105,7 @@ class Load:
     ] = 3.0  # the measured part
     requests: Annotated[int, _whole(100)] | None = None  # closed: ends the load, not `seconds`
     how: ReloadMode | None = None
+    locustfile: Text | None = None  # closed: somebody's own users instead of ours
     traffic: Traffic | None = None  # sent instead of GETs of `path`
 
     @property

@@ -39,7 +39,7 @@ _SHARED = ("kind", "path", "expect", "arms")
 _LOAD_KEYS: Mapping[str, tuple[str, ...]] = {
     "rotation": (*_SHARED, "traffic", "users", "rounds", "slice", "eagain"),
     "open": (*_SHARED, "traffic", "rate", "seconds"),
-    "closed": (*_SHARED, "traffic", "users", "seconds", "requests"),
+    "closed": (*_SHARED, "traffic", "locustfile", "users", "seconds", "requests"),
     "reload": (*_SHARED, "rate", "how"),
 }
 _FACT: tuple[str, ...] = ("says", "source", "fact")
@@ -512,6 +512,7 @@ class _Checker:
         if "seconds" in table and "requests" in table:
             text = "seconds and requests: one of them ends a load, leave the other out"
             self._fault((*at, "requests"), text)
+        self._locustfile(at, load, {*table, *(["traffic"] if traffic else [])})
         for arm in load.arms:
             self._check_name((*at, "arms"), arm, "arm")
         under = [arm for arm in self._arms.values() if not load.arms or arm.name in load.arms]
@@ -527,6 +528,13 @@ class _Checker:
         self._loads[load.name] = load
         if load.traffic is not None and kind == "rotation":
             self._loads |= {one.name: one for one in _by_route(load, load.traffic)}
+
+    def _locustfile(self, at: tuple[str, ...], load: Load, keys: Collection[str]) -> None:
+        if load.locustfile:
+            self._content((*at, "locustfile"), load.locustfile)
+            for key in {"traffic", "requests", "expect"} & set(keys):
+                text = f"{key}: the locustfile decides what is sent, leave it out"
+                self._fault((*at, key), text)
 
     def _answer(self, names: Sequence[str], main: Load | None) -> tuple[str, str] | None:
         if len(names) != 2:

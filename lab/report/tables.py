@@ -32,7 +32,7 @@ NAMES = {
 _LOAD = {
     "rotation": ("path", "traffic", "expect", "users", "rounds", "slice", "eagain"),
     "open": ("path", "traffic", "expect", "rate", "seconds", "eagain"),
-    "closed": ("path", "traffic", "expect", "users", "seconds", "requests", "eagain"),
+    "closed": ("path", "traffic", "locustfile", "expect", "users", "seconds", "requests", "eagain"),
     "reload": ("path", "expect", "how", "rate"),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.measure import load, login_cookie
+from lab.measure import load, login_cookie, own_locustfile
 from lab.measure.load import Target
 from lab.plan.arms import LoginForm
 from lab.plan.experiment_file import ExperimentError, parse
@@ -77,6 +78,7 @@ def test_a_file_with_traffic_gets_a_load_for_each_route() -> None:
         ("weight = 3", "wait = 3", 8, "'wait' is not a valid key"),
         ("form = { a", "json = 3, form = { a", 8, "body, form and json: one of them"),
         ('csrf = "/form"', 'mask = ["("]', 7, "mask: '(' is no expression"),
+        ('traffic = "visits", r', 'locustfile = "x.py", r', 13, "'locustfile' is not a valid key"),
         ("users = 3", "users = 0", 5, "users = 0: must be a whole number from 1"),
         ('page = "/login", ', "", 5, "page is missing"),
     ],
@@ -156,6 +158,17 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+LOCUSTFILE = """\
+from locust import HttpUser, constant, task
+class Visitor(HttpUser):
+    wait_time = constant(0.02)
+    @task
+    def visit(self):
+        self.client.get("/page")
+        self.client.post("/buy", data={"n": "1"}, allow_redirects=False)
+"""
+
+
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[tuple[str, str, str, str]]]]:
     seen: list[tuple[str, str, str, str]] = []
@@ -205,3 +218,24 @@ def test_users_log_in_and_requests_carry_session_token_and_body(
     tokens = {one["cookie"]: one["csrf"] for one in sessions}
     assert all(body == f"n=1+2&csrf_token={tokens[cookie]}" for _, cookie, body, _ in seen)
     assert found(()).wrong == 20 - 1  # without masks all but the second user's first
+
+
+def test_a_locust_file_of_ones_own_is_run_and_counted(
+    server: tuple[str, list[tuple[str, str, str, str]]], tmp_path: Path
+) -> None:
+    address, seen = server
+    file = tmp_path / "load.py"
+    file.write_text(LOCUSTFILE, encoding="utf-8")
+    target = Target("one", address, "/", pids={"app": [os.getpid()]})
+
+    def found(path: Path) -> load.LoadResult:
+        return own_locustfile.run(
+            target, str(path), users=2, seconds=1, folder=tmp_path, progress=lambda _: None
+        )
+
+    result = found(file)
+    assert result.done == 2 * len(seen) > 0
+    assert (result.errors, result.response.count) == (0, result.done)
+    file.write_text("import no_such_module", encoding="utf-8")
+    with pytest.raises(load.LoadError, match="Locust could not run"):
+        found(file)
