@@ -17,8 +17,14 @@ PAGE = (ROOT / "lab" / "README.md").read_text(encoding="utf-8")
 
 
 def example() -> str:
-    (found,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
-    return str(found)
+    return toml_blocks()[0]
+
+
+def toml_blocks() -> list[str]:
+    """The file of the example, and the traffic to add to it."""
+    found = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+    assert len(found) == 2
+    return found
 
 
 def test_the_example_is_right_and_short() -> None:
@@ -30,6 +36,17 @@ def test_the_example_is_right_and_short() -> None:
     assert {arm.login for arm in experiment.arms} == {"none"}
     # A first run of ten blocks should end while its user waits.
     assert schedule.seconds_left(experiment, schedule.DEFAULT_BLOCKS, []) < 20 * 60
+
+
+def test_the_traffic_fits_into_the_example() -> None:
+    experiment = parse("\n".join(toml_blocks()), "shop.toml")
+    added = [load.name for load in experiment.loads if load.name.startswith("visits")]
+    assert added == [
+        "visits",
+        "visits: GET /products",
+        "visits: GET /products/{id}",
+        "visits: POST /cart",
+    ]
 
 
 def test_every_experiment_is_listed_and_every_published_result_is_linked() -> None:
