@@ -19,6 +19,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from stack import ports, programs
+from stack.address import public_address
 from stack.choose import running
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -187,14 +188,17 @@ def _commands(
 
 def _write_configuration(folder: Path, state: State, at: Mapping[str, str], interval: str) -> None:
     """Write prometheus.yml with the addresses of local processes; alerts.yml is beside it."""
-    host = "127.0.0.1" if state.toggles["STACK_BIND"] == "0.0.0.0" else state.toggles["STACK_BIND"]  # noqa: S104
+    http, tls = (
+        public_address({**state.toggles, "STACK_TLS": switch, "STACK_PREFIX": ""})
+        for switch in ("off", "on")
+    )
     addresses = {
         "alertmanager:9093": at["alertmanager"],
         "mtail:3903": at["mtail"],
         "redis-exporter:9121": at["redis-exporter"],
         "blackbox:9115": at["blackbox"],
-        "nginx:8080": f"{host}:{state.toggles['STACK_PORT']}",
-        "nginx:8443": f"{host}:{state.toggles['STACK_TLS_PORT']}",
+        "nginx:8080": http.removeprefix("http://"),
+        "nginx:8443": tls.removeprefix("https://"),
     }
     text = (HERE / "prometheus.yml").read_text(encoding="utf-8")
     metrics = f'static_configs: [{{targets: ["127.0.0.1:{state.ports["metrics"]}"]}}]'
