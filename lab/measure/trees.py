@@ -42,10 +42,7 @@ START_S = 900.0
 _LINES_OF_LOG = 15
 
 # What the packages of a .venv depend on.
-_PINS = (
-    "requirements/app.txt", "requirements/local.txt", "requirements/server.txt",
-    "uwsgi/build.ini", "project/requirements.txt",
-)  # fmt: skip
+_PINS = ("requirements/*.txt", "uwsgi/build.ini", "project/requirements.txt")
 # The name under which a copy finds this lab's canaries: it may have a lab/ of its own.
 _CANARY = "lab_canary"
 _NOT_INHERITED = re.compile(r"STACK_.*|UWSGI_.*|NGINX_.*|RUNTIME|VIRTUAL_ENV|PYTHONHOME|MAKE.*")
@@ -113,8 +110,7 @@ def _change(tree: Path, spec: ArmSpec) -> None:
                 file.write("\n".join(("", *spec.requirements, "")))
     except OSError as error:
         raise StackError(f"{spec.ref}: {error}") from error
-    same = all(_content(tree / name) == _content(CHECKOUT / name) for name in _PINS)
-    if same and not spec.python and (CHECKOUT / ".venv").is_dir():
+    if _pins(tree) == _pins(CHECKOUT) and not spec.python and (CHECKOUT / ".venv").is_dir():
         (tree / ".venv").symlink_to((CHECKOUT / ".venv").resolve())
 
 
@@ -145,8 +141,10 @@ def with_directives(nginx: Path, text: str) -> None:
         main.write_text("\n".join((head, *added, brace, "")), encoding="utf-8")
 
 
-def _content(file: Path) -> bytes:
-    return file.read_bytes() if file.is_file() else b""
+def _pins(checkout: Path) -> dict[Path, bytes]:
+    """The files that decide which packages are installed, with their contents."""
+    found = (file for pattern in _PINS for file in checkout.glob(pattern))
+    return {file.relative_to(checkout): file.read_bytes() for file in found}
 
 
 def _prune() -> None:
@@ -182,16 +180,19 @@ class TreeRuntime(LocalRuntime):
         self._python: str = (spec.python and shutil.which(spec.python)) or base
         self._own = dict(spec.env)
 
-    def up(self, services: Sequence[str] = ()) -> None:  # noqa: ARG002 - all of them
-        # A second start would wait for the .venv of the first, without a limit.
+    def prepare(self) -> None:
+        """Let the copy's code install packages, by a first start that is not measured."""
         ready = self._checkout / "run" / "lab-canary" / "ready"
+        if not ready.exists():
+            with _locked(f"{self._checkout.name}.lock"):
+                if not ready.exists():
+                    self.up()
+                    self.end()
+                    ready.touch()
+
+    def up(self, services: Sequence[str] = ()) -> None:  # noqa: ARG002 - all of them
         try:
-            if ready.exists():
-                self.command("up")
-            else:
-                with _locked(f"{self._checkout.name}.lock"):
-                    self.command("up")
-                ready.touch()
+            self.command("up")
         except BaseException:
             self.end()
             raise
@@ -245,6 +246,7 @@ class TreeInstance(LocalInstance):
 
     def __init__(self, spec: ArmSpec, environ: Mapping[str, str]) -> None:
         self.runtime: TreeRuntime = TreeRuntime(spec, environ, of(spec))
+        self.runtime.prepare()
 
     def reload(self) -> None:
         self.runtime.command("reload")
