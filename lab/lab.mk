@@ -3,7 +3,7 @@
 
 lab := @$(PYTHON) -m lab
 lab-is-on = $(filter-out 0 no off false,$($1))
-lab-option = $(if $($1),--$2=$($1))
+lab-option = $(if $($1),--$2='$($1)')
 lab-switch = $(if $(call lab-is-on,$1),--$2)
 lab-run = $(call lab-option,BLOCKS,blocks) $(call lab-option,RUNTIME,runtime) \
 	$(call lab-option,SEED,seed) $(call lab-switch,QUICK,quick) $(call lab-switch,FRESH,fresh) \

@@ -56,7 +56,13 @@ def of(spec: ArmSpec) -> Path:
     except NoSuchCommit as error:
         raise StackError(str(error)) from error
     parts = [commit, list(spec.ini), spec.nginx, spec.python, list(spec.requirements)]
-    tree = FOLDER / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    # A copy that shares .venv would change it after the pins here have changed.
+    own = [Path(canary.__file__), *(CHECKOUT / "project").glob("*.env")]
+    others = [*_pins(CHECKOUT).items(), *((file, file.read_bytes()) for file in own)]
+    key = hashlib.sha256(json.dumps(parts).encode())
+    for file, content in sorted(others):
+        key.update(f"{file}\0{len(content)}\0".encode() + content)
+    tree = FOLDER / key.hexdigest()[:16]
     with _locked():
         if not tree.is_dir():
             _prune()
