@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -70,6 +71,7 @@ class LocalRuntime(Runtime):
             run_dir = Path(tempfile.mkdtemp(prefix="stack-", dir=_TMP))
         self.run_dir = run_dir or checkout / "run" / self.name
         self._state_file = self.run_dir / "state.json"
+        self._nginx_loaded = self.run_dir / "nginx.loaded"  # what _nginx_digest() was
         self._venv = VirtualEnvironment(checkout, self._progress)
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -147,6 +149,7 @@ class LocalRuntime(Runtime):
             supervisor.start_program("nginx")
             most = float(self.toggles["STACK_START_TIMEOUT"])
             self._wait(supervisor, ("app", "nginx"), self._ready, most)
+            self._nginx_loaded.write_text(self._nginx_digest(), encoding="ascii")
 
     def write_static_files(self) -> None:
         """Write hashed copies for nginx; open pages still need those of earlier versions."""
@@ -375,9 +378,25 @@ class LocalRuntime(Runtime):
         self.swap(applied)
 
     def reload_nginx(self) -> None:
-        self._progress.step("reloading nginx")
+        """Let nginx read its files again, only if they have changed.
+
+        It then closes idle connections, and a request that arrives on one meanwhile has no answer.
+        """
+        self._progress.step("checking nginx's configuration")
         self.check_nginx(self.service_environment())
-        self._supervisor(self.state()).signal_program("nginx", "HUP")
+        digest, loaded = self._nginx_digest(), self._nginx_loaded
+        if not loaded.exists() or loaded.read_text(encoding="ascii") != digest:
+            self._progress.step("reloading nginx")
+            self._supervisor(self.state()).signal_program("nginx", "HUP")
+            loaded.write_text(digest, encoding="ascii")
+
+    def _nginx_digest(self) -> str:
+        """Return a digest of all files that nginx reads when it starts, certificates included."""
+        top = Path(self.state().run, "nginx", "conf")
+        files = sorted(
+            Path(at, name) for at, _, found in os.walk(top, followlinks=True) for name in found
+        )
+        return hashlib.sha256(b"".join(map(Path.read_bytes, files))).hexdigest()
 
     def check_nginx(self, environ: Mapping[str, str]) -> None:
         """Write nginx's configuration and test it. Raises StackError if it is not valid."""

@@ -5,9 +5,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.stack.checkouts import TINY_APP, Commands, copy_checkout, get
+from tests.waiting import wait_until
 
 
 @pytest.fixture(params=["off", "on"], ids=["preforked", "lazy-apps"])
@@ -20,6 +22,12 @@ def commands(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Command
     assert done.returncode == 0, done.stdout + done.stderr
     yield commands
     commands.make("down")
+
+
+def nginx_workers(commands: Commands) -> set[int]:
+    """They change when nginx has read its configuration again."""
+    main = int((commands.run_dir / "nginx" / "nginx.pid").read_text())
+    return {child.pid for child in psutil.Process(main).children()}
 
 
 def test_new_code_is_served_and_no_request_lost(commands: Commands) -> None:
@@ -40,7 +48,7 @@ def test_new_code_is_served_and_no_request_lost(commands: Commands) -> None:
     (commands.checkout / "tiny.py").write_text(TINY_APP.replace('"one"', '"two"'))
     style = commands.checkout / "app" / "static" / "style.css"
     static = commands.run_dir / "static"
-    before = set(static.iterdir())
+    before, front = set(static.iterdir()), nginx_workers(commands)
     style.write_text(style.read_text() + "\n/* newer */\n")
     done = commands.make("reload")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -49,6 +57,8 @@ def test_new_code_is_served_and_no_request_lost(commands: Commands) -> None:
     asking.join()
     assert after[1].startswith("two ")
     assert [answer for answer in seen if answer[0] != 200] == []
+    # It would close idle connections, on which a client may be sending.
+    assert nginx_workers(commands) == front, "nginx was reloaded, and none of its files has changed"
     assert set(static.iterdir()) > before, "old static files are gone, or new ones did not come"
     name = next(p.name for p in set(static.iterdir()) - before if p.suffix == ".css")
     assert "newer" in get(f"{commands.url}/static/{name}")[1]
@@ -62,6 +72,12 @@ def test_broken_nginx_configuration_is_refused_and_the_old_one_serves(commands: 
     assert "make reload: nginx's new configuration is not valid" in done.stderr
     assert "no_such_directive" in done.stderr
     assert get(commands.url)[0] == 200
+
+    front = nginx_workers(commands)
+    snippet.write_text(snippet.read_text().replace("no_such_directive on;", "etag on;"))
+    done = commands.make("reload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_until(lambda: not front & nginx_workers(commands), 20)
 
 
 def test_changed_settings_come_into_force(commands: Commands) -> None:
