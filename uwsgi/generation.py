@@ -219,7 +219,10 @@ def children(of: int) -> list[int]:
 def begun(pid: int) -> int:
     """Return when the process began, in clock ticks since boot. Raises OSError if it has ended."""
     text = Path(f"/proc/{pid}/stat").read_bytes()
-    return int(text[text.rindex(b")") + 2 :].split()[19])
+    state, *fields = text[text.rindex(b")") + 2 :].split()
+    if state == b"Z":
+        raise ProcessLookupError(f"process {pid} has ended")
+    return int(fields[18])
 
 
 def _environment(pid: int) -> list[bytes]:

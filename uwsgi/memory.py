@@ -45,7 +45,7 @@ def _limits(root: Path, groups: str) -> Iterator[tuple[int, int]]:
         # A container may see its own group as the root, under the host's name for it.
         for folder in (group, *group.parents):
             if folder.is_relative_to(top):
-                with suppress(OSError, ValueError):  # no such group, or "max"
+                with suppress(OSError, ValueError, KeyError):  # no such group, or "max"
                     yield _limit(folder, *names)
 
 

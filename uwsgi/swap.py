@@ -120,8 +120,9 @@ class Masters:
         try:
             self._require_memory()
             self._begin()
-        except SwapRefused as error:
+        except (SwapRefused, OSError) as error:  # no process or file can be made
             self._status.started += 1
+            shutil.rmtree(self._run / str(self._status.started), ignore_errors=True)
             self._failed(str(error))
 
     def _require_memory(self) -> None:
@@ -179,9 +180,11 @@ class Masters:
                     f"its workers accept no requests after {self._start_timeout:.0f} s "
                     "(STACK_START_TIMEOUT)"
                 )
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             if self._current:
                 self._discard(new, str(error))
+            elif isinstance(error, OSError):
+                raise
 
     def _old_code_is_gone(self) -> bool:
         """Whether no new request reaches the old master any more."""
@@ -191,10 +194,11 @@ class Masters:
         return old is None or not old.idle or time.monotonic() - old.begun > HAND_OVER_S
 
     def _promote(self, new: Generation) -> None:
-        old, self._current, self._starting = self._current, new, None
+        # First what can fail: the old generation then goes on.
         self._link(new)
         self._listening.set_backlog(self._backlog)
         self._listening.publish()
+        old, self._current, self._starting = self._current, new, None
         if old is None:
             self._serves(new)
             return

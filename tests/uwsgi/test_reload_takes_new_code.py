@@ -1,6 +1,7 @@
 """A reload is a swap of masters: nobody waits, and code that does not start has no effect."""
 
 import json
+import shutil
 import signal
 import subprocess
 import threading
@@ -186,6 +187,27 @@ def test_code_that_does_not_start_changes_nothing(
         write(server, version(3))
         assert server.reload().returncode == 0, server.log
         assert versions(server) == {b"3"}
+
+
+@pytest.mark.parametrize("obstacle", ["2", "next"])
+def test_what_cannot_be_written_stops_a_reload_and_not_the_app(
+    tmp_path: Path, obstacle: str
+) -> None:
+    """As on a full disk, or where no process can be started: at the begin, and at the end."""
+    with serving(tmp_path) as server, Clients(server.port) as clients:
+        wait_until(lambda: '"starting": false' in (server.run / "status.json").read_text(), 10)
+        before = server.processes()
+        write(server, version(2))
+        (server.run / obstacle / "inside").mkdir(parents=True)
+        answer = server.reload()
+        assert answer.returncode == 1, server.log
+        assert "the old code still does" in answer.stderr
+        assert obstacle in answer.stderr
+        wait_until(lambda: server.processes() == before, 5)
+        shutil.rmtree(server.run / obstacle, ignore_errors=True)
+        assert server.reload().returncode == 0, server.log
+        assert versions(server) == {b"2"}
+    assert clients.failures == []
 
 
 def test_the_line_at_which_a_start_hangs_is_told(tmp_path: Path) -> None:
