@@ -1,4 +1,5 @@
-"""The command line: ``python3 -m lab compare EXPERIMENT``, ``report``, ``bench`` and ``pages``.
+"""The command line: ``python3 -m lab compare EXPERIMENT``, ``report``, ``bench``, ``pages``,
+``reloads``.
 
 Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
 not decided, 130 interrupted. Those of ``compare --a REF --b REF`` are for ``git bisect run``: see
@@ -23,7 +24,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lab import compare
+from lab import compare, reloads
 from lab.judge import budgets, claims, gates, looks, power, verdict
 from lab.measure import eagain, facts, machine, testbed, trees
 from lab.measure.interrupts import interrupts
@@ -385,7 +386,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m lab", allow_abbrev=False)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="compare|report|bench|pages"
+        dest="command", required=True, metavar="compare|report|bench|pages|reloads"
     )
     comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
     comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
@@ -426,6 +427,10 @@ def _parser() -> argparse.ArgumentParser:
     reporting.set_defaults(job=report)
     listing = commands.add_parser("pages", help="mark the published pages that are stale")
     listing.set_defaults(job=pages)
+    reloading = commands.add_parser("reloads", help="reload under load, often", allow_abbrev=False)
+    reloading.add_argument("case", nargs="?", choices=reloads.CASES, help="default: each")
+    reloading.add_argument("--reloads", type=int, default=100, help="of a case (default: 100)")
+    reloading.set_defaults(job=reloads.run)
     return parser
 
 

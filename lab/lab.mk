@@ -1,5 +1,5 @@
 # Included by the Makefile. The variables of `make` become options of `python3 -m lab`.
-.PHONY: compare report bench
+.PHONY: compare report bench reloads
 
 lab := @$(PYTHON) -m lab
 lab-is-on = $(filter-out 0 no off false,$($1))
@@ -18,3 +18,5 @@ report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PU
 	$(lab) report $(call lab-switch,OPEN,open) $(call lab-switch,PUBLISH,publish) $(EXPERIMENT)
 bench: ## Measure the stack against its budgets (BLOCKS=, QUICK=1, FRESH=1)
 	$(lab) bench $(lab-run)
+reloads: ## Reload 100 times under load, and show what clients felt of it (CASE=, RELOADS=)
+	$(lab) reloads $(call lab-option,RELOADS,reloads) $(CASE)

@@ -26,7 +26,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 # Installed packages whose versions matter.
 PACKAGES = (
     *("uwsgi", "flask", "werkzeug", "redis", "flask-session"),
-    *("gunicorn", "granian", "waitress", "locust"),
+    *("gunicorn", "gunicorn-h1c", "granian", "waitress", "locust"),
 )
 PROGRAMS = {"nginx": "-v", "redis-server": "--version", "docker": "--version", "perf": "--version"}
 

@@ -124,6 +124,10 @@ class RunningArm:
         else:
             self._chain_reload()
 
+    def make_reload(self) -> None:
+        """Reload as `make reload` does: also nginx and the static files."""
+        self._instance.runtime.reload()
+
     def _chain_reload(self) -> None:
         before = self.workers()
         self._instance.command_master("c")

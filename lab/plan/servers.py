@@ -34,7 +34,8 @@ NOT_EVERYWHERE = (
 class AppServer:
     """The entrypoints of an app server and of its nginx, as paths in the checkout.
 
-    Both get the environment of stack.local.wiring. The app server listens on APP_LISTEN.
+    Both get the environment of stack.local.wiring. The app server listens on APP_LISTEN, or at the
+    unix socket APP_SOCKET if it can.
     """
 
     entrypoint: str
@@ -98,8 +99,9 @@ class Server:
         return [name for name in ignored if name in settings and name not in self.supports]
 
 
-def _http(name: str) -> AppServer:
-    return AppServer(f"{SERVERS_FOLDER}/{name}", HTTP_NGINX, "http")
+def _http(name: str, *, unix: bool = False) -> AppServer:
+    nginx = f"{HTTP_NGINX}-unix" if unix else HTTP_NGINX
+    return AppServer(f"{SERVERS_FOLDER}/{name}", nginx, "http")
 
 
 SERVERS: Mapping[str, Server] = {
@@ -125,7 +127,7 @@ SERVERS: Mapping[str, Server] = {
         ),
         Server(
             "gunicorn-sync",
-            _http("gunicorn-sync"),
+            _http("gunicorn-sync", unix=True),
             "none: it closes after each response",
             "no threads: a process per slot; loads the app before the fork (--preload)",
             shape="processes",
@@ -133,7 +135,7 @@ SERVERS: Mapping[str, Server] = {
         ),
         Server(
             "gunicorn-gthread",
-            _http("gunicorn-gthread"),
+            _http("gunicorn-gthread", unix=True),
             "yes, 30 s",
             "loads the app before the fork (--preload)",
             threads_option="--threads",
@@ -141,14 +143,14 @@ SERVERS: Mapping[str, Server] = {
         ),
         Server(
             "granian",
-            _http("granian"),
+            _http("granian", unix=True),
             "yes, 30 s, its default",
             "loads the app in each worker; it has no preloading",
             threads_option="--blocking-threads",
         ),
         Server(
             "waitress",
-            _http("waitress"),
+            _http("waitress", unix=True),
             "yes, 120 s, its default",
             "a single process with a thread per slot",
             shape="threads",

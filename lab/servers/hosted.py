@@ -1,9 +1,10 @@
 """The WSGI app for servers that speak HTTP: STACK_APP, wrapped as it is behind uWSGI.
 
-With the uwsgi protocol nginx sets REMOTE_ADDR. Over HTTP the app's client is nginx, so it gets the
-middleware that Flask's documentation prescribes behind a proxy; nginx overwrites these headers if a
-client sends them. As in uwsgi/serve.py, the rest of a request's body is read: otherwise granian
-resets the connection and nginx answers 502.
+With the uwsgi protocol nginx sets REMOTE_ADDR and the scheme. Over HTTP they are in headers, which
+nginx overwrites if a client sends them. They are copied here; Werkzeug's ProxyFix, which is for any
+number of proxies, takes longer. As in uwsgi/serve.py, the rest of a request's body is read:
+otherwise granian resets the connection and nginx answers 502. A request without a body goes
+straight to the app.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wsgi import LimitedStream
 
 if TYPE_CHECKING:
@@ -30,12 +30,17 @@ class Body(LimitedStream):
         """Raise nothing: the body then ends."""
 
 
-def limited(app: WSGIApplication) -> WSGIApplication:
-    """Return *app* with a ``wsgi.input`` that ends; that of Werkzeug's server waits for more."""
+def behind_nginx(app: WSGIApplication) -> WSGIApplication:
+    """Return *app* with the client as nginx knows it, and a ``wsgi.input`` that ends.
+
+    That of Werkzeug's server waits for more.
+    """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        length = int(environ.get("CONTENT_LENGTH") or 0)  # nginx always sends it
-        environ["wsgi.input"] = Body(environ["wsgi.input"], length)
+        environ["REMOTE_ADDR"] = environ["HTTP_X_REAL_IP"]
+        environ["wsgi.url_scheme"] = environ["HTTP_X_FORWARDED_PROTO"]
+        if length := int(environ.get("CONTENT_LENGTH") or 0):  # nginx sends it with every body
+            environ["wsgi.input"] = Body(environ["wsgi.input"], length)
         return app(environ, start_response)
 
     return application
@@ -48,5 +53,5 @@ if "uwsgi" in sys.modules:  # uwsgi/serve.py is running: it loads this module an
     _app = _found() if _target.endswith("()") else _found
 else:
     _serve = runpy.run_path(str(Path(__file__).resolve().parents[2] / "uwsgi" / "serve.py"))
-    _app = limited(_serve["draining"](_serve["load"](_target)))
-application = ProxyFix(_app, x_for=1, x_proto=1)
+    _app = _serve["draining"](_serve["load"](_target))
+application = behind_nginx(_app)

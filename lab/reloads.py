@@ -1,0 +1,221 @@
+"""`reloads`: what clients feel of many reloads, and of the same schedule without any.
+
+The experiment `reload` compares ways to reload, each after a fresh start. This program tries the
+way that ships, again and again on one running stack. Blocks with and without reloads alternate, and
+both of a pair get the same arrivals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lab.measure import counters, machine, running_arm
+from lab.measure.load import LoadResult, OpenLoop, Target
+from lab.measure.reloading import LONGEST_S, QUIET_S
+from lab.measure.running_arm import RunningArm
+from lab.plan.arms import ArmSpec
+from lab.plan.experiment import DEFAULT_PATH
+from lab.servers.reloaded import HOLD, HOLD_S
+from loadtest.latest import new_folder, point_to
+from stack.progress import Progress
+
+RATE = 100.0
+PER_BLOCK = 10
+# Under load, before memory is read for the first time.
+WARM_S = 3.0
+# The budget: the longest wait with reloads is at most this much above the longest without.
+MORE_MS = 50.0
+# The old master has ended, and its memory is free.
+DRAINED_S = 15.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stack to reload. *holds*: each reload waits for a request of 20 s that is in flight before
+    it, so a tenth as many are tried.
+    """
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    holds: bool = False
+
+
+_APPS = "lab.servers.reloaded"
+CASES = {
+    "preforked": Case(),
+    "lazy": Case({"STACK_LAZY_APPS": "on"}),
+    "slow-import": Case({"STACK_APP": f"{_APPS}:slow()"}),
+    "long-request": Case({"STACK_APP": f"{_APPS}:holding()"}, holds=True),
+    "threads": Case({"STACK_APP": f"{_APPS}:threaded()", "STACK_LAZY_APPS": "on"}),
+    "one-thread": Case({"STACK_PROCESSES": "1", "STACK_THREADS": "1"}),
+}
+
+
+@dataclass
+class Half:
+    """The blocks of a case with reloads, or those without."""
+
+    requests: int = 0
+    failed: int = 0
+    longest_ms: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, load: LoadResult) -> None:
+        self.requests += load.intended
+        self.failed += load.errors + load.wrong + load.dropped
+        self.longest_ms = max(self.longest_ms, load.longest_wait_ms)
+        self.faults += load.faults
+
+
+@dataclass
+class Outcome:
+    """Memory is that of the app's processes (PSS), before the first and after the last reload."""
+
+    case: str
+    reloads: int = 0
+    reload_s: float = 0.0  # the longest
+    with_reloads: Half = field(default_factory=Half)
+    without: Half = field(default_factory=Half)
+    before_mb: float = 0.0
+    after_mb: float = 0.0
+
+    @property
+    def met(self) -> bool:
+        more_ms = self.with_reloads.longest_ms - self.without.longest_ms
+        return self.with_reloads.failed == 0 and more_ms <= MORE_MS
+
+
+def run(options: argparse.Namespace) -> int:
+    """Return 0 if each case meets the budget, else 1."""
+    progress = Progress.to_terminal()
+    outcomes = []
+    for name in [options.case] if options.case else CASES:
+        progress.step(f"{name}: starting")
+        with tempfile.TemporaryDirectory() as folder:
+            outcomes.append(_try(name, options.reloads, Path(folder), progress.step))
+    made = new_folder(options.results / "reloads")
+    content = {"conditions": machine.conditions(), "cases": [asdict(one) for one in outcomes]}
+    (made / "reloads.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    point_to(made)
+    Console().print(_table(outcomes))
+    print(made / "reloads.json")
+    return 0 if all(outcome.met for outcome in outcomes) else 1
+
+
+def _try(name: str, reloads: int, folder: Path, say: Callable[[str], None]) -> Outcome:
+    case = CASES[name]
+    arm = running_arm.start(ArmSpec(name, case.settings), path=DEFAULT_PATH)
+    client = _Client(arm, folder, say)
+    try:
+        found = Outcome(name)
+        reloads //= 10 if case.holds else 1
+        client.block(lambda: time.sleep(WARM_S), 1, name)
+        found.before_mb = _memory_mb(arm)
+        while found.reloads < reloads:
+            times = min(PER_BLOCK, reloads - found.reloads)
+
+            def reload() -> None:
+                held = _ask(arm.address, HOLD) if case.holds else None
+                begun = time.monotonic()
+                arm.make_reload()
+                found.reload_s = max(found.reload_s, time.monotonic() - begun)
+                if held is not None and held() != 200:
+                    found.with_reloads.failed += 1
+
+            def wait() -> None:
+                time.sleep(HOLD_S if case.holds else found.reload_s)
+
+            halves = [(found.with_reloads, reload), (found.without, wait)]
+            # The first block with reloads tells how long one takes.
+            if found.reloads // PER_BLOCK % 2:
+                halves.reverse()
+            for half, step in halves:
+                say(f"{name}: {found.reloads} of {reloads} reloads, {half.failed} failed requests")
+                half.add(client.block(step, times, f"{name} {found.reloads}"))
+            found.reloads += times
+        time.sleep(DRAINED_S)
+        found.after_mb = _memory_mb(arm)
+        return found
+    finally:
+        arm.stop()
+
+
+@dataclass(frozen=True)
+class _Client:
+    arm: RunningArm
+    folder: Path
+    say: Callable[[str], None]
+
+    def block(self, step: Callable[[], None], times: int, seed: str) -> LoadResult:
+        """Do *step* so often while requests arrive, with a pause before and after each."""
+        arm = self.arm
+        loop = OpenLoop(
+            Target(name="reloads", address=arm.address, path=DEFAULT_PATH, cookie=arm.cookie),
+            rate=RATE,
+            seconds=LONGEST_S,
+            warm_s=QUIET_S,
+            seed=seed,
+            folder=self.folder,
+            progress=self.say,
+        )
+        with loop:
+            loop.start()
+            for _ in range(times):
+                time.sleep(QUIET_S)
+                step()
+            time.sleep(QUIET_S)
+            loop.finish()
+            return loop.wait()
+
+
+def _ask(address: str, path: str) -> Callable[[], int]:
+    """Send a request in the background; the result waits for its answer and returns the status."""
+
+    def get() -> int:
+        connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=2 * HOLD_S)
+        with closing(connection):
+            try:
+                connection.request("GET", path)
+                return connection.getresponse().status
+            except (OSError, http.client.HTTPException):
+                return 0
+
+    pool = ThreadPoolExecutor(1)
+    answer = pool.submit(get)
+    pool.shutdown(wait=False)
+    time.sleep(0.2)  # it has reached its worker
+    return answer.result
+
+
+def _memory_mb(arm: RunningArm) -> float:
+    return counters.memory(arm.pids()["app"]).pss_bytes / 1e6
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("case", "reloads", "requests", "failed", "longest wait", "memory", ""):
+        table.add_column(name, justify="left" if name in ("case", "") else "right")
+    for one in outcomes:
+        for half, what in ((one.with_reloads, str(one.reloads)), (one.without, "none")):
+            first = half is one.with_reloads
+            table.add_row(
+                one.case if first else "",
+                what,
+                f"{half.requests:,}",
+                str(half.failed),
+                f"{half.longest_ms:.0f} ms",
+                f"{one.before_mb:.0f} to {one.after_mb:.0f} MB" if first else "",
+                ("met" if one.met else "NOT met") if first else "",
+            )
+    return table

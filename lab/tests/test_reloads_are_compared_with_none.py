@@ -1,0 +1,39 @@
+"""`reloads` shows what clients feel of reloads beside what they feel without, and judges it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from lab import reloads
+from lab.reloads import Half, Outcome
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reloads, "WARM_S", 0.5)
+    monkeypatch.setattr(reloads, "DRAINED_S", 0.5)
+
+
+def test_a_stack_is_reloaded_under_load(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    reloads.run(argparse.Namespace(case="one-thread", reloads=1, results=tmp_path))
+    (case,) = json.loads((tmp_path / "reloads/latest/reloads.json").read_text())["cases"]
+    assert (case["case"], case["reloads"]) == ("one-thread", 1)
+    assert "generation 2 serves" in capfd.readouterr().out
+    for half in ("with_reloads", "without"):
+        assert case[half]["requests"] > 150
+        assert case[half]["longest_ms"] > 0
+    assert case["reload_s"] > 1
+    assert 20 < case["after_mb"] < 500
+
+
+@pytest.mark.parametrize(
+    ("failed", "longest_ms", "met"), [(0, 90, True), (0, 91, False), (1, 40, False)]
+)
+def test_the_budget(failed: int, longest_ms: float, *, met: bool) -> None:
+    seen = Half(requests=100, failed=failed, longest_ms=longest_ms)
+    outcome = Outcome("lazy", with_reloads=seen, without=Half(100, 0, 40))
+    assert outcome.met == met
