@@ -116,21 +116,26 @@ def test_connections_to_nginx_are_kept_as_stated(
     arm = running[server]
     for _ in range(3):
         assert ask(arm, "/workload/bare")[0].status == 200
-    kept = open_towards(port_of_app(arm)) > 0
+    kept = open_towards(run_directory(arm)) > 0
     assert kept == SERVERS[server].keep_alive.startswith(("yes", "nginx to router: yes"))
 
 
-def port_of_app(arm: RunningArm) -> int:
+def run_directory(arm: RunningArm) -> Path:
     nginx = Path(f"/proc/{arm.pids()['nginx'][0]}/cmdline").read_text().replace("\0", " ")
     run = re.search(r"-p (\S+)", nginx)
     assert run is not None
-    configured = (Path(run[1]) / "conf" / "rendered" / "app.conf").read_text()
-    found = re.search(r"default 127\.0\.0\.1:(\d+);", configured)
-    assert found is not None
-    return int(found[1])
+    return Path(run[1])
 
 
-def open_towards(port: int) -> int:
-    """The number of open connections to *port* of this machine."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+def open_towards(run: Path) -> int:
+    """The number of open connections from the nginx of this directory to its app."""
+    configured = (run / "conf" / "rendered" / "app.conf").read_text()
+    port = re.search(r"default 127\.0\.0\.1:(\d+);", configured)
+    path = re.search(r"default unix:(\S+);", configured)
+    assert port is not None
+    assert path is not None
+    tcp = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    unix = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{int(port[1]):04X}") and row[3] == "01" for row in tcp) + sum(
+        row[5] == "03" and row[7:] == [path[1]] for row in unix
+    )
