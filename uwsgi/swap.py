@@ -259,8 +259,12 @@ class Masters:
     def _save(self) -> None:
         fresh = self._run / "status.new"
         values = {**vars(self._status), "starting": self._status.starting}
-        fresh.write_text(json.dumps(values), encoding="utf-8")
-        fresh.replace(self._run / "status.json")
+        try:
+            fresh.write_text(json.dumps(values), encoding="utf-8")
+            fresh.replace(self._run / "status.json")
+        except OSError as error:  # without the file, uwsgi/reload fails instead of waiting
+            self._log(f"cannot write the outcome of a reload; the next SIGHUP tries again: {error}")
+            (self._run / "status.json").unlink(missing_ok=True)
 
     # ── End ─────────────────────────────────────────────────────────────────────────────────────
 

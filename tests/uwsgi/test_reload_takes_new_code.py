@@ -210,6 +210,21 @@ def test_what_cannot_be_written_stops_a_reload_and_not_the_app(
     assert clients.failures == []
 
 
+def test_an_outcome_that_cannot_be_written_does_not_end_the_app(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, Clients(server.port) as clients:
+        wait_until(lambda: '"starting": false' in (server.run / "status.json").read_text(), 10)
+        (server.run / "status.new").mkdir()
+        answer = server.reload()
+        assert answer.returncode == 1, server.log
+        assert "does not respond" in answer.stderr
+        wait_until(lambda: masters(server) == 1, 20)
+        (server.run / "status.new").rmdir()
+        server.process.send_signal(signal.SIGHUP)
+        wait_until((server.run / "status.json").exists, 20)
+        assert server.reload().returncode == 0, server.log
+    assert clients.failures == []
+
+
 def test_the_line_at_which_a_start_hangs_is_told(tmp_path: Path) -> None:
     with serving(tmp_path, STACK_START_TIMEOUT="6") as server:
         write(server, version(2) + "\ndef the_place():\n    time.sleep(1000)\nthe_place()\n")
