@@ -181,7 +181,7 @@ class Masters:
                     "(STACK_START_TIMEOUT)"
                 )
         except (RuntimeError, OSError) as error:
-            if self._current:
+            if self._current not in (None, new):
                 self._discard(new, str(error))
             elif isinstance(error, OSError):
                 raise
