@@ -69,6 +69,7 @@ def test_a_reload_at_the_moment_when_nginx_is_away_signals_nobody(
 ) -> None:
     supervisor = stack._supervisor(stack.state())
     supervisor.stop_program("nginx")
+    stack._nginx_loaded.unlink()  # as if its configuration had changed
     monkeypatch.setattr(stack, "is_up", lambda: True)  # it ends right after that look
     with pytest.raises(StackError, match="nginx does not run"):
         stack.reload()
