@@ -46,6 +46,8 @@ def backup(environ: Mapping[str, str]) -> int:
                         "lasting": counts.lasting,
                     }
                 )
+        except OSError as error:
+            raise StackError(f"FILE={file} cannot be written ({error})") from error
         finally:
             data.drop_copy()
     kept = "" if recipient else ". It is not encrypted, and has the hashes of passwords"

@@ -56,6 +56,9 @@ def test_a_backup_disturbs_nobody_and_is_for_its_owner_only(copy: Commands) -> N
     assert list((copy.run_dir / "data").iterdir()) == [copy.run_dir / "data" / "appendonlydir"]
     done = copy.make("backup", f"FILE={file}")
     assert done.returncode != 0 and f"FILE={file} exists" in done.stderr
+    done = copy.make("backup", "FILE=/proc/no-such-file")
+    assert "make backup: FILE=/proc/no-such-file cannot be written (" in done.stderr
+    assert not list((copy.run_dir / "data").glob("copy"))
 
 
 def test_without_a_name_it_lies_in_backups(copy: Commands) -> None:
