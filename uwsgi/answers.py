@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from harakiri import Harakiri
 
     Headers = list[tuple[str, str]]
 
@@ -54,21 +55,17 @@ log = logging.getLogger("uwsgi.answers")
 
 
 def guarded(
-    app: WSGIApplication,
-    connection_fd: Callable[[], int],
-    set_harakiri: Callable[[int], object],
-    harakiri: int,
+    app: WSGIApplication, connection_fd: Callable[[], int], harakiri: Harakiri
 ) -> WSGIApplication:
-    """Return *app* with its failures made visible.
-
-    *connection_fd* and *set_harakiri* are uWSGI's functions; *harakiri* is in seconds.
-    """
+    """Return *app* with its failures made visible. *connection_fd* is uWSGI's function."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         head = _Head(start_response)
         stream = "STREAM_PATH" in environ  # nginx sets it below STACK_STREAM_PATHS
         if stream:
-            set_harakiri(0)
+            harakiri.pause()
+        else:
+            harakiri.start()
         body: Iterable[bytes] = ()
         try:
             body = app(environ, head.start)
@@ -90,12 +87,13 @@ def guarded(
         except (Exception, SystemExit):
             _report(environ)
             _close(body)
+            harakiri.stop()
             if head.sent:
                 raise
             length = ("Content-Length", str(len(_ERROR)))
             start_response("500 Internal Server Error", [_PLAIN_TEXT, length])
             return (_ERROR,)
-        return _Body(chunks, body, environ, set_harakiri, 0 if stream else harakiri)
+        return _Body(chunks, body, environ, harakiri, stream)
 
     return application
 
@@ -158,39 +156,41 @@ class _Head:
 class _Body:
     """The iterable that uWSGI sends. It logs an exception once and ends the answer there."""
 
-    __slots__ = ("_app_body", "_chunks", "_environ", "_harakiri", "_set_harakiri")
+    __slots__ = ("_app_body", "_chunks", "_environ", "_harakiri", "_stream")
 
     def __init__(
         self,
         chunks: Iterator[bytes],
         app_body: Iterable[bytes],
         environ: WSGIEnvironment,
-        set_harakiri: Callable[[int], object],
-        harakiri: int,
+        harakiri: Harakiri,
+        stream: bool,
     ) -> None:
         self._chunks = chunks
         self._app_body = app_body
         self._environ = environ
-        self._set_harakiri = set_harakiri
         self._harakiri = harakiri
+        self._stream = stream
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            if not self._harakiri:
-                # Once: it would clear the time limit of the worker's other threads at each chunk.
-                self._set_harakiri(0)
+            if self._stream:
+                self._harakiri.pause()
                 yield from self._chunks
             for chunk in self._chunks:
-                self._set_harakiri(0)
+                self._harakiri.pause()
                 yield chunk
-                self._set_harakiri(self._harakiri)
+                self._harakiri.resume()
         except (Exception, SystemExit):
             # The head is sent. nginx notices the early end by the length or by _breaking().
             _report(self._environ)
 
     def close(self) -> None:
-        if close := getattr(self._app_body, "close", None):
-            close()
+        try:
+            if close := getattr(self._app_body, "close", None):
+                close()
+        finally:
+            self._harakiri.stop()
 
 
 def _gather(first: bytes, chunks: Iterator[bytes]) -> tuple[bytes, bool]:

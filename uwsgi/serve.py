@@ -259,6 +259,7 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
     _server = sys.modules["uwsgi"]
     # By their paths: the app may have modules of these names.
     _answers = runpy.run_path(str(Path(__file__).with_name("answers.py")))
+    _harakiri = runpy.run_path(str(Path(__file__).with_name("harakiri.py")))
     _inherited = runpy.run_path(str(Path(__file__).with_name("inherited.py")))
     _master = runpy.run_path(str(Path(__file__).with_name("master.py")))
     _metrics = runpy.run_path(str(Path(__file__).with_name("app_metrics.py")))
@@ -287,10 +288,8 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
     if _folder and (_flask := sys.modules.get("flask")) and isinstance(_app, _flask.Flask):
         _metrics["count_requests"](_app)
     # Python's functions can only set a second, additional time limit.
-    _set_harakiri = ctypes.PyDLL(None).set_harakiri
-    _harakiri = int(os.environ["STACK_HARAKIRI"])
-    application = draining(
-        _answers["guarded"](_app, _server.connection_fd, _set_harakiri, _harakiri)
-    )
+    _limit = int(os.environ["STACK_HARAKIRI"])
+    _deadlines = _harakiri["Harakiri"](ctypes.PyDLL(None).set_harakiri, _limit)
+    application = draining(_answers["guarded"](_app, _server.connection_fd, _deadlines))
     run_after_fork(_in_child)
     keep_memory_shared()

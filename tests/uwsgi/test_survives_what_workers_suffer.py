@@ -4,6 +4,8 @@ import os
 import signal
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,38 @@ def test_harakiri_frees_a_stuck_worker(tmp_path: Path) -> None:
         assert time.monotonic() - begun < 6
         assert ask(server.port).startswith(b"1 ")
         assert server.metric("uwsgi_harakiri_total", worker="1") == 1
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+def test_harakiri_frees_a_stuck_thread_while_the_others_answer(tmp_path: Path, lazy: str) -> None:
+    """uWSGI alone does not: each request that ends clears the deadline of its worker."""
+    settings = {"STACK_HARAKIRI": "2", "STACK_THREADS": "2", "STACK_PROCESSES": "1"}
+    with (
+        serving(tmp_path, **settings, STACK_LAZY_APPS=lazy) as server,
+        ThreadPoolExecutor() as pool,
+    ):
+        begun = time.monotonic()
+        stuck = pool.submit(ask, server.port, "/sleep/30", timeout=30)
+        while not stuck.done():
+            with suppress(ConnectionError, TimeoutError):  # the kill ends all of the worker's
+                ask(server.port)
+            time.sleep(0.02)
+        assert isinstance(stuck.exception(), ConnectionError)
+        assert time.monotonic() - begun < 12
+        assert ask(server.port).startswith(b"1 ")
+        assert server.metric("uwsgi_harakiri_total", worker="1") == 1
+        assert "a request has run for 2 s; its thread is at" in server.log
+        assert "time.sleep" in server.log
+
+
+def test_harakiri_leaves_idle_threads_and_ended_requests_alone(tmp_path: Path) -> None:
+    settings = {"STACK_HARAKIRI": "1", "STACK_THREADS": "2", "STACK_PROCESSES": "1"}
+    with serving(tmp_path, **settings) as server:
+        for _ in range(4):
+            ask(server.port)
+        time.sleep(3)
+        assert ask(server.port).startswith(b"1 ")
+        assert server.metric("uwsgi_respawns_total", worker="1") == 0
 
 
 @pytest.mark.parametrize("size", [50_000, 1_000_000])
