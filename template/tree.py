@@ -40,6 +40,7 @@ class Unit:
 
 UNITS: Mapping[str, Unit] = {
     "lab": Unit(paths=("lab", "docs/tuning.md")),
+    "faults": Unit(paths=("faults", "docs/faults.md")),
     "operate": Unit(paths=("operate", "docs/day-two.md")),
     "deploy": Unit(paths=("deploy",)),
     "inside": Unit(

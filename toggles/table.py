@@ -257,8 +257,8 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "2",
             Whole(1, 64),
             "threads per worker",
-            "Threads overlap waits for Redis. Use 1 if the app is not thread-safe. When harakiri kills a "
-            "worker, the requests of its other threads end too.",
+            "Threads overlap waits for Redis. Use 1 if the app is not thread-safe. Harakiri ends "
+            "the requests of all threads of a worker.",
         ),
         "STACK_THUNDER_LOCK": Toggle(
             "on",

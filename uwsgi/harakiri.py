@@ -1,7 +1,7 @@
 """Makes harakiri exact with threads.
 
 uWSGI has one deadline for a worker, and each request that ends clears it: a request that hangs
-occupies its thread for ever while the worker's other threads answer. Here each thread has a
+occupies its thread without a limit while the worker's other threads answer. Here each thread has a
 deadline. When one has passed, the log gets the line of code that the thread is at, and uWSGI's
 master is made to kill the worker.
 

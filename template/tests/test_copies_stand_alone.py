@@ -143,7 +143,7 @@ def run_and_load(commands: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    "units", [["lab"], ["lab", "loadtest"], ["operate"], ["deploy"], ["tests"]]
+    "units", [["lab"], ["lab", "loadtest"], ["operate"], ["deploy"], ["faults"], ["tests"]]
 )
 def test_any_unit_can_be_deleted(template: Path, tmp_path: Path, units: list[str]) -> None:
     folder = tmp_path / "checkout"
@@ -159,7 +159,7 @@ def check_what_is_left(folder: Path) -> int:
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in git(folder, "ls-files", "*.py").splitlines()
         if (folder / name).exists()
-        and re.match(r"(toggles|app|stack|loadtest|lab|operate|deploy|template)/", name)
+        and re.match(r"(toggles|app|stack|loadtest|lab|operate|deploy|faults|template)/", name)
         and not re.search(r"/tests/|__main__|wsgi|lab/servers/|locustfile|generator", name)
     ]
     assert len(modules) > 50

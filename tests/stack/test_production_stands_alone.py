@@ -17,7 +17,7 @@ import pytest
 from stack.checkout import CHECKOUT
 
 PRODUCTION = ("toggles", "app", "uwsgi", "nginx", "redis")
-UNITS = ("stack", "loadtest", "lab", "operate", "deploy", "template", "tests")
+UNITS = ("stack", "loadtest", "lab", "operate", "deploy", "faults", "template", "tests")
 ROOMS = tuple(room for room in (*PRODUCTION, *UNITS) if (CHECKOUT / room).is_dir())
 
 # What a room may import of ours besides itself. Every room may import toggles.
@@ -28,6 +28,7 @@ ALLOWED = {
     "loadtest": set(),
     "operate": {"toggles", "stack"},
     "deploy": {"toggles", "stack"},
+    "faults": {"toggles", "stack", "app"},  # it serves the stack's own app
     "template": {"toggles", "stack"},
     "lab": {"toggles", "stack", "loadtest", "app"},
     "tests": {"toggles", "stack", "loadtest", "app"},

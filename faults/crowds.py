@@ -1,0 +1,235 @@
+"""Faults that clients bring: slow ones, storms of connections, floods of logins, a huge upload.
+
+A crowd comes from ten addresses, so that no limit of one address stops it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import select
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from urllib.parse import urlencode
+
+from faults.fault import Fault
+from faults.stage import Stage
+from faults.users import connect, port_of
+
+CROWD = 1000
+ADDRESSES = [f"198.51.100.{number}" for number in range(1, 11)]
+
+
+def head(method: str, path: str, number: int, *more: str) -> bytes:
+    client = f"X-Forwarded-For: {ADDRESSES[number % len(ADDRESSES)]}"
+    return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: localhost", client, *more)).encode()
+
+
+def slow_headers(number: int) -> bytes:
+    return head("GET", "/", number)
+
+
+def slow_body(number: int) -> bytes:
+    return head("POST", "/faults/mark", number, "Content-Length: 9000", "", "x=1")
+
+
+def slow_reader(number: int) -> bytes:
+    return head("GET", "/faults/large", number, "", "")
+
+
+def crowd(message: Callable[[int], bytes]) -> Callable[[Stage], AbstractContextManager[None]]:
+    """Open CROWD connections, send *message* on each, and do nothing more."""
+
+    @contextmanager
+    def strike(stage: Stage) -> Iterator[None]:
+        with ExitStack() as opened:
+            sockets = []
+            for number in range(CROWD):
+                with contextlib.suppress(OSError):
+                    connection = socket.socket()
+                    # Little is read ahead for a reader who does not read.
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                    connection.settimeout(20)
+                    opened.enter_context(connection)
+                    connection.connect(port_of(stage.address))
+                    connection.sendall(message(number))
+                    sockets.append(connection)
+            stage.notes.append(f"{len(sockets)} slow clients connected")
+            yield
+            answers = Counter(map(_answer, sockets))
+        said = ", ".join(f"{number} {answer}" for answer, number in answers.most_common())
+        stage.notes.append(f"of the slow clients at the end: {said}")
+
+    return strike
+
+
+def _answer(connection: socket.socket) -> str:
+    connection.setblocking(False)
+    try:
+        begin = connection.recv(12, socket.MSG_PEEK)
+    except BlockingIOError:
+        return "wait"
+    except OSError:
+        return "were reset"
+    return f"got {begin[9:].decode(errors='replace')}" if begin else "were closed"
+
+
+@contextmanager
+def storm(stage: Stage) -> Iterator[None]:
+    """Open and drop connections as fast as four threads can."""
+    done = threading.Event()
+    counts = Counter[str]()
+
+    def connect_and_drop() -> None:
+        while not done.is_set():
+            try:
+                connect(stage.address, timeout=5).close()
+                counts["opened"] += 1
+            except OSError:
+                counts["refused"] += 1
+
+    threads = [threading.Thread(target=connect_and_drop) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    stage.notes.append(f"{counts['opened']} connections opened, {counts['refused']} refused")
+
+
+@contextmanager
+def login_flood(stage: Stage) -> Iterator[None]:
+    """Try wrong passwords from ten addresses, twelve tries at a time, without a pause."""
+    done = threading.Event()
+    counts = Counter[str]()
+
+    def flood(number: int) -> None:
+        client = {"X-Forwarded-For": ADDRESSES[number % len(ADDRESSES)]}
+        host = ":".join(map(str, port_of(stage.address)))
+        with contextlib.closing(http.client.HTTPConnection(host, timeout=60)) as connection:
+            connection.request("GET", "/auth/login", headers=client)
+            page = connection.getresponse()
+            token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.read().decode())
+            if token is None:
+                counts["no form"] += 1
+                return
+            cookie = (page.getheader("Set-Cookie") or "").partition(";")[0]
+            kind = {"Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded"}
+            tries = 0
+            while not done.wait(0.02):
+                tries += 1
+                fields = {
+                    "name": f"nobody-{number}-{tries}",
+                    "password": "wrong",
+                    "csrf_token": token[1],
+                }
+                connection.request("POST", "/auth/login", urlencode(fields), {**client, **kind})
+                answer = connection.getresponse()
+                answer.read()
+                counts[str(answer.status)] += 1
+
+    def flooding(number: int) -> None:
+        while not done.is_set():
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                flood(number)
+
+    threads = [threading.Thread(target=flooding, args=[number]) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    said = ", ".join(f"{number} with {status}" for status, number in counts.most_common())
+    stage.notes.append(f"answers to the flood: {said}")
+
+
+@contextmanager
+def huge_upload(stage: Stage) -> Iterator[None]:
+    """Send 10 GB, once with its length in the header and once in chunks without one."""
+    yield
+    for kind, header in (
+        ("with a length", f"Content-Length: {10 << 30}"),
+        ("in chunks", "Transfer-Encoding: chunked"),
+    ):
+        block = b"x" * 65536
+        if kind == "in chunks":
+            block = b"%x\r\n" % len(block) + block + b"\r\n"
+        sent, refused, begun = 0, 0, time.monotonic()
+        status, waited = "no answer", 0.0
+        with connect(stage.address) as connection:
+            connection.sendall(head("POST", "/faults/mark", 0, header, "", ""))
+            # nginx answers at once, and then discards for up to 30 s what a client still sends.
+            with contextlib.suppress(OSError):  # nginx has closed the connection
+                while sent < 10 << 30 and time.monotonic() - begun < 60:
+                    sent += connection.send(block)
+                    if not refused and select.select([connection], [], [], 0)[0]:
+                        status = connection.recv(12)[9:].decode()
+                        refused, waited = sent, time.monotonic() - begun
+        took = time.monotonic() - begun
+        stage.notes.append(
+            f"{kind}: {status} after {refused / 1e6:.1f} MB and {waited:.2f} s, closed after "
+            f"{took:.0f} s"
+        )
+
+
+FAULTS = (
+    Fault(
+        "slow-headers",
+        f"{CROWD} clients send half of a header",
+        crowd(slow_headers),
+        ("", ""),
+        "none: nginx_connections_active shows it",
+        hold_s=8,
+    ),
+    Fault(
+        "slow-body",
+        f"{CROWD} clients send 3 of 9,000 bytes of a body",
+        crowd(slow_body),
+        ("", ""),
+        "none: nginx_connections_active shows it",
+        hold_s=8,
+    ),
+    Fault(
+        "slow-reader",
+        f"{CROWD} clients ask for 1 MiB each and read nothing",
+        crowd(slow_reader),
+        ("", ""),
+        "AllWorkersBusy",
+        hold_s=8,
+        within_s=60,
+    ),
+    Fault(
+        "connections",
+        "four threads open and drop connections without a pause, for 5 s",
+        storm,
+        ("", ""),
+        "none: nginx_connections_active shows it",
+        hold_s=5,
+    ),
+    Fault(
+        "login-flood",
+        "twelve clients on ten addresses try passwords without a pause, for 10 s",
+        login_flood,
+        ("nginx", r'"status": ?"?429'),
+        "LoginsRefused",
+        hold_s=10,
+    ),
+    Fault(
+        "upload",
+        "an upload of 10 GB, with its length and in chunks",
+        huge_upload,
+        ("nginx", r'"status": ?"?413|client intended to send too large'),
+        "none: nginx refuses it at once",
+    ),
+)

@@ -1,0 +1,202 @@
+"""Faults of the machine: full disks, a clock that jumps, no more descriptors, another engine."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import cast
+
+from faults.fault import BrokenPromise, Fault
+from faults.stage import Stage
+from stack.compose.runtime import ComposeRuntime
+
+# ── Disks ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def mount_missing(kind: str) -> str | None:
+    if kind == "compose":
+        return None
+    if os.geteuid() != 0:
+        return "only root may mount a small disk"
+    probe = tempfile.mkdtemp(prefix="faults-")
+    try:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "tmpfs", probe], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            return f"a small disk cannot be mounted: {done.stderr.strip()}"
+        subprocess.run(["umount", probe], check=True)
+    finally:
+        Path(probe).rmdir()
+    return None
+
+
+@contextmanager
+def full_disk(stage: Stage) -> Iterator[None]:
+    """Fill the disk of a local copy, with all its files, or the volume of Redis."""
+    if stage.kind == "local":
+        filler = stage.disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        try:
+            yield
+        finally:
+            filler.unlink()
+        return
+    with filled(stage, "redis", "/var/lib/redis/filler"):
+        yield
+
+
+@contextmanager
+def full_tmpfs(stage: Stage) -> Iterator[None]:
+    with filled(stage, "nginx", "/tmp/filler"), filled(stage, "app", "/tmp/filler"):  # noqa: S108
+        yield
+
+
+@contextmanager
+def filled(stage: Stage, service: str, file: str) -> Iterator[None]:
+    stage.shell(service, f"dd if=/dev/zero of={file} bs=4k")
+    try:
+        yield
+    finally:
+        stage.shell(service, f"rm {file}")
+
+
+# ── Descriptors ─────────────────────────────────────────────────────────────────────────────────
+
+
+def no_descriptors(service: str) -> Callable[[Stage], AbstractContextManager[None]]:
+    """Set the limit of every process of *service* below what it has open, and back."""
+
+    @contextmanager
+    def strike(stage: Stage) -> Iterator[None]:
+        limits = {}
+        for pid in stage.family(service):
+            with suppress(OSError):
+                limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid][1]))
+        try:
+            yield
+        finally:
+            for pid in stage.family(service):
+                # A process that was started meanwhile inherited the low limit.
+                limit = limits.get(pid) or next(iter(limits.values()))
+                with suppress(OSError):
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
+
+    return strike
+
+
+# ── Clock ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def clock_missing(_: str) -> str | None:
+    return None if shutil.which("cc") else "there is no C compiler (Debian: apt-get install gcc)"
+
+
+def jump(offset: str) -> Callable[[Stage], AbstractContextManager[None]]:
+    @contextmanager
+    def strike(stage: Stage) -> Iterator[None]:
+        stage.set_clock(offset)
+        try:
+            yield
+        finally:
+            stage.set_clock("0")
+
+    return strike
+
+
+# ── Engine ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def engine_missing(_: str) -> str | None:
+    if not os.environ.get("ENGINE_RESTART"):
+        return (
+            "set ENGINE_RESTART to the command that restarts the engine here, such as "
+            "`systemctl restart docker`"
+        )
+    return None
+
+
+@contextmanager
+def restarted_engine(stage: Stage) -> Iterator[None]:
+    mine = {container.id for container in cast("ComposeRuntime", stage.runtime).replicas()}
+    listed = subprocess.run(
+        ["docker", "ps", "--quiet", "--no-trunc"], capture_output=True, text=True, check=True
+    )
+    if others := set(listed.stdout.split()) - mine:
+        raise BrokenPromise(f"not tried: {len(others)} containers of others run on this engine")
+    subprocess.run(["sh", "-c", os.environ["ENGINE_RESTART"]], check=True, timeout=180)
+    yield
+
+
+FAULTS = (
+    Fault(
+        "disk-full",
+        "the disk is full for 5 s: Redis' file, and locally logs and temporary files too",
+        full_disk,
+        ("redis", r"AOF write error|No space left on device"),
+        "RedisDown",
+        hold_s=5,
+        within_s=30,
+        small_disk=True,
+        missing=mount_missing,
+    ),
+    Fault(
+        "tmpfs-full",
+        "the temporary file systems of nginx and the app are full for 5 s",
+        full_tmpfs,
+        ("", ""),
+        "none: uploads fail, and ServerErrors counts them",
+        hold_s=5,
+        runtimes=("compose",),
+    ),
+    *(
+        Fault(
+            f"{service}-descriptors",
+            f"no process of {service} may open another file, for 5 s",
+            no_descriptors(service),
+            (service if log else "", log),
+            alert,
+            hold_s=5,
+            within_s=30,
+        )
+        for service, log, alert in (
+            ("nginx", r"Too many open files", "SlowRequests"),
+            ("app", "", "SlowRequests"),
+            ("redis", "", "none: connections that are open go on"),
+        )
+    ),
+    *(
+        Fault(
+            f"clock-{name}",
+            f"the clock jumps by {offset[0]}1 h for 10 s, and back",
+            jump(offset),
+            ("", ""),
+            "none: no request fails",
+            hold_s=10,
+            settings={"STACK_SESSION_IDLE": "14400"},
+            clock=True,
+            missing=clock_missing,
+        )
+        for name, offset in (("forward", "+3600"), ("back", "-3600"))
+    ),
+    Fault(
+        "engine-restart",
+        "the container engine is restarted",
+        restarted_engine,
+        ("app", r"generation 1 serves|uwsgi/entrypoint: "),
+        "ServerErrors",
+        within_s=120,
+        runtimes=("compose",),
+        missing=engine_missing,
+        on_request=True,
+    ),
+)

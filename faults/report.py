@@ -1,0 +1,69 @@
+"""Writes the outcomes as JSON, and as a table in Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from faults.catalogue import FAULTS
+from faults.trial import Outcome
+from stack.checkout import CHECKOUT
+from stack.errors import StackError
+
+DOCUMENT = CHECKOUT / "docs" / "faults.md"
+HEAD = ("fault", "what users see", "back after", "lost", "how one sees it")
+LONGEST_LINE = 140
+
+
+def write(folder: Path, outcomes: Sequence[Outcome], facts: Mapping[str, str]) -> None:
+    """Write faults.json and faults.md; *facts* say when and on what the run was made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"facts": dict(facts), "rows": [outcome.as_json() for outcome in outcomes]}
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    (folder / "faults.json").write_text(f"{text}\n", encoding="utf-8")
+    (folder / "faults.md").write_text(markdown(outcomes, facts), encoding="utf-8")
+
+
+def markdown(outcomes: Sequence[Outcome], facts: Mapping[str, str]) -> str:
+    said = ", ".join(f"{name} {value}" for name, value in facts.items())
+    lines = [f"{said}.", "", _row(HEAD), _row(["---"] * len(HEAD))]
+    lines += [_row(cells(outcome)) for outcome in outcomes]
+    return "\n".join(lines) + "\n"
+
+
+def publish(table: str, kind: str, document: Path = DOCUMENT) -> None:
+    """Put *table* where *document* has the one of this runtime."""
+    begin, end = f"<!-- table {kind} -->\n", f"<!-- /table {kind} -->"
+    before, _, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise StackError(f"{document} has no place for a table: {begin.strip()}")
+    document.write_text(f"{before}{begin}{table}{found}{after}", encoding="utf-8")
+
+
+def cells(outcome: Outcome) -> list[str]:
+    fault = FAULTS[outcome.fault]
+    first = f"**{fault.name}**: {fault.what}"
+    if outcome.missing:
+        return [first, f"not tried: {outcome.missing}", "", "", f"alert {fault.alert}"]
+    seen = [seen_by_users(outcome), *outcome.notes]
+    if outcome.swap:
+        seen.append(f"the reload: {outcome.swap}")
+    seen += [f"**broken: {fault}**" for fault in outcome.broken]
+    line = f"{outcome.log[:LONGEST_LINE]}…" if len(outcome.log) > LONGEST_LINE else outcome.log
+    sign = [f"`{fault.log[0]}`: `{line.replace('`', chr(39))}`"] if line else []
+    sign.append(f"alert {fault.alert}")
+    lost = f"{len(outcome.lost) or 'nothing'} of {outcome.acknowledged}"
+    return [first, "; ".join(seen), f"{outcome.back_s:.1f} s", lost, "; ".join(sign)]
+
+
+def seen_by_users(outcome: Outcome) -> str:
+    kinds = ", ".join(f"{number} with {what}" for what, number in outcome.by_outcome.items())
+    failed = f"{outcome.failed} failed ({kinds})" if outcome.failed else "0 failed"
+    waits = f"longest wait {outcome.longest_s:.1f} s"
+    return f"{failed} of {outcome.requests} requests, {waits}"
+
+
+def _row(columns: Sequence[str]) -> str:
+    return "| " + " | ".join(text.replace("|", "\\|") for text in columns) + " |"

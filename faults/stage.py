@@ -1,0 +1,199 @@
+"""A copy of the stack with the app under test, and what a fault may do to it, in both runtimes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from faults.users import ask
+from stack import processes
+from stack.checkout import CHECKOUT
+from stack.compose.runtime import ComposeRuntime, Container
+from stack.errors import StackError
+from stack.local.runtime import LocalRuntime
+from stack.progress import Progress
+from stack.runtime import Runtime
+
+HARAKIRI_S = 5
+SETTINGS = {
+    "STACK_APP": "faults.app:application",
+    "STACK_PORT": "0",
+    "STACK_HARAKIRI": str(HARAKIRI_S),
+    # Users and attackers name their own addresses, as behind a balancer. Of a container's port the
+    # client is the bridge.
+    "STACK_TRUSTED_PROXIES": "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16",
+}
+
+
+class _Local(LocalRuntime):
+    entrypoints = {**LocalRuntime.entrypoints, "redis": "faults/bin/redis-entrypoint"}  # noqa: RUF012
+
+
+class Stage:
+    """One copy. Start it by `with`; *kind* is the runtime, `local` or `compose`."""
+
+    def __init__(
+        self, kind: str, name: str, settings: Mapping[str, str], progress: Progress, *,
+        small_disk: bool = False, clock: bool = False,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.progress = progress
+        # What a fault has to tell besides the users' figures.
+        self.notes: list[str] = []
+        self._disk = self._clock = Path(os.devnull)
+        self._preload: dict[str, str] = {}
+        given = {**SETTINGS, "STACK_NAME": name, **settings}
+        if clock:
+            self._clock = Path(tempfile.mkdtemp(prefix="faults-clock-"))
+            self._clock.chmod(0o755)
+            self.set_clock("0")
+            library = self._clock / "clock.so"
+            source = str(CHECKOUT / "faults" / "clock.c")
+            _run("cc", "-shared", "-fPIC", "-O2", "-o", str(library), source)
+            given["FAULTS_CLOCK"] = str(self._clock)
+        if kind == "local":
+            if small_disk:
+                self._disk = Path(tempfile.mkdtemp(prefix="faults-"))
+                _run("mount", "-t", "tmpfs", "-o", "size=24m,mode=0755", "tmpfs", str(self._disk))
+            if clock:
+                # The services inherit this process's environment.
+                self._preload = {
+                    "LD_PRELOAD": str(library),
+                    "FAULTS_CLOCK": str(self._clock / "offset"),
+                }
+                os.environ |= self._preload
+            run = self._disk if small_disk else None
+            self.runtime: Runtime = _Local(given, run_dir=run, progress=progress)
+        else:
+            files = [CHECKOUT / "faults" / "compose.yml"]
+            if small_disk:
+                files.append(CHECKOUT / "faults" / "compose.small-disk.yml")
+            if clock:
+                files.append(CHECKOUT / "faults" / "compose.clock.yml")
+            self.runtime = ComposeRuntime(given, progress=progress, files=files)
+        self.address = ""
+
+    def __enter__(self) -> Stage:
+        try:
+            self.runtime.up()
+        except BaseException:
+            self._leave()
+            raise
+        self.address = self.runtime.address()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self.runtime.down(volumes=True)
+            if isinstance(self.runtime, ComposeRuntime):
+                self.runtime.remove_images()
+        finally:
+            if self._disk.is_dir():
+                _run("umount", "--lazy", str(self._disk))
+                self._disk.rmdir()
+            if self._clock.is_dir():
+                shutil.rmtree(self._clock)
+                for name in self._preload:
+                    del os.environ[name]
+
+    # ── Look ────────────────────────────────────────────────────────────────────────────────────
+
+    def main(self, service: str) -> int:
+        """Return the pid, on this machine, of the process that was started for *service*."""
+        if isinstance(self.runtime, LocalRuntime):
+            return self.runtime.main_pids()[service]
+        return self._containers()[service].pid
+
+    def family(self, service: str) -> dict[int, str]:
+        """Return the command line of each process of *service* by its pid."""
+        lines = {}
+        for process in processes.family(self.main(service)):
+            try:
+                text = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            except OSError:  # it has ended
+                continue
+            lines[process.pid] = text.replace(b"\0", b" ").decode(errors="replace").strip()
+        return lines
+
+    def workers(self, service: str = "app") -> list[int]:
+        """Return the pids of the processes that answer requests."""
+        pattern = {"app": r"uWSGI worker", "nginx": r"nginx: worker process"}[service]
+        return [pid for pid, line in self.family(service).items() if re.match(pattern, line)]
+
+    def log(self, service: str) -> str:
+        try:
+            return self.runtime.log(service)
+        except StackError:
+            return ""
+
+    def answers(self) -> bool:
+        try:
+            return ask(self.address, "/faults/mark", timeout=5)[0] == 200
+        except (OSError, ValueError):
+            return False
+
+    def wait_until_it_answers(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.answers():
+                return True
+            time.sleep(0.2)
+        return False
+
+    # ── Touch ───────────────────────────────────────────────────────────────────────────────────
+
+    def redis(self, *command: str) -> str:
+        """Run a command of Redis as the user `faults`. Raises StackError if it fails."""
+        if isinstance(self.runtime, LocalRuntime):
+            run = Path(self.runtime.state().run)
+            password = (run / "secrets" / "redis-password").read_text(encoding="ascii").strip()
+            where = ["redis-cli", "-s", str(run / "redis.sock"), "--user", "faults", *command]
+            environ = {**os.environ, "REDISCLI_AUTH": password}
+        else:
+            script = 'REDISCLI_AUTH=$(cat "$REDIS_PASSWORD_FILE") exec redis-cli --user faults "$@"'
+            where = [*self._exec("redis"), "sh", "-c", script, "redis-cli", *command]
+            environ = dict(os.environ)
+        done = subprocess.run(
+            where, env=environ, capture_output=True, text=True, timeout=30, check=False
+        )
+        if done.returncode != 0 or re.match(r"(ERR|NOAUTH|NOPERM|WRONGPASS)\b", done.stdout):
+            raise StackError(f"redis-cli {command[0]}: {(done.stdout + done.stderr).strip()}")
+        return done.stdout.strip()
+
+    def shell(self, service: str, script: str) -> str:
+        """Run a script in the container of *service*, as its user."""
+        return _run(*self._exec(service), "sh", "-c", script, check=False)
+
+    def _exec(self, service: str) -> list[str]:
+        return ["docker", "exec", self._containers()[service].id]
+
+    def _containers(self) -> dict[str, Container]:
+        return cast("ComposeRuntime", self.runtime).containers()
+
+    def set_clock(self, offset: str) -> None:
+        """Let the clock of every service be wrong by *offset* seconds."""
+        fresh = self._clock / "new"
+        fresh.write_text(f"{offset}\n", encoding="ascii")
+        fresh.replace(self._clock / "offset")
+
+    @property
+    def disk(self) -> Path:
+        """The small disk of a local copy."""
+        return self._disk
+
+
+def _run(*command: str, check: bool = True) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if check and done.returncode != 0:
+        raise StackError(f"`{' '.join(command[:3])}` failed: {done.stderr.strip()}")
+    return done.stdout

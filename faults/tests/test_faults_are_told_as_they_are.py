@@ -1,0 +1,107 @@
+"""`make faults` on a real copy: what it calls kept is kept, and what is lost is called so."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from faults import report
+from faults.catalogue import FAULTS
+from faults.stage import Stage
+from faults.trial import Outcome, attempt
+from stack.checkout import CHECKOUT
+from stack.progress import Progress
+
+
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage("local", f"faults-{secrets.token_hex(3)}", {}, Progress()) as stage:
+        yield stage
+
+
+@pytest.mark.parametrize("name", ["worker-kill", "redis-kill"])
+def test_a_fault_is_survived(stage: Stage, name: str) -> None:
+    outcome = attempt(FAULTS[name], stage)
+    assert outcome.broken == []
+    assert outcome.requests > 30 and outcome.acknowledged > 20
+    assert re.search(FAULTS[name].log[1], outcome.log)
+
+
+def test_lost_data_and_a_missing_line_are_broken_promises(stage: Stage) -> None:
+    @contextmanager
+    def flushed(stage: Stage) -> Iterator[None]:
+        stage.redis("FLUSHALL")
+        yield
+
+    fault = replace(FAULTS["redis-kill"], strike=flushed, log=("redis", "no such line"), within_s=2)
+    outcome = attempt(fault, stage)
+    assert outcome.by_outcome["logged out"] > 0
+    assert len(outcome.lost) > 20
+    said = " / ".join(outcome.broken)
+    assert "requests still fail 2 s after the fault" in said
+    assert "acknowledged writes are lost" in said
+    assert "the log of redis has no line like no such line" in said
+    assert "**broken: " in report.cells(outcome)[1]
+
+
+# ── Without a stack ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ONLY": "redis-stop,moon"}, "ONLY=moon: there are worker-kill, "),
+        ({"PUBLISH": "1", "ONLY": "redis-stop"}, "PUBLISH=1 publishes a whole table"),
+        ({"DURING": "lunch"}, "DURING='lunch': must be reload or empty"),
+    ],
+)
+def test_unknown_values_are_named(variables: dict[str, str], message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "faults"], cwd=CHECKOUT, env={**os.environ, **variables},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert message in done.stderr
+
+
+def test_a_cell_breaks_no_table() -> None:
+    outcome = Outcome("redis-kill", "local", requests=9, log="a | b `c`", notes=["x | y"])
+    row = report.markdown([outcome], {"Runtime": "local"}).splitlines()[-1]
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(report.HEAD) + 1
+
+
+def test_the_published_page_has_every_fault_in_both_runtimes() -> None:
+    page = (CHECKOUT / "docs/faults.md").read_text(encoding="utf-8")
+    for kind in ("local", "compose"):
+        table = page.partition(f"<!-- table {kind} -->")[2].partition("<!-- /table")[0]
+        missing = [
+            f.name for f in FAULTS.values() if not f.on_request and f"**{f.name}**" not in table
+        ]
+        assert missing == [], kind
+        assert "**broken" not in table
+
+
+def test_a_table_is_published_in_its_place(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- table local -->\nold\n<!-- /table local -->\nb\n")
+    report.publish("new\n", "local", page)
+    assert page.read_text() == "a\n<!-- table local -->\nnew\n<!-- /table local -->\nb\n"
+
+
+@pytest.mark.skipif(
+    not (CHECKOUT / "deploy/observe/alerts.yml").exists(), reason="deploy/observe was left out"
+)
+def test_each_alert_is_one_of_the_rules() -> None:
+    rules = (CHECKOUT / "deploy/observe/alerts.yml").read_text(encoding="utf-8")
+    known = set(re.findall(r"^ +- alert: (\w+)$", rules, re.MULTILINE))
+    named = {fault.alert for fault in FAULTS.values() if not fault.alert.startswith("none: ")}
+    assert named - known == set()
