@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from stack.errors import StackError
 
 DOCUMENT = CHECKOUT / "docs" / "faults.md"
 HEAD = ("fault", "what users see", "back after", "lost", "how one sees it")
-LONGEST_LINE = 140
+LONGEST_LINE = 110
 
 
 def write(folder: Path, outcomes: Sequence[Outcome], facts: Mapping[str, str]) -> None:
@@ -51,11 +52,22 @@ def cells(outcome: Outcome) -> list[str]:
     if outcome.swap:
         seen.append(f"the reload: {outcome.swap}")
     seen += [f"**broken: {fault}**" for fault in outcome.broken]
-    line = f"{outcome.log[:LONGEST_LINE]}…" if len(outcome.log) > LONGEST_LINE else outcome.log
-    sign = [f"`{fault.log[0]}`: `{line.replace('`', chr(39))}`"] if line else []
+    line = shown(outcome.log, fault.log[1]).replace("`", "'")
+    sign = [f"`{fault.log[0]}`: `{line}`"] if line else []
     sign.append(f"alert {fault.alert}")
     lost = f"{len(outcome.lost) or 'nothing'} of {outcome.acknowledged}"
     return [first, "; ".join(seen), f"{outcome.back_s:.1f} s", lost, "; ".join(sign)]
+
+
+def shown(line: str, pattern: str) -> str:
+    """Return the part of *line* around what *pattern* matches, without the copy's directory."""
+    line = re.sub(r"/tmp/[\w-]+/", "…/", line)  # noqa: S108
+    found = re.search(pattern, line)
+    if found is None or len(line) <= LONGEST_LINE:
+        return line[:LONGEST_LINE]
+    begin = max(0, min(found.start() - 40, len(line) - LONGEST_LINE))
+    part = line[begin : begin + LONGEST_LINE]
+    return f"{'…' if begin else ''}{part}{'…' if begin + LONGEST_LINE < len(line) else ''}"
 
 
 def seen_by_users(outcome: Outcome) -> str:

@@ -127,7 +127,7 @@ FAULTS = (
         "the app's password is another one, for 5 s",
         another_password,
         ("app", r"WRONGPASS|invalid username-password|failing fast"),
-        "RedisDown",
+        "ServerErrors",
         hold_s=5,
     ),
 )

@@ -79,6 +79,13 @@ def test_a_cell_breaks_no_table() -> None:
     assert len(re.findall(r"(?<!\\)\|", row)) == len(report.HEAD) + 1
 
 
+def test_of_a_long_line_the_part_that_matters_is_shown() -> None:
+    line = "/tmp/stack-x/a.sock " + "x" * 300 + ' "status":429, ' + "y" * 300
+    part = report.shown(line, r'"status":429')
+    assert '"status":429' in part and len(part) <= report.LONGEST_LINE + 2
+    assert report.shown(line, "x").startswith("…/a.sock")
+
+
 def test_the_published_page_has_every_fault_in_both_runtimes() -> None:
     page = (CHECKOUT / "docs/faults.md").read_text(encoding="utf-8")
     for kind in ("local", "compose"):
