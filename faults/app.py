@@ -1,6 +1,6 @@
 """The app under test: the stack's own, with views that write what can be read back, and that fail.
 
-``STACK_APP=faults.app:application``. Never for production: any client can stop the app.
+``STACK_APP=faults.app:create()``. Never for production: any client can stop the app.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 
-from flask import Blueprint, Response, abort, current_app, jsonify, request, session
+from flask import Blueprint, Flask, Response, abort, current_app, jsonify, request, session
 
 from app import create_app
 from app.security.users import User
@@ -72,6 +72,8 @@ def large() -> Response:
     return Response(BLOCK * 1024, mimetype="text/plain")
 
 
-application = create_app()
-application.extensions["csrf"].exempt(blueprint)
-application.register_blueprint(blueprint)
+def create() -> Flask:
+    app = create_app()
+    app.extensions["csrf"].exempt(blueprint)
+    app.register_blueprint(blueprint)
+    return app

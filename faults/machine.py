@@ -72,23 +72,32 @@ def filled(stage: Stage, service: str, file: str) -> Iterator[None]:
 # ── Descriptors ─────────────────────────────────────────────────────────────────────────────────
 
 
+# Only the user of a service may change its limits: root has no right to inside a container.
+IN_CONTAINER = """for process in /proc/[0-9]*; do
+    [ "$process" = /proc/$$ ] || prlimit --pid "${{process#/proc/}}" --nofile={limit}:
+done"""
+
+
 def no_descriptors(service: str) -> Callable[[Stage], AbstractContextManager[None]]:
     """Set the limit of every process of *service* below what it has open, and back."""
 
     @contextmanager
     def strike(stage: Stage) -> Iterator[None]:
         limits = {}
-        for pid in stage.family(service):
-            with suppress(OSError):
-                limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid][1]))
+        if stage.kind == "compose":
+            stage.shell(service, IN_CONTAINER.format(limit=3))
+        for pid in stage.family(service) if stage.kind == "local" else ():
+            limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid][1]))
         try:
             yield
         finally:
-            for pid in stage.family(service):
+            if stage.kind == "compose":
+                stage.shell(service, IN_CONTAINER.format(limit="$(ulimit -Hn)"))
+            for pid in stage.family(service) if stage.kind == "local" else ():
                 # A process that was started meanwhile inherited the low limit.
                 limit = limits.get(pid) or next(iter(limits.values()))
-                with suppress(OSError):
+                with suppress(ProcessLookupError):
                     resource.prlimit(pid, resource.RLIMIT_NOFILE, limit)
 
     return strike

@@ -23,7 +23,7 @@ from stack.runtime import Runtime
 
 HARAKIRI_S = 5
 SETTINGS = {
-    "STACK_APP": "faults.app:application",
+    "STACK_APP": "faults.app:create()",
     "STACK_PORT": "0",
     "STACK_HARAKIRI": str(HARAKIRI_S),
     # Users and attackers name their own addresses, as behind a balancer. Of a container's port the

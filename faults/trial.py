@@ -68,6 +68,8 @@ def attempt(fault: Fault, stage: Stage, during: str = "", rate: float = RATE) ->
                 _pass(stage, users, struck, fault.hold_s)
         except BrokenPromise as broken:
             outcome.broken.append(str(broken))
+        except (StackError, OSError) as error:
+            outcome.broken.append(f"the fault could not be made: {error}")
         ended = time.monotonic()
         if not _calm(stage, users, ended, fault.within_s):
             outcome.broken.append(f"requests still fail {fault.within_s:.0f} s after the fault")
