@@ -27,7 +27,7 @@ pytestmark = pytest.mark.long
 # app's own settings (300), trusted proxies, a prefix and limits that hold in sum (250), and bounds
 # for what one account or stranger may store (170). Metrics of the app and
 # their service took 116, and 88 are what `make deploy` needs of the runtimes and the socket.
-# Secrets that change while it serves took 23, the trace context 9, and a deadline for each thread 80.
+# Secrets that change while it serves took 23, the trace context 9, a deadline for each thread 80.
 # The aim is still 12,000.
 MOST_LINES = 15_480
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
