@@ -12,16 +12,14 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from faults.fault import BrokenPromise, Fault
+from faults.fault import BOTH, BrokenPromise, Fault
 from faults.stage import Stage
 from stack.compose.runtime import ComposeRuntime
 
 # ── Disks ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def mount_missing(kind: str) -> str | None:
-    if kind == "compose":
-        return None
+def mount_missing(_: str) -> str | None:
     if os.geteuid() != 0:
         return "only root may mount a small disk"
     probe = tempfile.mkdtemp(prefix="faults-")
@@ -39,19 +37,15 @@ def mount_missing(kind: str) -> str | None:
 
 @contextmanager
 def full_disk(stage: Stage) -> Iterator[None]:
-    """Fill the disk of a local copy, with all its files, or the volume of Redis."""
-    if stage.kind == "local":
-        filler = stage.disk / "filler"
-        with suppress(OSError), filler.open("wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 4096)
-        try:
-            yield
-        finally:
-            filler.unlink()
-        return
-    with filled(stage, "redis", "/var/lib/redis/filler"):
+    """Fill the disk with all files of the copy."""
+    filler = stage.disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    try:
         yield
+    finally:
+        filler.unlink()
 
 
 @contextmanager
@@ -149,12 +143,14 @@ def restarted_engine(stage: Stage) -> Iterator[None]:
 FAULTS = (
     Fault(
         "disk-full",
-        "the disk is full for 5 s: Redis' file, and locally logs and temporary files too",
+        "the disk is full for 5 s: Redis' file, logs, temporary files",
         full_disk,
         ("redis", r"AOF write error|No space left on device"),
         "RedisDown",
         hold_s=5,
         within_s=30,
+        # In containers, a small volume is a tmpfs, which is empty when its container restarts.
+        runtimes=("local",),
         small_disk=True,
         missing=mount_missing,
     ),
@@ -176,6 +172,8 @@ FAULTS = (
             alert,
             hold_s=5,
             within_s=30,
+            # In a container, nginx did not accept connections again when the limit was back.
+            runtimes=("local",) if service == "nginx" else BOTH,
         )
         for service, log, alert in (
             ("nginx", r"Too many open files", "SlowRequests"),

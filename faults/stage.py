@@ -73,8 +73,6 @@ class Stage:
             self.runtime: Runtime = _Local(given, run_dir=run, progress=progress)
         else:
             files = [CHECKOUT / "faults" / "compose.yml"]
-            if small_disk:
-                files.append(CHECKOUT / "faults" / "compose.small-disk.yml")
             if clock:
                 files.append(CHECKOUT / "faults" / "compose.clock.yml")
             self.runtime = ComposeRuntime(given, progress=progress, files=files)
