@@ -10,13 +10,24 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stack import commands, venv
+from stack.errors import StackError
 
 OWN = (Path("lab/requirements/lab.txt"), Path("lab/requirements/lab-servers.txt"))
 PINS = (*venv.SERVE, *venv.LOADTEST, *OWN)
 
 
+# lab.plan.two_refs.CANNOT_TELL: for git bisect 1 would mean that the commit is slower.
+CANNOT_TELL = 125
+
+
 def in_venv(_: Mapping[str, str]) -> int:
-    return venv.run_python(["-m", "lab.cli", *sys.argv[1:]], PINS)
+    try:
+        return venv.run_python(["-m", "lab.cli", *sys.argv[1:]], PINS)
+    except StackError as error:
+        if not any(word.split("=")[0] == "--b" for word in sys.argv):
+            raise
+        print(f"{error.log}\nlab: {error}".strip(), file=sys.stderr)
+        return CANNOT_TELL
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import json
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -64,17 +65,28 @@ BUDGETS = "budgets"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command of *arguments* and return its exit code."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    of_two_commits = any(word.split("=")[0] == "--b" for word in given)
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as error:
+        raise SystemExit(two_refs.USAGE if of_two_commits and error.code else error.code) from None
     try:
         with interrupts.handled():
             job: int = options.job(options)
     except (ExperimentError, ResultsError) as error:
         for line in str(error).splitlines():
             print(f"{options.command}: {line}", file=sys.stderr)
-        return two_refs.USAGE if getattr(options, "b", None) else USAGE
+        return two_refs.USAGE if of_two_commits else USAGE
     except KeyboardInterrupt:
         print(f"\n{options.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception:
+        # Python's own exit code would be 1, which says that the commit is slower.
+        if not of_two_commits:
+            raise
+        traceback.print_exc()
+        return two_refs.CANNOT_TELL
     return job
 
 

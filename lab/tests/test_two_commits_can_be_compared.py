@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lab import __main__ as lab_main
+from lab import cli
 from lab.measure import trees
 from lab.measure.running_arm import start
 from lab.plan import two_refs
@@ -124,8 +126,35 @@ def test_a_tiny_real_run_ends_in_a_comment(tmp_path: Path) -> None:
     assert len({(one["block"], one["arm"]) for one in map(json.loads, lines)}) == 2 * 5
 
 
-def test_a_wrong_command_stops_git_bisect() -> None:
-    command = [sys.executable, "-m", "lab.cli", "compare", "--a=.", "--b=no-such-branch"]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    assert done.returncode == two_refs.USAGE
-    assert "'no-such-branch' is no commit, branch or tag" in done.stderr
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--b=no-such-branch", "'no-such-branch' is no commit, branch or tag"),
+        ("--blocks=none", "must be a whole number"),
+    ],
+)
+def test_a_wrong_command_stops_git_bisect(
+    option: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code: object
+    try:
+        code = cli.main(["compare", "--a=.", "--b=.", option])
+    except SystemExit as error:
+        code = error.code
+    assert code == two_refs.USAGE
+    assert said in capsys.readouterr().err
+
+
+def test_an_error_of_the_lab_itself_says_nothing_about_the_commit(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a fault of the lab")
+
+    monkeypatch.setattr(cli, "require_commits", breaks)
+    assert cli.main(["compare", "--a=.", "--b=."]) == two_refs.CANNOT_TELL
+    assert "a fault of the lab" in capsys.readouterr().err
+
+
+def test_the_codes_of_both_entries_agree() -> None:
+    assert lab_main.CANNOT_TELL == two_refs.CANNOT_TELL
