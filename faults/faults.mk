@@ -1,4 +1,4 @@
 # Included by the Makefile.
 .PHONY: faults
-faults: ## Break a copy in each known way; print what users see (ONLY=redis-stop, DURING=reload)
+faults: ## Break a copy in each known way, show what users see (ONLY=, DURING=reload)
 	@$(PYTHON) -m faults
