@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,14 @@ def watched(stack: LocalRuntime) -> Iterator[Observed]:
         for _ in range(3):
             get(stack, "/")
             post(stack, "/auth/login")
+
+        def seen(rule: str) -> list[dict[str, Any]]:
+            get(stack, "/")
+            return watched.query(rule)
+
+        # They are ratios of increases, and what a counter has at its first scrape is not one.
+        for rule in ("nginx_server_errors:ratio5m", "instance:uwsgi_wakeups_per_request:ratio5m"):
+            wait_until(lambda rule=rule: seen(rule), 30)
         yield watched
 
 
