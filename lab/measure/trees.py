@@ -234,7 +234,7 @@ class TreeRuntime(LocalRuntime):
                 raise
         if process.returncode:
             lines = output.strip().splitlines()[-_LINES_OF_LOG:]
-            raise StackError(f"its stack does not come {name}", log="\n".join(lines))
+            raise StackError(f"`python -m stack {name}` of its files failed", log="\n".join(lines))
 
     def end(self) -> None:
         """Kill what runs and delete its files."""
