@@ -197,7 +197,7 @@ class _Deploy:
         if self._unix:
             self._shell(
                 old,
-                'if [ -S "$0.previous" ]; then mv -T "$0.previous" "$0"; fi; rm -f "$0.next"',
+                'if [ -S "$0.previous" ]; then mv -T "$0.previous" "$0"; fi',
                 _socket(old),
             )
         if self._tcp:
@@ -206,6 +206,8 @@ class _Deploy:
             self._wait_for_empty_queue(new)
             self._stack.docker("stop", new.id, check=False, timeout_s=APP_STOPS_S)
         self._stack.docker("rm", "--force", "--volumes", new.id, check=False)
+        if self._unix:
+            self._shell(old, 'rm -f "$0.next" "$0.$1"', _socket(old), new.id[:12])
         if self._tcp:
             self._send_to("app")
         self._journal.unlink(missing_ok=True)
