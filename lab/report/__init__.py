@@ -7,6 +7,7 @@
     page.py        report.html, from template.html and style.css
     markdown.py    report.md, and the pages that are committed under lab/results
     audit.py       the raw data of the committed pages, and the ledger of all runs
+    stale.py       which published pages are older than what they measured
     redact.py      text without the directories of a machine
 
 A report adds nothing to the verdict and can be rendered again from the files.

@@ -36,7 +36,7 @@ def summary(run: RunData) -> str:
     else:
         lines += [f"Do not use this run: {plain(verdict['why'])}."]
     revision = run.plan.conditions.get("revision")
-    at = f" at commit {str(revision)[:12]}" if revision else ""
+    at = f" at commit {str(revision).replace('-dirty', ' with changes')}" if revision else ""
     return "\n".join([*lines, f"`{tables.command(run)}`{at}"])
 
 

@@ -14,13 +14,13 @@ ROOMS = ("nginx", "uwsgi", "app")
 CURRENT, STALE = "current", "stale"
 BEGIN, END = "<!-- pages: python3 -m lab pages -->", "<!-- end of pages -->"
 
-_COMMIT = re.compile(r"^\| commit of the checkout \| ([0-9a-f]{7,40})", re.MULTILINE)
+_COMMIT = re.compile(r"^\| commit of the checkout \| ([0-9a-f]{7,40}) \|", re.MULTILINE)
 # Documents and tests of a room change nothing that was measured.
 _MATTERS = (":!*.md", ":!**/tests/**")
 
 
 def commit_of(page: str) -> str | None:
-    """The commit at which the page's run was made; None if the page does not name it."""
+    """The commit of the page's run; None if the page names none, or one with changes."""
     found = _COMMIT.search(page)
     return found[1] if found else None
 

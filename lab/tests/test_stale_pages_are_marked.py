@@ -62,6 +62,7 @@ def test_a_page_is_stale_when_a_room_changed(repository: Path) -> None:
     assert stale.state(page, repository) == stale.STALE
     assert stale.state("| commit of the checkout | 0123456789ab |", repository) == stale.STALE
     assert stale.state("no commit", repository) == stale.STALE
+    assert stale.commit_of("| commit of the checkout | 0123456-dirty |") is None
 
 
 def test_the_list_is_written_between_its_marks(repository: Path, tmp_path: Path) -> None:
