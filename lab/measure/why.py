@@ -144,6 +144,8 @@ def parse_perf(text: str) -> dict[str, int]:
     for sample in text.split("\n\n"):
         lines = sample.strip("\n").splitlines()
         frames = [line.split(None, 1)[1].strip() for line in lines[1:] if len(line.split()) > 1]
+        # Without frame pointers perf cannot name each caller; those between stay.
+        frames = [frame for frame in frames if frame != "[unknown]"]
         if frames:
             stacks[";".join([lines[0].strip(), *reversed(frames)])] += 1
     if not stacks:

@@ -43,7 +43,9 @@ def summary(run: RunData) -> str:
 def comment(run: RunData) -> str:
     """The result of two commits, for their pull request."""
     refs = run.plan.conditions.get("refs") or {}
-    commits = ", ".join(f"`{plain(ref)}` is {commit[:12]}" for ref, commit in refs.items())
+    commits = ", ".join(
+        f"`{ref.replace('`', '')}` is {commit[:12]}" for ref, commit in refs.items()
+    )
     main = [one for one in run.primary if one.role == "arm"]
     others = [
         one

@@ -28,6 +28,7 @@ STRACE = """\
 PERF = """\
 uwsgi
 \t    7f01 PyEval_EvalFrameDefault
+\t    7f04 [unknown]
 \t    7f02 main
 
 uwsgi
