@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
-from faults.fault import BOTH, BrokenPromise, Fault
+from faults.fault import BrokenPromise, Fault
 from faults.stage import Stage
 from stack.compose.runtime import ComposeRuntime
 
@@ -87,7 +87,7 @@ def no_descriptors(service: str) -> Callable[[Stage], AbstractContextManager[Non
             yield
         finally:
             if stage.kind == "compose":
-                stage.shell(service, IN_CONTAINER.format(limit="$(ulimit -Hn)"))
+                stage.shell(service, IN_CONTAINER.format(limit=1024))
             for pid in stage.family(service) if stage.kind == "local" else ():
                 # A process that was started meanwhile inherited the low limit.
                 limit = limits.get(pid) or next(iter(limits.values()))
@@ -172,8 +172,6 @@ FAULTS = (
             alert,
             hold_s=5,
             within_s=30,
-            # In a container, nginx did not accept connections again when the limit was back.
-            runtimes=("local",) if service == "nginx" else BOTH,
         )
         for service, log, alert in (
             ("nginx", r"Too many open files", "SlowRequests"),
