@@ -58,6 +58,19 @@ def create_app(
         except ValueError as error:
             raise SettingsError(f"REDIS_URL: {error}") from None
     app.extensions["redis"] = redis
+    if settings.users_url:
+        try:
+            kept = import_string("app.sql_users:keeping_users_in")
+            security_manager_class = kept(
+                security_manager_class, settings.users_url, settings.threads
+            )
+        except ImportError:
+            raise SettingsError(
+                "STACK_USERS_URL needs app/sql_users/ and its packages: "
+                "docs/day-two.md has the lines for project/requirements.txt"
+            ) from None
+        except ValueError as error:
+            raise SettingsError(f"STACK_USERS_URL {error}") from None
     security_manager_class(app, settings, redis)
     app.cli.add_command(user_commands)
     if isinstance(redis, RedisClient):

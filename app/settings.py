@@ -37,6 +37,8 @@ class Settings:
     name: str
     prefix: str
     body_limit: int  # bytes
+    users_url: str = field(repr=False)  # may contain a password
+    threads: int
     # They verify and do not sign (`make rotate`).
     other_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
@@ -71,6 +73,8 @@ class Settings:
             name=stack["STACK_NAME"],
             prefix=stack["STACK_PREFIX"],
             body_limit=int(stack["STACK_BODY_LIMIT"]) << 20,
+            users_url=stack["STACK_USERS_URL"],
+            threads=int(stack["STACK_THREADS"]),
         )
 
     def flask_config(self) -> dict[str, Any]:

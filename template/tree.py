@@ -43,6 +43,10 @@ UNITS: Mapping[str, Unit] = {
     "faults": Unit(paths=("faults", "docs/faults.md")),
     "operate": Unit(paths=("operate", "docs/day-two.md")),
     "deploy": Unit(paths=("deploy",)),
+    "sql": Unit(
+        paths=("app/sql_users", "tests/sql", "requirements/sql.txt"),
+        lines={"pyproject.toml": ("sql = [", "# What app/sql_users/ imports.")},
+    ),
     "inside": Unit(
         paths=(
             "app/inside",

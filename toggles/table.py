@@ -82,6 +82,13 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "For migrations, such as `flask --app shop db upgrade`. If it fails, the app does not "
             "start, or a reload keeps the running code. Each container runs it.",
         ),
+        "STACK_USERS_URL": Toggle(
+            "",
+            Pattern(r"(?s).*", "a URL like postgresql://user@host/database"),
+            "database of the accounts (PostgreSQL or SQLite); empty: Redis",
+            "The app does not read DATABASE_URL for it. Needs packages (docs/day-two.md). May hold "
+            "a password, so no error repeats it.",
+        ),
     },
     "Network": {
         "STACK_BIND": Toggle(

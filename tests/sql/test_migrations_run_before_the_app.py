@@ -1,0 +1,85 @@
+"""The migrations make the tables that the store uses, before STACK_BEFORE_START and the app."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import sqlalchemy as sql
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from app.sql_users import METADATA, engine_of
+from stack.checkout import CHECKOUT
+
+VERSION_TABLE = "stack_users_version"
+# Not a package: the entrypoint imports it under its bare name.
+preceded = runpy.run_path(str(CHECKOUT / "uwsgi" / "before_start.py"))["preceded"]
+
+
+def migrate(url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "app.sql_users"],
+        cwd=CHECKOUT,
+        env=os.environ | {"STACK_USERS_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_they_make_the_tables_of_the_store_and_can_run_twice(users_url: str) -> None:
+    engine = engine_of(users_url)
+    METADATA.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(sql.text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
+        # The app's own, in the same database.
+        connection.execute(
+            sql.text("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)")
+        )
+    for _ in range(2):
+        done = migrate(users_url)
+        assert done.returncode == 0, done.stderr
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert context.get_current_revision() == "0001"
+        differences = compare_metadata(context, METADATA)
+        assert [one for one in differences if one[1].name != "alembic_version"] == []
+        assert connection.execute(sql.text("SELECT * FROM alembic_version")).all() == []
+    engine.dispose()
+
+
+def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run what the entrypoint would, with `echo started` instead of uWSGI, in the app's folder."""
+    return subprocess.run(
+        preceded(["echo", "started"], environ),
+        cwd=folder,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_apps_own_command_comes_after_them(tmp_path: Path) -> None:
+    file = tmp_path / "users.sqlite"
+    # A package of the user's that has the name of ours.
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").touch()
+    done = start(
+        tmp_path,
+        PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+        STACK_USERS_URL=f"sqlite:///{file}",
+        STACK_BEFORE_START=f"test -s {file} && echo the app migrates",
+    )
+    assert (done.returncode, done.stdout) == (0, "the app migrates\nstarted\n"), done.stderr
+
+
+def test_a_failed_migration_starts_nothing_and_says_why(tmp_path: Path) -> None:
+    done = start(
+        tmp_path, STACK_USERS_URL=f"sqlite:///{tmp_path}", STACK_BEFORE_START="echo not reached"
+    )
+    assert (done.returncode, done.stdout) == (23, "")
+    assert "unable to open database file" in done.stderr
+    assert "the migration of STACK_USERS_URL failed" in done.stderr
