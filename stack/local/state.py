@@ -32,6 +32,8 @@ class State:
 
     def save(self, file: Path) -> None:
         fresh = file.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600)  # STACK_USERS_URL may hold a password
         fresh.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
         fresh.rename(file)
 
