@@ -199,7 +199,11 @@ def clean(environ: Mapping[str, str]) -> int:
     if engine:
         progress.step("removing containers, networks, volumes and images")
         # With the volume for certificates.
-        containers = ComposeRuntime({**named(environ), "STACK_TLS": "on"}, progress=progress)
+        containers = ComposeRuntime(
+            {**named(environ), "STACK_TLS": "on"},
+            progress=progress,
+            files=list(CHECKOUT.glob("certificates/compose.yml")),
+        )
         containers.down(volumes=True)
         containers.remove_images()
     for folder in folders:

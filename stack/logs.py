@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_COLOURS = {"nginx": "32", "app": "36", "redis": "35"}
+_COLOURS = {"nginx": "32", "app": "36", "redis": "35", "certificates": "33"}
 
 
 def show(directory: Path, services: Sequence[str], *, follow: bool) -> int:
     """Print each service's log; with *follow*, its last lines and then new ones until Ctrl-C."""
     files = [directory / f"{service}.log" for service in services]
+    files += directory.glob("certificates.log")  # of STACK_ACME
     # -F also follows a file that is truncated (stack.local.rotate) or that a new start replaces.
     lines = ["--lines=10", "-F"] if follow else ["--lines=+1"]
     with subprocess.Popen(

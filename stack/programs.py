@@ -51,6 +51,7 @@ _VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 REDIS = (_program("redis-server"),)
 SERVERS = (_program("nginx"), *REDIS)
+CERTBOT = _program("certbot")
 SHELLCHECK = _program("shellcheck")
 # Debian's python3 has the venv module without ensurepip, which it needs.
 VENV = (

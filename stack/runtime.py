@@ -59,6 +59,8 @@ class Runtime(ABC):
             for variable in ("STACK_PORT", "STACK_TLS_PORT"):
                 self.toggles[variable] = str(ports.free(self.toggles["STACK_BIND"]))
                 self._settings[variable] = self.toggles[variable]
+        if self.toggles["STACK_ACME"] and not (checkout / "certificates").is_dir():
+            raise StackError("STACK_ACME: this copy was made without certificates/", "unset it")
         self.name = self.toggles["STACK_NAME"]
         self._checkout = checkout
         self._progress = progress or Progress()

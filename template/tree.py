@@ -39,6 +39,7 @@ class Unit:
 
 
 UNITS: Mapping[str, Unit] = {
+    "certificates": Unit(paths=("certificates",), lines={".dockerignore": ("!certificates",)}),
     "lab": Unit(paths=("lab", "docs/tuning.md")),
     "faults": Unit(paths=("faults", "docs/faults.md")),
     "operate": Unit(paths=("operate", "docs/day-two.md")),

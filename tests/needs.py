@@ -70,11 +70,30 @@ def missing_postgresql() -> str | None:
     return None
 
 
+def missing_acme() -> str | None:
+    """Return why no certificate can be obtained here; None if one can."""
+    lacking = [name for name in ("certbot", "pebble") if shutil.which(name) is None]
+    if lacking:
+        return f"{' and '.join(lacking)} (Debian: apt-get install certbot pebble)"
+    return None
+
+
+@cache
+def missing_http2() -> str | None:
+    """Return why there is no client for HTTP/2 here; None if there is."""
+    if shutil.which("h2load") is None or shutil.which("curl") is None:
+        return "h2load and curl (Debian: apt-get install nghttp2-client curl)"
+    version = subprocess.run(["curl", "--version"], capture_output=True, text=True, check=False)
+    return None if "HTTP2" in version.stdout else "a curl with HTTP/2"
+
+
 # By marker. The conftest.py of another folder may add to it.
 MISSING: dict[str, Callable[[], str | None]] = {
     "containers": missing_engine,
     "browser": missing_browser,
     "postgresql": missing_postgresql,
+    "acme": missing_acme,
+    "http2": missing_http2,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 
 from toggles.checks import ToggleError
@@ -76,4 +77,14 @@ def _conflicts(values: Mapping[str, str]) -> list[str]:
         )
     if values["STACK_TLS"] == "on" and values["STACK_TLS_PORT"] == values["STACK_PORT"]:
         faults.append(f"STACK_TLS_PORT={values['STACK_TLS_PORT']!r}: must differ from STACK_PORT")
+    if values["STACK_ACME"]:
+        if values["STACK_TLS"] == "off":
+            faults.append(f"STACK_ACME={values['STACK_ACME']!r}: needs STACK_TLS=on")
+        for name in values["STACK_HOSTS"].split(","):
+            # Over http, an ACME server certifies neither wildcards nor addresses nor local names.
+            if not re.fullmatch(r"[^.].*\.[^.]*[a-z][^.]*", name):
+                faults.append(
+                    f"STACK_HOSTS={values['STACK_HOSTS']!r}: must be exact names such as "
+                    f"www.example.org with STACK_ACME, and {name!r} is not"
+                )
     return faults

@@ -23,7 +23,7 @@ from toggles.checks import (
 )
 
 PREFIX = "STACK_"
-NGINX, APP = "nginx", "app"
+NGINX, APP, CERTIFICATES = "nginx", "app", "certificates"
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "nginx refuses every other Host header, so that no link or cached page can point to a "
             "forged host. Empty (all) is safe only while the port is not reachable from outside.",
             "www.example.org,.example.net",
-            readers=(NGINX, APP),
+            readers=(NGINX, APP, CERTIFICATES),
         ),
         "STACK_TLS": Toggle(
             "off",
@@ -123,7 +123,7 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "On: HTTP only redirects, cookies are Secure with the __Host- prefix, and HSTS is "
             "sent. Also where TLS ends in a proxy in front, with STACK_TRUSTED_PROXIES.",
             "on",
-            readers=(NGINX, APP),
+            readers=(NGINX, APP, CERTIFICATES),
         ),
         "STACK_TLS_PORT": Toggle(
             "8443",
@@ -132,6 +132,25 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "Port for HTTPS.",
             "443",
             readers=(NGINX,),
+        ),
+        "STACK_ACME": Toggle(
+            "",
+            Pattern(r"[\w.+-]+@[\w-]+(\.[\w-]+)+", "a mail address such as ops@example.org"),
+            "mail address of an account with Let's Encrypt, which then certifies STACK_HOSTS",
+            "The certificate is obtained and renewed while the stack serves. Needs STACK_TLS=on, "
+            "exact names in STACK_HOSTS, and port 80 reachable from outside.",
+            "ops@example.org",
+            readers=(CERTIFICATES,),
+        ),
+        "STACK_ACME_SERVER": Toggle(
+            "production",
+            Pattern(
+                r"production|staging|https://[\w.:/\[\]-]+", "production, staging or a https:// URL"
+            ),
+            "Let's Encrypt's server, its staging server, or the directory of another one",
+            "Try staging first: production limits failures to five an hour. Browsers do not trust "
+            "certificates of staging.",
+            readers=(CERTIFICATES,),
         ),
         "STACK_PREFIX": Toggle(
             "",

@@ -105,6 +105,8 @@ class ComposeRuntime(Runtime):
         self._files = [checkout / "docker-compose.yml"]
         if self.toggles["STACK_TLS"] == "on":
             self._files.append(checkout / "docker-compose.tls.yml")
+        if self.toggles["STACK_ACME"]:
+            self._files.append(checkout / "certificates" / "compose.yml")
         # Overlays of .env, which plain `docker compose` reads there. The shell may have another
         # project's variable.
         named = environ.get("COMPOSE_FILE", "").split(os.pathsep)

@@ -55,6 +55,7 @@ class LocalRuntime(Runtime):
         "nginx": "nginx/entrypoint",
         "app": "uwsgi/entrypoint",
         "redis": "redis/entrypoint",
+        "certificates": "certificates/entrypoint",  # with STACK_ACME
     }
 
     def __init__(
@@ -109,6 +110,9 @@ class LocalRuntime(Runtime):
         if whole:
             for variable, port in self._published_ports().items():
                 ports.require(self.toggles["STACK_BIND"], port, variable)
+        if self._with_acme(services):
+            self._refuse_acme()
+            servers = (*servers, programs.CERTBOT)
         programs.ensure((*servers, *self._venv.needs(pins)), self._progress)
         self._venv.ensure(pins)
         for directory in ("logs", "secrets", "data", "app-data", "redis", "uwsgi", "static"):
@@ -116,13 +120,31 @@ class LocalRuntime(Runtime):
         (self.run_dir / "secrets").chmod(0o700)
         self._move_old_logs()
 
+    def _with_acme(self, services: Sequence[str]) -> bool:
+        return bool(self.toggles["STACK_ACME"]) and "nginx" in services
+
+    def _refuse_acme(self) -> None:
+        acme = f"STACK_ACME={self.toggles['STACK_ACME']!r}"
+        public = self.toggles["STACK_ACME_SERVER"] in ("production", "staging")
+        if public and self.toggles["STACK_PORT"] != "80":
+            fault = f"{acme}: Let's Encrypt asks at port 80, and STACK_PORT is not 80"
+            raise StackError(fault, "set STACK_PORT=80")
+        for name in ("TLS_CERT_FILE", "TLS_KEY_FILE"):
+            if self._settings.get(name):
+                raise StackError(f"{acme} and {name} are both set", "set one of them")
+
     def _start(self, services: Sequence[str]) -> None:
         run = self._short_run_directory()
-        internal = {purpose: ports.free() for purpose in ("app", "metrics", "status")}
+        purposes = ("app", "metrics", "status", "certificates")
+        internal = {purpose: ports.free() for purpose in purposes}
         supervisor = Supervisor(run, self._checkout, self._venv.bin)
         self._child = supervisor.start(
             self.name,
-            {service: self._checkout / path for service, path in self.entrypoints.items()},
+            {
+                service: self._checkout / path
+                for service, path in self.entrypoints.items()
+                if service != "certificates" or self._with_acme(services)
+            },
             self._environment(run, self.toggles, internal, self._venv.bin),
         )
         started = processes.find(self._child.pid)
@@ -150,6 +172,8 @@ class LocalRuntime(Runtime):
             most = float(self.toggles["STACK_START_TIMEOUT"])
             self._wait(supervisor, ("app", "nginx"), self._ready, most)
             self._nginx_loaded.write_text(self._nginx_digest(), encoding="ascii")
+            if self._with_acme(services):
+                supervisor.start_program("certificates")
 
     def write_static_files(self) -> None:
         """Write hashed copies for nginx; open pages still need those of earlier versions."""

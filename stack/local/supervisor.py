@@ -157,7 +157,7 @@ class Supervisor:
         for service, entrypoint in entrypoints.items():
             files = [self._run / f"{service}.pid", logs / f"{service}.log", entrypoint]
             command = self._python("stack.local.program", service, *files)
-            signal, wait = STOP[service]
+            signal, wait = STOP.get(service, ("TERM", 10))
             parts.append(
                 _PROGRAM.format(service=service, command=command, signal=signal, wait=wait)
             )

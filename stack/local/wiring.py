@@ -57,6 +57,7 @@ def environment(
         "NGINX_RESOLVER": "127.0.0.1",
         "TLS_CERT_FILE": settings.get("TLS_CERT_FILE") or f"{run}/secrets/tls-certificate.pem",
         "TLS_KEY_FILE": settings.get("TLS_KEY_FILE") or f"{run}/secrets/tls-key.pem",
+        **({} if not toggles["STACK_ACME"] else _acme(run, bind, toggles, ports)),
         "APP_HOST": "127.0.0.1",
         "APP_PORT": str(ports["app"]),
         "APP_SOCKET": f"{run}/app.sock",
@@ -74,4 +75,15 @@ def environment(
         "REDIS_RUN": f"{run}/redis",
         "REDIS_DATA": f"{run}/data",
         **{name: settings[name] for name in ("REDIS_MAXMEMORY",) if name in settings},
+    }
+
+
+def _acme(
+    run: Path, bind: str, toggles: Mapping[str, str], ports: Mapping[str, int]
+) -> dict[str, str]:
+    return {
+        "ACME_WEBROOT": f"{run}/acme/webroot",
+        "ACME_STATE": f"{run}/acme",
+        "ACME_NGINX": f"{bind}:{toggles['STACK_PORT']}",
+        "ACME_METRICS": f"127.0.0.1:{ports['certificates']}",
     }

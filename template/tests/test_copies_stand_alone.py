@@ -28,8 +28,8 @@ pytestmark = pytest.mark.long
 # for what one account or stranger may store (170). Metrics of the app and
 # their service took 116, and 88 are what `make deploy` needs of the runtimes and the socket.
 # Secrets that change while it serves took 23, the trace context 9, a deadline for each thread 80.
-# The aim is still 12,000.
-MOST_LINES = 15_480
+# Certificates by ACME took 103, besides their unit. The aim is still 12,000.
+MOST_LINES = 15_585
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
@@ -143,7 +143,16 @@ def run_and_load(commands: Commands) -> None:
 
 
 @pytest.mark.parametrize(
-    "units", [["lab"], ["lab", "loadtest"], ["operate"], ["deploy"], ["faults"], ["tests"]]
+    "units",
+    [
+        ["certificates"],
+        ["lab"],
+        ["lab", "loadtest"],
+        ["operate"],
+        ["deploy"],
+        ["faults"],
+        ["tests"],
+    ],
 )
 def test_any_unit_can_be_deleted(template: Path, tmp_path: Path, units: list[str]) -> None:
     folder = tmp_path / "checkout"
@@ -155,11 +164,13 @@ def test_any_unit_can_be_deleted(template: Path, tmp_path: Path, units: list[str
 
 def check_what_is_left(folder: Path) -> int:
     """Import every module of a checkout and collect its tests; return how many there are."""
+    units = ("certificates", "deploy", "faults", "lab", "operate")
+    rooms = ("toggles", "app", "stack", "loadtest", "template", *units)
     modules = [
         name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         for name in git(folder, "ls-files", "*.py").splitlines()
         if (folder / name).exists()
-        and re.match(r"(toggles|app|stack|loadtest|lab|operate|deploy|faults|template)/", name)
+        and name.split("/")[0] in rooms
         and not re.search(r"/tests/|__main__|wsgi|lab/servers/|locustfile|generator", name)
     ]
     assert len(modules) > 50
