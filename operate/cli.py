@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from operate.backup import backup
+from operate.certs import certs
 from operate.deploy import deploy
 from operate.restore import restore
 from operate.rotate import rotate
@@ -11,6 +12,7 @@ from stack.commands import Command
 
 COMMANDS: dict[str, Command] = {
     "backup": backup,
+    "certs": certs,
     "deploy": deploy,
     "restore": restore,
     "rotate": rotate,

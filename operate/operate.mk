@@ -1,5 +1,5 @@
 # Included by the Makefile.
-.PHONY: backup restore rotate top deploy
+.PHONY: backup restore rotate certs top deploy
 
 operate := @$(PYTHON) -m operate
 
@@ -9,6 +9,8 @@ restore: ## Put a backup's data in place (FILE=, BACKUP_IDENTITY=, SECRETS=yes, 
 	$(operate) restore
 rotate: ## Replace a secret, and fail no request (WHAT=secret-key|redis-password|tls)
 	$(operate) rotate
+certs: ## Make an authority for development, and nginx's certificate by it (YES=1)
+	$(operate) certs
 deploy: ## Replace the running version by this checkout's, beside it (NGINX=later)
 	$(operate) deploy
 top: ## Show workers, requests, CPU and memory, live; once if piped (SECONDS=2)
