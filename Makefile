@@ -34,7 +34,7 @@ loadtest: ## Open Locust for the running stack; PROFILE=smoke runs one headless 
 	$(stack) loadtest
 docs: ## Write the table of toggles/ into the documentation, .env.example and nginx/
 	@$(PYTHON) -m toggles --write
-pins: ## Update the pins from pyproject.toml; versions that can stay do
+pins: ## Update the pins from pyproject.toml; versions that can stay do, or UPGRADE=1
 	$(stack) pins
 template-diff: ## In a copy: print the template's later changes as a patch (TEMPLATE=../template)
 	$(stack) template-diff

@@ -9,7 +9,7 @@ restore: ## Put a backup's data in place (FILE=, BACKUP_IDENTITY=, SECRETS=yes, 
 	$(operate) restore
 rotate: ## Replace a secret, and fail no request (WHAT=secret-key|redis-password|tls)
 	$(operate) rotate
-certs: ## Make an authority for development, and nginx's certificate by it (YES=1)
+certs: ## Make a development authority, and nginx's certificate by it (YES=1)
 	$(operate) certs
 deploy: ## Replace the running version by this checkout's, beside it (NGINX=later)
 	$(operate) deploy

@@ -91,12 +91,15 @@ def loadtest(environ: Mapping[str, str]) -> int:
             print(f"loadtest: accounts whose names begin with {accounts} may be left")
 
 
-def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like the others
-    """Write the pins of every dependency group that a pyproject.toml declares.
+def pins(environ: Mapping[str, str]) -> int:
+    """Write the pins of every dependency group that a pyproject.toml declares; print what changed.
 
-    The present pins are constraints, so a new dependency moves no other package. To upgrade a
-    package, delete its pin first.
+    The present pins are constraints, so a new dependency moves no other package. UPGRADE=1 takes
+    the newest versions that pyproject.toml allows. To upgrade one package, delete its pin first.
     """
+    upgrade = environ.get("UPGRADE") == "1"
+    written: list[Path] = []
+    changes: set[tuple[str, str, str]] = set()
     uv = shutil.which("uv")
     if uv is None:
         raise StackError("uv is not installed", "pip install uv (in a virtual environment)")
@@ -109,7 +112,8 @@ def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
             print(f"  {file.relative_to(CHECKOUT)}", flush=True)
             with tempfile.TemporaryDirectory() as scratch:
                 constraints = Path(scratch, "constraints.txt")
-                constraints.write_text(_versions(every_pin_file()), encoding="utf-8")
+                known = written if upgrade else every_pin_file()
+                constraints.write_text(_versions(known), encoding="utf-8")
                 done = subprocess.run(
                     [uv, "pip", "compile", "--quiet", "--universal", "--python-version=3.11",
                      f"--group={project}:{group}", f"--constraints={constraints}",
@@ -120,8 +124,24 @@ def pins(environ: Mapping[str, str]) -> int:  # noqa: ARG001 - a command like th
                 raise StackError(f"uv cannot resolve the group {group}", log=done.stderr.strip())
             file.parent.mkdir(exist_ok=True)
             before = file.read_text(encoding="utf-8") if file.exists() else ""
-            file.write_text(with_old_hashes(done.stdout, before), encoding="utf-8")
+            after = with_old_hashes(done.stdout, before)
+            file.write_text(after, encoding="utf-8")
+            written.append(file)
+            changes |= set(pin_changes(before, after))
+    for row in [("package", "before", "now"), *sorted(changes)] if changes else []:
+        print("{:<28}{:<14}{}".format(*row))
     return 0
+
+
+def pin_changes(before: str, after: str) -> list[tuple[str, str, str]]:
+    """Return name, version before and now of each package that differs; `-` for none."""
+    old, new = (
+        dict(re.findall(r"^([\w.\[\]-]+)==([^\s;]+)", text, re.MULTILINE))
+        for text in (before, after)
+    )
+    names = sorted({*old, *new})
+    rows = [(name, old.get(name, "-"), new.get(name, "-")) for name in names]
+    return [row for row in rows if row[1] != row[2]]
 
 
 def with_old_hashes(pins: str, before: str) -> str:
