@@ -127,7 +127,10 @@ def _install(runtime: Runtime, pair: dict[str, bytes]) -> None:
     if isinstance(runtime, ComposeRuntime):
         runtime.compose("kill", "--signal", "HUP", "nginx")
     elif isinstance(runtime, LocalRuntime):
-        os.kill(runtime.main_pids()["nginx"], signal.SIGHUP)
+        # 0 where it does not run: the signal would go to this process's own group.
+        if not (pid := runtime.main_pids()["nginx"]):
+            raise StackError("nginx does not run", "make status")
+        os.kill(pid, signal.SIGHUP)
 
 
 def _served(runtime: Runtime) -> bytes:
