@@ -1,0 +1,67 @@
+"""HTTP/2 with STACK_TLS=on: many streams of one browser, and header blocks of any shape."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import string
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.nginx import Nginx, stack_behind_nginx
+
+pytestmark = pytest.mark.http2
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    folder = tmp_path_factory.mktemp("nginx")
+    with stack_behind_nginx(folder, STACK_TLS="on", STACK_HOSTS="localhost") as (front, _):
+        yield front
+
+
+def curl(server: Nginx, *options: str, http: str = "--http2") -> str:
+    """Return protocol and status of an answer, such as `2 200`."""
+    done = subprocess.run(
+        ["curl", "--silent", "--insecure", http, "--output", "/dev/null",
+         "--write-out", "%{http_version} %{http_code}", *options,
+         f"https://localhost:{server.tls_port}/up"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout
+
+
+def test_the_client_chooses_the_version(server: Nginx) -> None:
+    assert curl(server) == "2 200"
+    assert curl(server, http="--http1.1") == "1.1 200"
+    assert "http2" not in server.errors(), "a warning about the directive"
+
+
+def test_a_hundred_streams_of_one_browser_are_served(server: Nginx) -> None:
+    command = ["h2load", "--requests=600", "--clients=1", "--max-concurrent-streams=100"]
+    done = subprocess.run(
+        [*command, f"https://localhost:{server.tls_port}/up"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "Application protocol: h2" in done.stdout
+    codes = re.search(r"status codes: (.*)", done.stdout)
+    assert codes
+    assert codes[1] == "600 2xx, 0 3xx, 0 4xx, 0 5xx"
+
+
+def test_many_short_headers_never_overflow_uwsgis_buffer(server: Nginx, tmp_path: Path) -> None:
+    """A header of one letter grows most on its way to uWSGI, which must not become a 502."""
+    letters = string.ascii_lowercase
+    names = [*letters, *("".join(pair) for pair in itertools.product(letters, repeat=2))]
+    names = [name for name in names if name != "te"]
+    statuses = set()
+    for same in (True, False):
+        for count, rest in ((600, 0), (690, 9_000), (990, 9_000), (1_100, 0), (4_000, 0)):
+            lines = ["a;"] * count if same else [f"{name};" for name in names[:count]]
+            lines.append(f"cookie: c={'x' * rest}")
+            (file := tmp_path / "headers").write_text("\n".join(lines))
+            statuses.add(curl(server, "--header", f"@{file}"))
+    assert statuses == {"2 200", "2 431"}
