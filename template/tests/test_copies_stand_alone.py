@@ -28,8 +28,9 @@ pytestmark = pytest.mark.long
 # for what one account or stranger may store (170). Metrics of the app and
 # their service took 116, and 88 are what `make deploy` needs of the runtimes and the socket.
 # Secrets that change while it serves took 23, the trace context 9, a deadline for each thread 80.
-# Certificates by ACME took 103, besides their unit. The aim is still 12,000.
-MOST_LINES = 15_585
+# Certificates by ACME took 103, besides their unit, and HTTP/2 and the list of new pins 36.
+# The aim is still 12,000.
+MOST_LINES = 15_621
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
