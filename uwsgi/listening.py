@@ -63,6 +63,8 @@ class Listening:
         For the child, between fork and exec.
         """
         count = len(self.requests)
+        # Before the numbers below are given away: one of them may be this socket's.
+        inode = os.fstat(self._unix.socket.fileno()).st_ino if self._unix else 0
         # First out of the way of the numbers that they get.
         high = FIRST_DESCRIPTOR + count + 1
         sockets = [*self.requests, self.metrics]
@@ -73,9 +75,7 @@ class Listening:
             "LISTEN_PID": str(os.getpid()),
             "LISTEN_FDS": str(count),
             "METRICS_FD": str(FIRST_DESCRIPTOR + count),
-            "APP_SOCKET_INODE": str(
-                os.fstat(self._unix.socket.fileno()).st_ino if self._unix else 0
-            ),
+            "APP_SOCKET_INODE": str(inode),
         }
 
 

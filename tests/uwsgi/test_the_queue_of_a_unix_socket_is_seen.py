@@ -3,12 +3,15 @@
 import os
 import runpy
 import socket
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from stack import ports
 from stack.checkout import CHECKOUT
 from tests.servers.uwsgi import ask, serving
 from tests.waiting import wait_until
@@ -47,3 +50,23 @@ def test_the_metrics_show_it(tmp_path: Path) -> None:
         for _ in range(3):
             clients.submit(ask, 0, "/sleep/1.5", address=f"{short}/s")
         wait_until(lambda: server.metric("uwsgi_listen_queue") == 2, 5)
+
+
+@pytest.mark.parametrize("open_files", range(4))
+def test_the_master_is_told_the_right_socket(tmp_path: Path, open_files: int) -> None:
+    """Whatever is open already: the sockets move to other numbers, over those that they had."""
+    program = f"""
+import os, sys
+sys.path.insert(0, {str(CHECKOUT / "uwsgi")!r})
+from listening import Listening
+files = [open("/dev/null") for _ in range({open_files})]
+values = {{"STACK_LISTEN": "9", "APP_LISTEN": "127.0.0.1:{ports.free()}", "APP_SOCKET": "s",
+          "METRICS_LISTEN": "127.0.0.1:{ports.free()}"}}
+listening = Listening(values)
+inode = os.fstat(listening.requests[1].fileno()).st_ino
+assert listening.hand_over()["APP_SOCKET_INODE"] == str(inode)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
