@@ -27,8 +27,8 @@ def read(environ: Mapping[str, str]) -> dict[str, str]:
     if not faults:
         if "STACK_DEMO" not in environ:
             values["STACK_DEMO"] = by_default(environ, values)
-        if "STACK_INSIDE" not in environ and values["STACK_DEMO"] == "on":
-            values["STACK_INSIDE"] = "users"
+            if "STACK_INSIDE" not in environ and values["STACK_DEMO"] == "on":
+                values["STACK_INSIDE"] = "users"
         faults = _conflicts(values)
     if faults:
         raise ToggleError("\n".join(faults))

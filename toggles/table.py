@@ -255,7 +255,7 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             Pattern("off|admin|users", "off, admin or users"),
             "serve /inside/, the path of a request, to admins or to all users",
             "Records what each request runs, which costs CPU time. It is `users` where nothing "
-            "sets it and STACK_DEMO is on.",
+            "sets it or STACK_DEMO, and STACK_DEMO is on.",
         ),
         "STACK_WORKLOAD": Toggle(
             "off",

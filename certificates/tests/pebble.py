@@ -55,10 +55,11 @@ class Pebble:
     ca_file: Path
     process: subprocess.Popen[bytes]
     start: Callable[[], subprocess.Popen[bytes]]
+    host: str
 
     @property
     def directory(self) -> str:
-        return f"https://localhost:{self.port}/dir"
+        return f"https://{self.host}:{self.port}/dir"
 
     def stop(self) -> None:
         self.process.terminate()
@@ -71,12 +72,15 @@ class Pebble:
 
 
 @contextmanager
-def pebble(folder: Path, http_port: int) -> Iterator[Pebble]:
+def pebble(folder: Path, http_port: int, address: str = "127.0.0.1") -> Iterator[Pebble]:
+    """It listens at *address* of this machine: a container reaches another one than loopback."""
     folder.mkdir()
-    certificate, key = self_signed(folder, "DNS:localhost")
+    host = "localhost" if address == "127.0.0.1" else address
+    kind = "DNS" if host == "localhost" else "IP"
+    certificate, key = self_signed(folder, f"{kind}:{host}")
     dns, port = ports.free(), ports.free()
     config = folder / "pebble.json"
-    config.write_text(configuration(certificate, key, port, http_port, bind="127.0.0.1"))
+    config.write_text(configuration(certificate, key, port, http_port, bind=address))
     environ = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0"}
     with (folder / "pebble.log").open("ab") as log:
         names = subprocess.Popen(
@@ -90,9 +94,9 @@ def pebble(folder: Path, http_port: int) -> Iterator[Pebble]:
             command = ["pebble", "-config", config, "-dnsserver", f"127.0.0.1:{dns}"]
             return subprocess.Popen(command, env=environ, stdout=log, stderr=log)
 
-        server = Pebble(folder, port, certificate, start(), start)
+        server = Pebble(folder, port, certificate, start(), start, host)
         try:
-            _wait(port)
+            _wait(port, address)
             yield server
         finally:
             server.stop()
@@ -100,10 +104,10 @@ def pebble(folder: Path, http_port: int) -> Iterator[Pebble]:
             names.wait(20)
 
 
-def _wait(port: int) -> None:
+def _wait(port: int, address: str = "127.0.0.1") -> None:
     def listens() -> bool:
         with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", port)) == 0
+            return client.connect_ex((address, port)) == 0
 
     wait_until(listens, 20)
 

@@ -26,7 +26,7 @@ def test_the_first_up_creates_everything_and_shows_it(commands: Commands) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.strip() for line in done.stdout.splitlines() if line.startswith("  ")]
     assert re.match(r"creating \.venv \(Python 3\.\d+\.\d+\)", steps[0])
-    assert "installing Python packages into .venv (app, local)" in steps
+    assert "installing Python packages (app, local)" in steps
     assert any(step.startswith("compiling uWSGI") for step in steps)
     assert get(f"{commands.url}/readyz")[0] == 200
 
@@ -68,7 +68,7 @@ def test_changed_pins_are_taken_over(commands: Commands) -> None:
     pins.write_text("# looked through\n" + pins.read_text())
     done = commands.make("up")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "installing Python packages into .venv (local)" in done.stdout
+    assert "installing Python packages (local)" in done.stdout
     assert "compiling" not in done.stdout
 
 
