@@ -7,11 +7,12 @@ import pytest
 
 TEMPLATES = sorted((Path(__file__).parents[2] / "app").rglob("*.html"))
 FORBIDDEN = {
-    "a script": r"<script",
+    "an inline script": r"<script(?! src=)",
     "an inline style": r"<style|\sstyle\s*=",
     "an event handler": r"\son[a-z]+\s*=",
     "a script address": r"javascript:",
-    "another host": r"""(?:src|href|action)\s*=\s*["'](?:https?:)?//""",
+    # A link may lead away.
+    "another host": r"""(?<!<a )(?:src|href|action)\s*=\s*["'](?:https?:)?//""",
     "unescaped output": r"\|\s*safe\b|autoescape\s+false",
 }
 
