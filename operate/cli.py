@@ -7,6 +7,7 @@ from operate.certs import certs
 from operate.deploy import deploy
 from operate.restore import restore
 from operate.rotate import rotate
+from operate.sbom import sbom
 from operate.top import top
 from stack.commands import Command
 
@@ -16,5 +17,6 @@ COMMANDS: dict[str, Command] = {
     "deploy": deploy,
     "restore": restore,
     "rotate": rotate,
+    "sbom": sbom,
     "top": top,
 }

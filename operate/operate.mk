@@ -1,5 +1,5 @@
 # Included by the Makefile.
-.PHONY: backup restore rotate certs top deploy
+.PHONY: backup restore rotate certs top deploy sbom
 
 operate := @$(PYTHON) -m operate
 
@@ -15,3 +15,5 @@ deploy: ## Replace the running version by this checkout's, beside it (NGINX=late
 	$(operate) deploy
 top: ## Show workers, requests, CPU and memory, live; once if piped (SECONDS=2)
 	$(operate) top
+sbom: ## List all installed packages and licences, in results/sbom/ (CycloneDX)
+	$(operate) sbom
