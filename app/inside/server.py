@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from app.ops import LOADED, VERSION
+
 # uWSGI's own module. With `flask run`, a test or another server there is none.
 _found: Any = sys.modules.get("uwsgi")
 uwsgi: Any = _found if hasattr(_found, "worker_id") else None
@@ -25,7 +27,12 @@ def _option(name: str) -> str:
 
 def this_worker() -> dict[str, Any]:
     """The process and thread that answer. Outside of uWSGI only what Python knows."""
-    found: dict[str, Any] = {"pid": os.getpid(), "thread": threading.current_thread().name}
+    found: dict[str, Any] = {
+        "pid": os.getpid(),
+        "thread": threading.current_thread().name,
+        "version": VERSION,
+        "loaded": LOADED,
+    }
     if uwsgi is None:
         return {**found, "server": "not uWSGI"}
     number = uwsgi.worker_id()
