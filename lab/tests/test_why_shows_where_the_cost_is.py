@@ -90,7 +90,10 @@ def test_what_a_program_does_is_found_or_named_as_missing() -> None:
         send(1)
         found = why.explain({"app": [process.pid]}, send)
         pipe.close()
-    assert found["per_request"]["voluntary context switches (it waited)"] > 0.01
+    # On a busy machine the next line is often there before the process waits for it.
+    switches = [value for name, value in found["per_request"].items() if "switches" in name]
+    assert len(switches) == 2
+    assert sum(switches) > 0.01
     shown = [bool(found["calls"]), bool(found["stacks"])]
     assert shown.count(False) == len(found["missing"])
     if found["calls"]:
