@@ -45,7 +45,7 @@ class Stage:
     ) -> None:  # fmt: skip
         self.kind = kind
         self.progress = progress
-        # What a fault has to tell besides the users' figures.
+        # Sentences about the fault that the figures of its users do not show.
         self.notes: list[str] = []
         self._disk = self._clock = Path(os.devnull)
         self._preload: dict[str, str] = {}

@@ -40,7 +40,7 @@ class Outcome:
     swap: str = ""
     # Why it was not tried here.
     missing: str = ""
-    # What the stack did not keep.
+    # The promises that the stack did not keep.
     broken: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:

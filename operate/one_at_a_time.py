@@ -21,7 +21,7 @@ def one_at_a_time(runtime: Runtime) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StackError(
-                f"another backup, restore or rotation of {runtime.name} is at work",
+                f"another backup, deploy, restore or rotation of {runtime.name} is running",
                 "repeat the command when it is done",
             ) from None
         yield

@@ -120,17 +120,8 @@ def sessions() -> dict[str, Any]:
     }
 
 
-def preforking() -> dict[str, Any]:
-    """The memory of each worker, shared with the others and its own."""
-    return _with_workers()
-
-
-def herd() -> dict[str, Any]:
-    """The wake-ups of each worker since it started."""
-    return _with_workers()
-
-
-def _with_workers() -> dict[str, Any]:
+def workers() -> dict[str, Any]:
+    """The memory of each worker, shared with the others and its own, and its wake-ups."""
     try:
         found = [worker for worker in server.all_workers() if "pss" in worker]
     except (OSError, KeyError, ValueError):
@@ -167,8 +158,8 @@ PAGES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "contexts": ("Contexts keep requests apart", contexts),
     "routing": ("Routing and blueprints", routing),
     "sessions": ("Three kinds of session", sessions),
-    "preforking": ("Preforking and lazy-apps", preforking),
-    "herd": ("The thundering herd", herd),
+    "preforking": ("Preforking and lazy-apps", workers),
+    "herd": ("The thundering herd", workers),
     "accept": ("Who accepts the connection", accept),
     "start": ("How uWSGI starts", start),
     "security": ("The SecurityManager", security_manager),

@@ -115,7 +115,7 @@ def _fields(file: Path) -> dict[str, int]:
 
 
 def options() -> dict[str, str]:
-    """Every option that uWSGI runs with, in the order of its own table; empty outside of it."""
+    """Every option that uWSGI runs with, by name; empty outside of uWSGI."""
     if uwsgi is None:
         return {}
     return {name: _option(name) for name in sorted(uwsgi.opt) if isinstance(name, str)}

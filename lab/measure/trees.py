@@ -41,7 +41,7 @@ KEPT = 12
 START_S = 900.0
 _LINES_OF_LOG = 15
 
-# What the packages of a .venv depend on.
+# The files that decide which packages a .venv has.
 _PINS = ("requirements/*.txt", "uwsgi/build.ini", "project/requirements.txt")
 # The name under which a copy finds this lab's canaries: it may have a lab/ of its own.
 _CANARY = "lab_canary"

@@ -39,7 +39,7 @@ class ArmSpec:
     dose: str = ""  # of a canary, see lab.plan.canary
     path: str | None = None  # requested instead of the load's path
     expect: str | None = None  # a substring of the body, instead of the load's
-    # What makes it a copy of the repository of its own (lab.measure.trees): a commit, "." for the
+    # Any of these gives the arm a copy of the repository (lab.measure.trees): a commit, "." for the
     # working tree; the app's variables; directives for nginx; an interpreter; pins of packages.
     ref: str = ""
     env: Mapping[str, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ ORDER = 600
 # Routes whose cost is measured besides, those with the most requests.
 MOST_ROUTES = 8
 
-# What varies between two answers of the same page.
+# Patterns of the parts that vary between two answers of the same page.
 MASKS: Mapping[str, str] = {
     # Signed values of itsdangerous: CSRF tokens of Flask-WTF, signed cookies.
     "csrf": r"[\w-]{10,}\.[\w-]{4,}\.[\w-]{20,}",

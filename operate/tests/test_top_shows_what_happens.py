@@ -113,7 +113,7 @@ def test_the_figures_are_differences() -> None:
     first, services, workers = top.tables_of(a_look(0, 100, 1000), a_look(10, 200, 1150), answers)
     assert first.rows[1] == ("10.0/s", "10 ms", "900 ms", "1", "3", "? of 1024", "1.50")
     assert services.rows[2] == ("app", "-", "-")
-    # What a client sends as a path cannot command the terminal.
+    # A path that a client sends cannot command the terminal.
     assert workers.rows[1][2:4] == ("0", "10.0/s") and workers.rows[1][-1] == "GET /?[2J 1.0 s"
 
 

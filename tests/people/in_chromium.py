@@ -52,7 +52,7 @@ OVERFLOWING = """() => {
     .map(e => e.outerHTML.slice(0, 120));
 }"""
 
-# Where the text of logo, heading and footer begins.
+# The left edges of the text of logo, heading and footer.
 LEFT_EDGES = """() => ['.brand', 'main h1', 'footer p'].map(name => {
   const range = document.createRange();
   range.selectNodeContents(document.querySelector(name));

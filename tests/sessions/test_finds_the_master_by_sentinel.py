@@ -125,7 +125,7 @@ def test_a_killed_primary_is_replaced(options):
         assert wrong == []
         print(f"back after {back:.1f} s, {len(lost)} of {len(known)} sessions lost")
         assert back < 20  # 10 s on a machine of one's own
-        # What the primary had acknowledged and not yet sent: a few milliseconds' worth.
+        # The primary acknowledges a write a few milliseconds before its replicas have it.
         assert len(lost) <= 3
 
 
