@@ -80,20 +80,9 @@ def _answer(connection: socket.socket) -> str:
 
 
 @contextmanager
-def storm(stage: Stage) -> Iterator[None]:
-    """Open and drop connections as fast as four threads can."""
-    done = threading.Event()
-    counts = Counter[str]()
-
-    def connect_and_drop() -> None:
-        while not done.is_set():
-            try:
-                connect(stage.address, timeout=5).close()
-                counts["opened"] += 1
-            except OSError:
-                counts["refused"] += 1
-
-    threads = [threading.Thread(target=connect_and_drop) for _ in range(4)]
+def _crowd(work: Callable[[int], None], size: int, done: threading.Event) -> Iterator[None]:
+    """Run *work* with each number below *size* in a thread; set *done* and wait at the end."""
+    threads = [threading.Thread(target=work, args=[number]) for number in range(size)]
     for thread in threads:
         thread.start()
     try:
@@ -102,6 +91,24 @@ def storm(stage: Stage) -> Iterator[None]:
         done.set()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def storm(stage: Stage) -> Iterator[None]:
+    """Open and drop connections as fast as four threads can."""
+    done = threading.Event()
+    counts = Counter[str]()
+
+    def connect_and_drop(_number: int) -> None:
+        while not done.is_set():
+            try:
+                connect(stage.address, timeout=5).close()
+                counts["opened"] += 1
+            except OSError:
+                counts["refused"] += 1
+
+    with _crowd(connect_and_drop, 4, done):
+        yield
     stage.notes.append(f"{counts['opened']} connections opened, {counts['refused']} refused")
 
 
@@ -141,15 +148,8 @@ def login_flood(stage: Stage) -> Iterator[None]:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 flood(number)
 
-    threads = [threading.Thread(target=flooding, args=[number]) for number in range(12)]
-    for thread in threads:
-        thread.start()
-    try:
+    with _crowd(flooding, 12, done):
         yield
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
     said = ", ".join(f"{number} with {status}" for status, number in counts.most_common())
     stage.notes.append(f"answers to the flood: {said}")
 

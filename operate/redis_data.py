@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from operate import inside
+from operate import in_service
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -58,8 +58,8 @@ class RedisData:
 
     def live(self) -> Counts:
         """Count what the running Redis holds."""
-        words = inside.command(self._runtime, "redis", "sh", "-c", SCRIPT, "redis-data", "live")
-        text = inside.output(self._runtime, words, "the count of Redis's keys")
+        words = in_service.command(self._runtime, "redis", "sh", "-c", SCRIPT, "redis-data", "live")
+        text = in_service.output(self._runtime, words, "the count of Redis's keys")
         return Counts.parse(text.decode())
 
     def copy(self) -> Counts:
@@ -76,7 +76,7 @@ class RedisData:
         """Start a program that writes the copy, an RDB file, to its output."""
         return subprocess.Popen(
             self._words("print-copy"),
-            env=inside.environment(self._runtime),
+            env=in_service.environment(self._runtime),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
@@ -91,7 +91,7 @@ class RedisData:
         """
         done = subprocess.run(
             self._words("stage"),
-            env=inside.environment(self._runtime),
+            env=in_service.environment(self._runtime),
             stdin=rdb,
             capture_output=True,
             check=False,
@@ -173,11 +173,11 @@ class RedisData:
         return Supervisor(run, run, run)
 
     def _words(self, task: str) -> list[str]:
-        return inside.beside_redis(self._runtime, "sh", "-c", SCRIPT, "redis-data", task)
+        return in_service.beside_redis(self._runtime, "sh", "-c", SCRIPT, "redis-data", task)
 
     def _beside(self, task: str, given: bytes = b"") -> str:
         words = self._words(task)
-        return inside.output(self._runtime, words, f"redis-data {task}", given).decode()
+        return in_service.output(self._runtime, words, f"redis-data {task}", given).decode()
 
 
 def difference(before: Counts, after: Counts, loaded: Counts, saved: Counts) -> str:

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 
-from operate import certificates, inside, secret_files
+from operate import certificates, in_service, secret_files
 from operate.one_at_a_time import one_at_a_time
 from operate.redis_data import RedisData
 from stack.choose import choose
@@ -127,12 +127,12 @@ def _redis_password(runtime: Runtime, _environ: Mapping[str, str], progress: Pro
         secret_files.write(runtime, "redis-password", new, ".next")
     digest = f"#{hashlib.sha256(new).hexdigest()}"
     progress.step("Redis accepts both passwords")
-    inside.shell(runtime, "redis", _ACCESS, digest)
+    in_service.shell(runtime, "redis", _ACCESS, digest)
     secret_files.write(runtime, "redis-password", new)
     RedisData(runtime).live()
     progress.step("every worker takes the new one")
     _reload(runtime, progress)
-    inside.shell(runtime, "redis", _ACCESS, "resetpass", digest)
+    in_service.shell(runtime, "redis", _ACCESS, "resetpass", digest)
     secret_files.remove(runtime, "redis-password", ".next")
     print("Redis accepts the new password only. Restart other programs that use it.")
     if isinstance(runtime, ComposeRuntime):
@@ -163,7 +163,7 @@ def _drained(runtime: Runtime) -> bool:
     if isinstance(runtime, ComposeRuntime):
         apps = [each for each in runtime.replicas() if each.service == "app"]
         commands = [["docker", "exec", app.id, "sh", "-c", _MASTERS] for app in apps]
-    environ = inside.environment(runtime)
+    environ = in_service.environment(runtime)
     return all(
         subprocess.run(words, env=environ, check=False).returncode == 0 for words in commands
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operate import inside
+from operate import in_service
 from stack.errors import StackError
 from stack.runtime import Runtime
 
@@ -38,20 +38,20 @@ rm -f "$(printenv "$1")$2"
 def read(runtime: Runtime, name: str, more: str = "") -> bytes:
     """Return the content of a file of FILES, with *more* after its name; b"" without a file."""
     service, variable, end = FILES[name]
-    return inside.shell(runtime, service, _READ, variable, end + more)
+    return in_service.shell(runtime, service, _READ, variable, end + more)
 
 
 def age_s(runtime: Runtime, name: str) -> float:
     """Return for how many seconds a file has had its content."""
     service, variable, end = FILES[name]
-    return float(inside.shell(runtime, service, _AGE, variable, end))
+    return float(in_service.shell(runtime, service, _AGE, variable, end))
 
 
 def write(runtime: Runtime, name: str, content: bytes, more: str = "") -> None:
     """Replace such a file. Raises StackError if it cannot be written."""
     service, variable, end = FILES[name]
     try:
-        inside.shell(runtime, service, f"set -e\n{_WRITE}", variable, end + more, given=content)
+        in_service.shell(runtime, service, f"set -e\n{_WRITE}", variable, end + more, given=content)
     except StackError as error:
         raise StackError(
             f"{variable} of {service} cannot be written",
@@ -62,4 +62,4 @@ def write(runtime: Runtime, name: str, content: bytes, more: str = "") -> None:
 
 def remove(runtime: Runtime, name: str, more: str = "") -> None:
     service, variable, end = FILES[name]
-    inside.shell(runtime, service, _REMOVE, variable, end + more)
+    in_service.shell(runtime, service, _REMOVE, variable, end + more)

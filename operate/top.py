@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from operate import inside
+from operate import in_service
 from stack import processes
 from stack.choose import running
 from stack.compose.runtime import ComposeRuntime
@@ -174,10 +174,10 @@ def _live(runtime: Runtime, seconds: float) -> int:
 def look(runtime: Runtime) -> Look:
     """Read all counters. Raises StackError if the app or nginx does not answer."""
     python = "python3" if isinstance(runtime, ComposeRuntime) else sys.executable
-    words = inside.command(runtime, "app", python, "-c", _LOOK)
-    found = json.loads(inside.output(runtime, words, "the look at the app's metrics"))
-    words = inside.command(runtime, "nginx", "bash", "-c", _STATUS)
-    status = inside.output(runtime, words, "the look at nginx's status").decode()
+    words = in_service.command(runtime, "app", python, "-c", _LOOK)
+    found = json.loads(in_service.output(runtime, words, "the look at the app's metrics"))
+    words = in_service.command(runtime, "nginx", "bash", "-c", _STATUS)
+    status = in_service.output(runtime, words, "the look at nginx's status").decode()
     active = re.search(r"Active connections: (\d+)", status)
     return Look(
         at=time.time(),
@@ -228,7 +228,7 @@ def _following(runtime: Runtime) -> Iterator[Answers]:
     answers = Answers()
     with subprocess.Popen(
         command,
-        env=inside.environment(runtime),
+        env=in_service.environment(runtime),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """Every pair of text and background colours meets WCAG 2.2 AA in both colour schemes."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,14 @@ def test_both_schemes_set_the_same_colours():
     light = set(colours("light"))
     dark_only = re.search(r"prefers-color-scheme: dark\) \{\n\s+:root \{(.*?)\}", SHEET, re.S)
     assert set(re.findall(r"--([a-z-]+): #", dark_only.group(1))) == light
+
+
+def test_nginxs_error_page_has_the_same_colours():
+    """It works without the app, so it has a style sheet of its own."""
+    sheet = (Path(__file__).parents[2] / "nginx/pages/nginx-error.css").read_text()
+    for scheme, root in zip(
+        ("light", "dark"), re.findall(r":root \{(.*?)\}", sheet, re.S), strict=True
+    ):
+        own = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", root))
+        assert len(own) > 5
+        assert own.items() <= colours(scheme).items()
