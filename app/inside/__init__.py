@@ -81,6 +81,8 @@ def index() -> ResponseReturnValue:
         complete=bool(wanted),
         environ=[] if wanted else described(request.environ),
         steps=pages.time_line(found),
+        waited=pages.waited(found),
+        asked=pages.asked(found["spans"]),
     )
 
 
@@ -92,10 +94,11 @@ def workers() -> ResponseReturnValue:
     except (OSError, KeyError, ValueError):
         found = []
     if wants_json():
-        return jsonify(workers=found, here=server.this_worker())
+        return jsonify(workers=found, masters=server.generations(), here=server.this_worker())
     return render_template(
         "inside/workers.html",
         workers=found,
+        masters=server.generations(),
         here=server.this_worker(),
         admin=ADMINS in current_user.permissions,
     )

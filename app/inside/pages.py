@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask import Blueprint, Flask, current_app, g, request, session
@@ -11,21 +11,21 @@ from flask.sessions import SecureCookieSessionInterface
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
-from app.inside import server
+from app.inside import server, start, trace
 from app.inside.watch import name_of
 from app.security import SecurityManager, current_user
 
 
 def time_line(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The rows of a trace in the order of the path. `x` and `width` are per cent of its length."""
-    nginx, rows = found["nginx"], []
-    if nginx:
-        waited = max(0.0, 1000 * (found["at"] - nginx["handed_over_at"]))
-        begin = -nginx["read_ms"] - waited
+    nginx, handed_over = found["nginx"], waited(found)
+    rows: list[dict[str, Any]] = []
+    if handed_over is not None:
+        begin = -nginx["read_ms"] - handed_over
         name = "the hand-over: the socket's queue, the lock, a thread wakes up and reads"
         for layer, what, since, took in (
             ("nginx", "reads the request", begin, nginx["read_ms"]),
-            ("uWSGI", name, -waited, waited),
+            ("uWSGI", name, -handed_over, handed_over),
         ):
             rows.append(
                 {"layer": layer, "name": what, "begin_ms": since, "took_ms": took, "depth": 0}
@@ -38,6 +38,18 @@ def time_line(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         end = last if row["took_ms"] is None else row["begin_ms"] + row["took_ms"]
         row["width"] = max(0.6, 100 * (end - row["begin_ms"]) / ((last - first) or 1))
     return rows
+
+
+def waited(found: Mapping[str, Any]) -> float | None:
+    """Milliseconds from nginx's hand-over until the WSGI call; None without nginx."""
+    nginx = found["nginx"]
+    return max(0.0, 1000 * (found["at"] - nginx["handed_over_at"])) if nginx else None
+
+
+def asked(spans: Sequence[Mapping[str, Any]]) -> tuple[int, float]:
+    """How many round trips to Redis have ended, and their milliseconds."""
+    trips = [s["took_ms"] for s in spans if s["layer"] == "Redis" and s["took_ms"] is not None]
+    return len(trips), sum(trips)
 
 
 def wsgi() -> dict[str, Any]:
@@ -112,7 +124,9 @@ def sessions() -> dict[str, Any]:
     values = {key: session[key] for key in session}
     cookie = len(str(serializer.dumps(values))) if serializer else 0
     name = current_app.config["SESSION_COOKIE_NAME"]
+    record = trace.current()
     return {
+        "asked": asked(record.as_json()["spans"]) if record else (0, 0.0),
         "keys": sorted(values),
         "ours": len(request.cookies.get(name, "")),
         "cookie": cookie,
@@ -135,9 +149,26 @@ def accept() -> dict[str, Any]:
     return {"here": server.this_worker()}
 
 
-def start() -> dict[str, Any]:
-    """The options that this server started with, as it reports them."""
-    return {"options": server.options(), "here": server.this_worker(), "python": server.PYTHON}
+def begun() -> dict[str, Any]:
+    """The log of this server's start, and the options that it reports."""
+    return {
+        "lines": start.lines(),
+        "known": start.KNOWN,
+        "options": server.options(),
+        "here": server.this_worker(),
+        "python": server.PYTHON,
+    }
+
+
+def reload() -> dict[str, Any]:
+    """What the next reload replaces."""
+    found = workers()
+    return {
+        **found,
+        "generations": server.generations(),
+        "pss": sum(each["pss"] for each in found["workers"]),
+        "in_hand": sum(len(each["in_hand"]) for each in found["workers"]),
+    }
 
 
 def security_manager() -> dict[str, Any]:
@@ -149,7 +180,19 @@ def security_manager() -> dict[str, Any]:
         value = getattr(kind, name)
         shown = name_of(value) if callable(value) else repr(value)[:60]
         rows.append((name, shown, value is not getattr(SecurityManager, name)))
-    return {"rows": rows, "roles": manager.roles.values(), "manager": name_of(kind)}
+    views = [
+        (endpoint, permission)
+        for endpoint, view in sorted(current_app.view_functions.items())
+        if (permission := _required(endpoint, view))
+    ]
+    return {"rows": rows, "views": views, "roles": manager.roles.values(), "manager": name_of(kind)}
+
+
+def _required(endpoint: str, view: Callable[..., Any]) -> str | None:
+    """The permission of a view, or that of all views of its blueprint; None for no permission."""
+    guards = current_app.before_request_funcs.get(endpoint.rpartition(".")[0], [])
+    found = (getattr(each, "permission", None) for each in (view, *guards))
+    return next(filter(None, found), None)
 
 
 # Name in the address: title, live objects. The template has the same name.
@@ -161,6 +204,7 @@ PAGES: Mapping[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "preforking": ("Preforking and lazy-apps", workers),
     "herd": ("The thundering herd", workers),
     "accept": ("Who accepts the connection", accept),
-    "start": ("How uWSGI starts", start),
+    "start": ("How uWSGI starts", begun),
+    "reload": ("The next reload", reload),
     "security": ("The SecurityManager", security_manager),
 }

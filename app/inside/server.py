@@ -37,14 +37,13 @@ def this_worker() -> dict[str, Any]:
         return {**found, "server": "not uWSGI"}
     number = uwsgi.worker_id()
     mine = uwsgi.workers()[number - 1] if number else {}
-    generation = Path(os.environ.get("APP_RUN", "")).name
     return {
         **found,
         "server": f"uWSGI {uwsgi.version.decode()}",
         "worker": number,
         "workers": uwsgi.numproc,
         "threads": int(_option("threads") or 1),
-        "generation": int(generation) if generation.isdigit() else 1,
+        "generation": _number(_run()),
         "requests_before": max(0, mine.get("requests", 0)),
         "listen_queue": uwsgi.listen_queue(),
         "thunder_lock": _option("thunder-lock") or "off",
@@ -52,29 +51,61 @@ def this_worker() -> dict[str, Any]:
     }
 
 
-def all_workers() -> list[dict[str, Any]]:
-    """Each worker of this generation: state, requests and seconds in hand, memory, wake-ups.
+def generations() -> list[tuple[int, str]]:
+    """Number and state of each master of this app: one, and two while a reload replaces it."""
+    if uwsgi is None:
+        return []
+    own = _run()
+    numbers = sorted(_number(each) for each in own.parent.glob("[0-9]*"))
+    serving = _number((own.parent / "current").resolve())
+    states = {-1: "finishes its requests", 0: "serves", 1: "starts"}
+    return [(each, states[(each > serving) - (each < serving)]) for each in numbers]
 
-    Memory in bytes. Raises OSError while the master does not answer.
+
+def all_workers() -> list[dict[str, Any]]:
+    """Each worker of each generation: state, requests and seconds in hand, memory, wake-ups.
+
+    Memory in bytes. Raises OSError while the master of this generation does not answer.
     """
+    found = _workers(_run(), 1.0)
+    for number, _ in generations():
+        other = _run().with_name(str(number))
+        if other != _run():
+            # Its master may be loading the app, or waiting for the last requests.
+            with suppress(OSError, KeyError, ValueError):
+                found += _workers(other, 0.2)
+    return sorted(found, key=lambda each: (each["generation"], each["worker"]))
+
+
+def _workers(run: Path, seconds: float) -> list[dict[str, Any]]:
+    """The workers whose master has the directory *run* and answers within *seconds*."""
     found = []
-    for worker in _statistics()["workers"]:
+    for worker in _statistics(run / "stats.sock", seconds)["workers"]:
         busy = [core for core in worker["cores"] if core["in_request"]]
         figures: dict[str, Any] = {}
         with suppress(OSError, ValueError):  # the process has just ended
             figures = _process(worker["pid"])
         found.append(
             {
+                "generation": _number(run),
                 "worker": worker["id"],
                 "pid": worker["pid"],
                 "state": "busy" if busy else worker["status"],
                 "requests": worker["requests"],
-                "respawns": max(0, worker["respawn_count"] - 1),
                 "in_hand": [_in_hand(core) for core in busy],
                 **figures,
             }
         )
     return found
+
+
+def _run() -> Path:
+    """The directory of this generation. uwsgi/entrypoint names it with the number."""
+    return Path(os.environ.get("APP_RUN", ""))
+
+
+def _number(run: Path) -> int:
+    return int(run.name) if run.name.isdigit() else 1
 
 
 def _in_hand(core: dict[str, Any]) -> dict[str, Any]:
@@ -87,10 +118,10 @@ def _in_hand(core: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _statistics() -> dict[str, Any]:
+def _statistics(path: Path, seconds: float) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(1.0)
-        connection.connect(os.environ["APP_RUN"] + "/stats.sock")
+        connection.settimeout(seconds)
+        connection.connect(str(path))
         with connection.makefile("rb") as stream:
             document: dict[str, Any] = json.loads(stream.read())
     return document

@@ -15,7 +15,16 @@ from contextlib import suppress
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, before_render_template, g, has_request_context, request, template_rendered
+from flask import (
+    Flask,
+    appcontext_popped,
+    appcontext_pushed,
+    before_render_template,
+    g,
+    has_request_context,
+    request,
+    template_rendered,
+)
 from werkzeug.wsgi import ClosingIterator
 
 from app.inside import trace
@@ -42,6 +51,8 @@ def watch(app: Flask, may_see: Callable[[User], bool]) -> None:
     _wrap_sessions(app, may_see)
     redis = app.extensions["redis"]
     _wrap_redis(redis)
+    appcontext_pushed.connect(_contexts_pushed, app)
+    appcontext_popped.connect(_contexts_popped, app)
     before_render_template.connect(_template_begins, app)
     template_rendered.connect(_template_ends, app)
     app.wsgi_app = _Recorder(app, redis)  # type: ignore[method-assign]
@@ -138,7 +149,7 @@ def _viewed(name: str, view: Callable[..., Any]) -> Callable[..., Any]:
             return view(**arguments)
         record.facts["endpoint"] = request.endpoint
         record.facts["rule"] = str(request.url_rule)
-        record.facts["arguments"] = sorted(arguments)
+        record.facts["arguments"] = sorted(arguments)  # their names: values may be secret
         with record.span("Flask", name):
             return view(**arguments)
 
@@ -200,6 +211,22 @@ def _command(redis: Any, command: tuple[Any, ...]) -> str:
     text = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
     kind = re.match(r"[a-z]+(?::[a-z]+)*", text)
     return f"{name} {kind[0]}…" if kind else name
+
+
+def _contexts_pushed(_app: Flask, **_: Any) -> None:
+    _moment(
+        "contexts pushed", "request, session, g and current_user mean the objects of this request"
+    )
+
+
+def _contexts_popped(_app: Flask, **_: Any) -> None:
+    _moment("contexts popped", "nothing of this request is left for the next one")
+
+
+def _moment(name: str, detail: str) -> None:
+    if record := trace.current():
+        with record.span("Flask", name, detail):
+            pass
 
 
 def _template_begins(_app: Flask, template: Any, **_: Any) -> None:

@@ -38,6 +38,7 @@ def requires(permission: str) -> Callable[[View], View]:
                 abort(403)
             return view(*args, **kwargs)
 
+        checked.permission = permission  # type: ignore[attr-defined]  # shown at /inside/security
         return login_required(cast(View, checked))
 
     return decorate

@@ -6,7 +6,7 @@ if (timing) {
   addEventListener("load", () => {
     const [page] = performance.getEntriesByType("navigation");
     const parts = (page && page.serverTiming) || [];
-    const texts = parts.map((each) => each.duration ? `${each.name} ${each.duration} ms` : `${each.name}: ${each.description}`);
+    const texts = parts.map((each) => `${each.description}: ${each.duration} ms`);
     if (page) texts.push(`this browser waited ${(page.responseStart - page.requestStart).toFixed(1)} ms for the first byte`);
     if (texts.length) timing.textContent = `Server-Timing of this page: ${texts.join(" · ")}`;
   });
@@ -25,20 +25,26 @@ const json = async (url) => {
   return answer.json();
 };
 
+const mb = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
 let next;
 async function follow() {
   try {
-    const { workers } = await json(table.dataset.live);
+    const { workers, masters } = await json(table.dataset.live);
+    const text = masters.map(([number, state]) => `generation ${number} ${state}`).join(", ");
+    const status = document.getElementById("inside-masters");
+    if (status.textContent !== text) status.textContent = text; // a screen reader reads each change
     table.tBodies[0].replaceChildren(...workers.map((each) => {
       const row = document.createElement("tr");
       const held = each.in_hand.map((one) => `${one.request}${one.seconds === null ? "" : ` (${one.seconds} s)`}`);
       row.append(
         cell("Worker", `${each.worker} · pid ${each.pid}`),
+        cell("Generation", each.generation),
         cell("State", each.state),
         cell("In hand", held.join(", ") || "nothing"),
         cell("Requests", each.requests),
         cell("Wake-ups", each.wakeups ?? "?"),
-        cell("Memory", each.pss ? `${(each.pss / 1e6).toFixed(1)} MB` : "?"),
+        cell("Memory", each.pss ? `${mb(each.pss)}, own ${mb(each.private)}` : "?"),
       );
       return row;
     }));

@@ -1,7 +1,7 @@
 """Copies of the repository, one for each kind of arm that has files of its own.
 
-An arm with `ref`, `env`, `nginx`, `python` or `requirements` is started by the stack's code of its
-own copy, as `make up RUNTIME=local` would in a checkout of that commit. A copy is in
+An arm with `ref`, `without`, `env`, `nginx`, `python` or `requirements` is started by the stack's
+code of its own copy, as `make up RUNTIME=local` would in a checkout of that commit. A copy is in
 ``run/lab/trees/``, is never changed after it was made, and is used again by later runs. Its .venv
 is this checkout's if the pins and the interpreter are the same; otherwise its own code makes one.
 """
@@ -33,6 +33,7 @@ from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 from stack.local.state import State
 from stack.progress import Progress
+from toggles import TOGGLES
 
 FOLDER = CHECKOUT / "run" / "lab" / "trees"
 # More are deleted, those that were not used for the longest time first.
@@ -55,7 +56,7 @@ def of(spec: ArmSpec) -> Path:
         commit = resolved(spec.ref or WORKING_TREE)
     except NoSuchCommit as error:
         raise StackError(str(error)) from error
-    parts = [commit, list(spec.ini), spec.nginx, spec.python, list(spec.requirements)]
+    parts = [commit, spec.without, spec.ini, spec.nginx, spec.python, spec.requirements]
     # A copy that shares .venv would change it after the pins here have changed.
     own = [Path(canary.__file__), *(CHECKOUT / "project").glob("*.env")]
     others = [*_pins(CHECKOUT).items(), *((file, file.read_bytes()) for file in own)]
@@ -105,6 +106,8 @@ def _change(tree: Path, spec: ArmSpec) -> None:
     canaries = tree / "run" / "lab-canary"
     canaries.mkdir(parents=True)
     shutil.copy2(canary.__file__, canaries / f"{_CANARY}.py")
+    if spec.without:
+        _leave_out(tree, spec.without)
     try:
         if spec.ini:
             with (tree / "uwsgi" / "uwsgi.ini").open("a", encoding="utf-8") as file:
@@ -118,6 +121,19 @@ def _change(tree: Path, spec: ArmSpec) -> None:
         raise StackError(f"{spec.ref}: {error}") from error
     if _pins(tree) == _pins(CHECKOUT) and not spec.python and (CHECKOUT / ".venv").is_dir():
         (tree / ".venv").symlink_to((CHECKOUT / ".venv").resolve())
+
+
+def _leave_out(tree: Path, units: Sequence[str]) -> None:
+    """Do what `make new` does for a copy without *units*."""
+    if not (tree / "template").is_dir():
+        raise StackError(f"without = {list(units)}: only the template can leave units out")
+    done = subprocess.run(
+        [sys.executable, "-B", "-m", "template.tree", TOGGLES["STACK_NAME"].default, *units],
+        cwd=tree, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[2]
+        raise StackError(f"without = {list(units)}: template/tree.py says {reason}")
 
 
 def with_directives(nginx: Path, text: str) -> None:

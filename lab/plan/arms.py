@@ -40,8 +40,10 @@ class ArmSpec:
     path: str | None = None  # requested instead of the load's path
     expect: str | None = None  # a substring of the body, instead of the load's
     # Any of these gives the arm a copy of the repository (lab.measure.trees): a commit, "." for the
-    # working tree; the app's variables; directives for nginx; an interpreter; pins of packages.
+    # working tree; units of the template that it leaves out; the app's variables; directives for
+    # nginx; an interpreter; pins of packages.
     ref: str = ""
+    without: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     nginx: str = ""
     python: str = ""
@@ -50,4 +52,5 @@ class ArmSpec:
 
     @property
     def has_own_tree(self) -> bool:
-        return bool(self.ref or self.env or self.nginx or self.python or self.requirements)
+        own = (self.ref, self.without, self.env, self.nginx, self.python, self.requirements)
+        return any(own)

@@ -134,6 +134,9 @@ class Arm:
     how: ReloadMode | None = None
     ini: Annotated[list[IniLine], Meta(description=_INI)] = field(default_factory=list)
     ref: Ref = ""
+    without: Annotated[list[str], Meta(description='a list of units such as ["inside"]')] = field(
+        default_factory=list
+    )
     env: Annotated[
         dict[str, str | int | float], Meta(description='a table such as { CACHE = "off" }')
     ] = field(default_factory=dict)
@@ -345,6 +348,7 @@ class _Checker:
             how=given.how,
             ini=tuple(given.ini),
             ref=given.ref,
+            without=tuple(given.without),
             env=self._env(at, given.env),
             nginx=given.nginx,
             python=self._python(at, given.python),
@@ -357,7 +361,7 @@ class _Checker:
                 self._fault((*at, key), text)
             if arm.ini and arm.server != ArmSpec.server:
                 self._fault((*at, "ini"), f"{arm.server} does not read uwsgi.ini as uwsgi does")
-            for key in ("ref", "env", "nginx", "python", "requirements"):
+            for key in ("ref", "without", "env", "nginx", "python", "requirements"):
                 if getattr(arm, key) and arm.server != ArmSpec.server:
                     self._fault((*at, key), f"{key} is for the server uwsgi, not {arm.server}")
 

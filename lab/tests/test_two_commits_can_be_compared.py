@@ -19,6 +19,7 @@ from lab.plan.arms import ArmSpec
 from lab.plan.experiment_file import ExperimentError, parse, require_commits
 from lab.plan.sources import NoSuchCommit, in_repository, resolve
 from lab.tests.running_arms import ask
+from stack.errors import StackError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMIT = "HEAD" if in_repository() else "."
@@ -76,6 +77,20 @@ def test_nginx_gets_new_values_where_a_directive_is_set_once(tmp_path: Path) -> 
     assert "    keepalive_timeout 5s;" in (tmp_path / "snippets" / "x.conf").read_text()
     trees.with_directives(tmp_path, "map $uri $x { default 1; }")
     assert "map $uri $x { default 1; }" in (tmp_path / "nginx.conf").read_text()
+
+
+def test_a_copy_leaves_units_of_the_template_out() -> None:
+    spec = ArmSpec("small", without=("inside",))
+    if not (CHECKOUT / "template").is_dir():
+        with pytest.raises(StackError, match="only the template can leave units out"):
+            trees.of(spec)
+        return
+    tree = trees.of(spec)
+    assert tree != trees.of(ArmSpec("whole", ref="."))
+    assert not (tree / "app" / "inside").exists()
+    assert "inside" not in (tree / "nginx" / "nginx.conf").read_text()
+    with pytest.raises(StackError, match=r"without = \['insid'\]: .*KeyError: 'insid'"):
+        trees.of(ArmSpec("misspelt", without=("insid",)))
 
 
 @pytest.mark.long

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.people.in_chromium import Surfer
+from stack.local.runtime import LocalRuntime
+from tests.people.in_chromium import DESKTOP, PASSWORD, Surfer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 PAGES = (
     *("workers", "wsgi", "contexts", "routing", "sessions", "security"),
-    *("accept", "herd", "preforking", "start"),
+    *("accept", "herd", "preforking", "start", "reload"),
 )
 
 
@@ -26,7 +32,7 @@ def test_one_request(surfer: Surfer) -> None:
     surfer.register(f"leo-{surfer.window}")
     surfer.open("/inside/")
     text = surfer.page.get_by_role("main").inner_text()
-    assert re.search(r"worker [1-4] of 4, process \d+, uWSGIWorker\dCore\d", text)
+    assert re.search(r"worker [1-4] of 4, process \d+, thread uWSGIWorker\dCore\d", text)
     assert re.search(r"thunder-lock\s+on", text)
     assert "nginx" in text and "the hand-over" in text
     surfer.follow("Show the whole request")
@@ -43,4 +49,45 @@ def test_the_workers(surfer: Surfer) -> None:
     surfer.open("/inside/preforking")
     assert re.search(r"Worker 1: \d+\.\d MB shared", surfer.page.get_by_role("main").inner_text())
     surfer.open("/inside/start")
-    assert "thunder-lock" in surfer.page.get_by_role("main").inner_text()
+    text = surfer.page.get_by_role("main").inner_text()
+    assert "thunder-lock" in text
+    assert re.search(r"spawned uWSGI worker 1 \(pid: \d+, cores: 2\)", text)
+
+
+@pytest.fixture(scope="module")
+def root(browser: Browser, stack: LocalRuntime) -> Iterator[Surfer]:
+    """An admin at a desk."""
+    surfer = Surfer(browser, stack.address(), viewport=DESKTOP)
+    surfer.register("root-of-inside")
+    assert stack.flask("user", "grant", "root-of-inside", "admin") == 0  # ends the session
+    surfer.open("/auth/login")
+    surfer.page.get_by_label("Name").fill("root-of-inside")
+    surfer.page.get_by_label("Password").fill(PASSWORD)
+    surfer.press("Log in")
+    yield surfer
+    surfer.close()
+
+
+@pytest.mark.parametrize("button", ["Send 50 one at a time", "Send 50 at once"])
+def test_fifty_requests_spread_over_the_workers(root: Surfer, button: str) -> None:
+    root.open("/inside/workers")
+    root.press(button)
+    spread = root.page.locator("#inside-spread")
+    spread.get_by_text(re.compile(r": \d")).wait_for()
+    counts = re.findall(r"worker (\d), uWSGIWorker\1Core\d: (\d+)", spread.inner_text())
+    assert sum(int(count) for _, count in counts) == 50
+    assert len({worker for worker, _ in counts}) > 1
+
+
+def test_the_page_follows_a_reload(root: Surfer, stack: LocalRuntime) -> None:
+    root.open("/inside/workers")
+    masters = root.page.locator("#inside-masters")
+    before = int(masters.inner_text().split()[1])
+    old = set(root.page.locator("td[data-label=Worker]").all_inner_texts())
+    stack.reload()
+    root.page.wait_for_function(
+        "text => document.getElementById('inside-masters').textContent === text",
+        arg=f"generation {before + 1} serves",
+    )
+    new = root.page.locator("td[data-label=Worker]").all_inner_texts()
+    assert len(new) == 4 and not old & set(new)

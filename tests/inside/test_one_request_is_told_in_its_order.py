@@ -37,6 +37,7 @@ def test_the_time_line_has_the_order_of_the_path(ada: Browser) -> None:
     names = [name for _, name in steps(found)]
     path = [
         "application(environ, start_response)",
+        "contexts pushed",
         "open_session: an object, nothing is read yet",
         "before_request flask_wtf.csrf.csrf_protect",
         "before_request app.inside.guard",
@@ -46,7 +47,7 @@ def test_the_time_line_has_the_order_of_the_path(ada: Browser) -> None:
     ]
     assert [name for name in dict.fromkeys(names) if name in path] == path
     depths = {name: depth for depth, name in steps(found)}
-    assert [depths[name] for name in path] == [0, 1, 1, 1, 2, 3, 1]
+    assert [depths[name] for name in path] == [0, 1, 1, 1, 1, 2, 3, 1]
     trip = next(span for span in found["spans"] if span["layer"] == "Redis")
     assert "Read a session and extend its idle timeout." in trip["detail"]
 
@@ -69,8 +70,20 @@ def test_times_nest(ada: Browser) -> None:
         open_.append(span)
     names = [name for _, name in steps(found)]
     assert "template front/home.html" in names
-    assert names.index("view front.home") < names.index("save_session") < len(names) - 1
+    assert names.index("view front.home") < names.index("save_session") < len(names) - 2
+    assert names[-2] == "contexts popped"
     assert names[-1] == "uWSGI iterates over the answer and closes it"
+
+
+def test_the_facts_answer_at_a_glance(app: Flask, ada: Browser) -> None:
+    page = " ".join(ada.get("/inside/", NGINX_TIMES="", **ID).text.split())
+    assert re.search(r"<dt>Redis was asked</dt><dd>once, \d+\.\d\d ms</dd>", page)
+    assert "<dt>Matched rule</dt><dd>/inside/ for inside.index</dd>" in page
+    assert "<dt>Waited for that thread</dt><dd>unknown: no nginx</dd>" in page
+    stranger = Browser(app)
+    stranger.get("/auth/login", **ID).close()
+    root, _ = admin(app)
+    assert "<dt>Redis was asked</dt><dd>" in root.get("/inside/?trace=" + ID["X-Request-ID"]).text
 
 
 def test_a_trace_keeps_no_secret(app: Flask, redis: RedisServer, ada: Browser) -> None:
@@ -152,6 +165,8 @@ def test_off_leaves_nothing(redis: RedisServer) -> None:
         ("accept", "gunicorn"),
         ("start", "This is not uWSGI"),
         ("security", "app.security.redis_users.RedisUserStore"),
+        ("security", '<code>inside.ping</code></td><td data-label="Permission">users.manage<'),
+        ("reload", "The next reload"),
     ],
 )
 def test_each_page_shows_live_objects(ada: Browser, name: str, shown: str) -> None:

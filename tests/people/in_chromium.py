@@ -79,7 +79,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def address() -> Iterator[str]:
+def stack() -> Iterator[LocalRuntime]:
     """One local stack for all browser tests. Each test registers users of its own."""
     # All windows have one address, so the limit on logins would stop them.
     settings = {
@@ -88,8 +88,13 @@ def address() -> Iterator[str]:
         "STACK_LOGIN_RATE": "0",
         "STACK_INSIDE": "users",
     }
-    with LocalRuntime(settings) as stack:
-        yield stack.address()
+    with LocalRuntime(settings) as runtime:
+        yield runtime
+
+
+@pytest.fixture(scope="session")
+def address(stack: LocalRuntime) -> str:
+    return stack.address()
 
 
 @pytest.fixture(params=WINDOWS)
