@@ -209,7 +209,7 @@ def _command(redis: Any, command: tuple[Any, ...]) -> str:
         return f"EVALSHA ({purposes[-1]})" if purposes else "EVALSHA"
     key = command[1] if len(command) > 1 else ""
     text = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
-    kind = re.match(r"[a-z]+(?::[a-z]+)*", text)
+    kind = re.match(r"(?:[a-z]+:)+", text)
     return f"{name} {kind[0]}…" if kind else name
 
 

@@ -50,6 +50,7 @@ def test_the_time_line_has_the_order_of_the_path(ada: Browser) -> None:
     assert [depths[name] for name in path] == [0, 1, 1, 1, 1, 2, 3, 1]
     trip = next(span for span in found["spans"] if span["layer"] == "Redis")
     assert "Read a session and extend its idle timeout." in trip["detail"]
+    assert "HMGET account:user:…" in trip["detail"]  # nothing of the id
 
 
 def test_times_nest(ada: Browser) -> None:
