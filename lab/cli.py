@@ -1,5 +1,5 @@
-"""The command line: ``python3 -m lab compare EXPERIMENT``, ``report``, ``bench``, ``pages``,
-``reloads``.
+"""The command line: ``python3 -m lab compare EXPERIMENT``, ``experiments``, ``report``,
+``bench``, ``pages``, ``reloads``.
 
 Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
 not decided, 130 interrupted. Those of ``compare --a REF --b REF`` are for ``git bisect run``: see
@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lab import compare, reloads
+from lab import compare, reloads, series
 from lab.judge import budgets, claims, gates, looks, power, verdict
 from lab.measure import eagain, facts, machine, testbed, trees
 from lab.measure.interrupts import interrupts
@@ -93,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> int:
     """`compare`: run an experiment or continue it, judge it, and report."""
     file, text = _file_and_text(options)
-    usual = schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS
-    blocks = looks.MOST_BLOCKS if options.blocks == AUTO else options.blocks or usual
+    blocks = _number_of_blocks(options)
     new = _plan(parse(text, str(file)), text, file, blocks, options)
     _check_runtime(new, options.runtime)
     folder = None if options.fresh else latest(new.experiment, options.results)
@@ -102,14 +101,16 @@ def run(options: argparse.Namespace) -> int:
     others = _differences(unfinished.plan, new, options.seed) if unfinished else []
     continued = None if others else unfinished
     work = continued or Run.create(new, options.results)
+    if continued and not work.plan.chosen and new.minutes is not None:
+        work.save_plan(replace(work.plan, minutes=new.minutes))
     experiment = experiment_of(work.plan)
-    left = schedule.seconds_left(experiment, blocks, work.trials)
+    left = schedule.seconds_left(experiment, work.plan.blocks, work.trials)
     print(compare.describe(experiment, work, left))
     if continued:
         print(f"Continues with {len(work.trials)} trials done. FRESH=1 starts a new run.")
     elif unfinished:
         print(f"{unfinished.folder} is not continued because of other {', '.join(others)}.")
-    if blocks < schedule.FEWEST_BLOCKS:
+    if blocks < schedule.FEWEST_BLOCKS and not options.rehearsal:
         print(f"{blocks} blocks decide nothing: with fewer than 6, p cannot be below 0.05.")
     print(flush=True)
 
@@ -126,6 +127,7 @@ def run(options: argparse.Namespace) -> int:
                 progress,
                 forecast=None if new.auto else power.forecast,
                 knows=verdict.knows if new.auto else None,
+                enough_blocks=power.enough_blocks,
             )
             runner.run()
     except KeyboardInterrupt:
@@ -160,6 +162,16 @@ def _explain(experiment: Experiment, work: Run, bench: testbed.Testbed, progress
                 progress.step(f"why: {arm.name} could not be measured: {error}")
     progress.clear()
     work.save_why(found)
+
+
+def _number_of_blocks(options: argparse.Namespace) -> int:
+    """Raises ExperimentError if two options contradict each other."""
+    if options.minutes is not None and (options.blocks or options.quick):
+        raise ExperimentError("MINUTES= chooses the number of blocks: leave out BLOCKS and QUICK")
+    if options.blocks == AUTO:
+        return looks.MOST_BLOCKS
+    usual = schedule.QUICK_BLOCKS if options.quick else schedule.DEFAULT_BLOCKS
+    return int(options.blocks or (schedule.REHEARSED_BLOCKS if options.rehearsal else usual))
 
 
 def _file_and_text(options: argparse.Namespace) -> tuple[Path, str]:
@@ -213,6 +225,8 @@ def report(options: argparse.Namespace) -> int:
         raise ResultsError(f"{folder} holds no trial yet")
     code = _conclude(experiment_of(work.plan), work)
     if options.publish:
+        if work.plan.rehearsal:
+            raise ResultsError("a rehearsal has no figures to publish")
         print(f"published {markdown.publish(folder, PUBLISHED)}")
         stale.write(README, PUBLISHED, CHECKOUT)
     if options.open:
@@ -225,6 +239,40 @@ def pages(_: argparse.Namespace) -> int:
     stale.write(README, PUBLISHED, CHECKOUT)
     print(f"{README} lists the pages of {PUBLISHED}")
     return 0
+
+
+def experiments(options: argparse.Namespace) -> int:
+    """`experiments`: run all published experiments, or those named, one after the other."""
+    names = options.experiments or known()
+    results = options.results / "rehearsal" if options.rehearsal else options.results
+    items = []
+    for name in names:
+        comparing = ["compare", name, "--rehearsal" if options.rehearsal else "--minutes=1"]
+        alone = _parser().parse_args([f"--results={results}", *comparing])
+        file, text = _file_and_text(alone)
+        plan = _plan(parse(text, str(file)), text, file, _number_of_blocks(alone), alone)
+        items.append(series.Item(experiment_of(plan), plan, results))
+    if options.publish and options.rehearsal:
+        raise ExperimentError("a rehearsal has no figures to publish: leave out PUBLISH")
+    if options.publish and str(items[0].plan.conditions.get("revision")).endswith("-dirty"):
+        raise ExperimentError(
+            "the published pages name a commit: commit your changes first, or leave out PUBLISH"
+        )
+    try:
+        whole = series.Series(
+            items,
+            hours=options.hours,
+            publish=options.publish,
+            fresh=options.fresh,
+            rehearsal=options.rehearsal,
+        )
+    except series.SeriesError as error:
+        raise ExperimentError(str(error)) from None
+    try:
+        whole.run()
+    finally:
+        code = whole.show(Console())
+    return 0 if options.rehearsal and not any(item.fault for item in whole.items) else code
 
 
 def serve(folder: Path) -> int:
@@ -249,6 +297,8 @@ def experiment_of(plan: Plan) -> Experiment:
     experiment = replace(parse(plan.toml, plan.file, plan.files), seed=plan.seed)
     if plan.cost_us is not None:
         experiment = experiment.with_cost(plan.cost_us)
+    if plan.rehearsal:
+        return schedule.rehearsed(experiment)
     return schedule.shortened(experiment) if plan.quick else experiment
 
 
@@ -361,6 +411,8 @@ def _plan(
         loads=[_plain(load) for load in experiment.loads],
         files=experiment.files,
         refs=_command_of_refs(options) if options.b else "",
+        minutes=options.minutes,
+        rehearsal=options.rehearsal,
     )
 
 
@@ -398,7 +450,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python3 -m lab", allow_abbrev=False)
     parser.add_argument("--results", type=Path, default=RESULTS, help="default: %(default)s")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="compare|report|bench|pages|reloads"
+        dest="command",
+        required=True,
+        metavar="compare|experiments|report|bench|pages|reloads",
     )
     comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
     comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
@@ -424,6 +478,15 @@ def _parser() -> argparse.ArgumentParser:
             help=f"{schedule.QUICK_BLOCKS} blocks, and a third of every load: large effects only",
         )
         command.add_argument(
+            "--minutes",
+            type=_positive,
+            help="choose the blocks after the first three: as many as make a correct run trusted "
+            f"95 times in 100, {compare.LEAST_CHOSEN} to {compare.MOST_CHOSEN}, in this time",
+        )
+        command.add_argument(
+            "--rehearsal", action="store_true", help="start everything, measure nothing"
+        )
+        command.add_argument(
             "--seed", type=_seed, help="for orders and arrivals (default: the file's, or a new one)"
         )
         command.add_argument(
@@ -437,6 +500,19 @@ def _parser() -> argparse.ArgumentParser:
     reporting.add_argument("--open", action="store_true", help="serve it on loopback")
     reporting.add_argument("--publish", action="store_true", help=f"copy it to {PUBLISHED}")
     reporting.set_defaults(job=report)
+    running = commands.add_parser(
+        "experiments", help="run all published experiments, unattended", allow_abbrev=False
+    )
+    running.add_argument("experiments", nargs="*", help="default: all of lab/experiments")
+    running.add_argument(
+        "--hours", type=_positive, default=3.0, help="the time for all (default: %(default)g)"
+    )
+    running.add_argument("--publish", action="store_true", help="publish each page when it is done")
+    running.add_argument("--fresh", action="store_true", help="also run those that are complete")
+    running.add_argument(
+        "--rehearsal", action="store_true", help="start every arm of each, measure nothing"
+    )
+    running.set_defaults(job=experiments)
     listing = commands.add_parser("pages", help="mark the published pages that are stale")
     listing.set_defaults(job=pages)
     reloading = commands.add_parser("reloads", help="reload under load, often", allow_abbrev=False)
@@ -454,6 +530,16 @@ def _blocks(text: str) -> int | str:
     raise argparse.ArgumentTypeError(
         f"{text!r}: must be a whole number from 2 to {schedule.MOST_BLOCKS}, or {AUTO}"
     )
+
+
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if 0 < number < MOST:
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r}: must be a number above 0")
 
 
 def _seed(text: str) -> int:

@@ -26,6 +26,9 @@ from stack.progress import Progress
 # The blocks after which the run says whether its number of blocks is enough.
 PILOT = 3
 
+# A plan with `minutes` takes so many. Holm's correction for a few arms needs eight.
+LEAST_CHOSEN, MOST_CHOSEN = 8, 20
+
 # The rule of a trial without figures.
 DID_NOT_RUN = "did not run"
 
@@ -67,8 +70,11 @@ class Gates(Protocol):
         """The voids that only a comparison within a block and load shows, for each of *trials*."""
 
 
-# judge/power.py, or nothing.
+# judge/power.py: forecast, or nothing.
 Forecast = Callable[[Experiment, Sequence[Trial], int], str]
+
+# judge/power.py: enough_blocks, or nothing.
+EnoughBlocks = Callable[[Experiment, Sequence[Trial], int], int]
 
 
 # judge/verdict.py: knows, or nothing.
@@ -88,9 +94,11 @@ class Runner:
         *,
         forecast: Forecast | None = None,
         knows: Knows | None = None,
+        enough_blocks: EnoughBlocks | None = None,
     ) -> None:
         """*knows*: whether the trials settle everything; None: the run has a fixed number of
-        blocks."""
+        blocks. *enough_blocks*: how many a plan with `minutes` takes, and a most of them at which
+        it stops looking."""
         self._experiment = experiment
         self._run = run
         self._bench = bench
@@ -98,25 +106,58 @@ class Runner:
         self._progress = progress
         self._forecast = forecast
         self._knows = knows
+        self._enough_blocks = enough_blocks
         self._clock = _RemainingTime()
         self._phase = self._subject = ""
+        self._began = time.monotonic()
 
     def run(self) -> None:
         """Measure everything that remains. Raises RunFailed."""
         experiment = self._with_rates(self._with_doses())
-        for block in range(1, self._run.plan.blocks + 1):
+        block = 0
+        while block < self._run.plan.blocks:
+            block += 1
             # The first pass measures what is missing, later ones repeat what was void. A complete
             # block is compared as well: the run may have been interrupted just before that.
             while self._pass(experiment, block) or self._compare_within(block):
                 self._compare_within(block)
+            if block == PILOT:
+                self._choose_blocks(experiment)
             if block == PILOT < self._run.plan.blocks and self._forecast is not None:
                 text = self._forecast(experiment, self._run.trials, self._run.plan.blocks)
                 self._progress.step(text)
             if block < self._run.plan.blocks and self._may_stop(experiment, block):
                 self._progress.step(f"every comparison is settled after {block} blocks")
                 break
+            if block < self._run.plan.blocks and self._is_late(block):
+                self._run.save_plan(replace(self._run.plan, blocks=block))
+                self._progress.step(f"the time is over after {block} blocks")
         self._progress.clear()
         self._run.finish()
+
+    def _choose_blocks(self, experiment: Experiment) -> None:
+        """Take as many blocks as the noise asks for and the plan's minutes allow."""
+        plan, trials = self._run.plan, self._run.trials
+        if plan.minutes is None or plan.chosen or self._enough_blocks is None:
+            return
+        left_s = 60 * plan.minutes - (time.monotonic() - self._began)
+        fitting = [
+            blocks
+            for blocks in range(LEAST_CHOSEN, MOST_CHOSEN + 1)
+            if self._clock.corrected(schedule.seconds_left(experiment, blocks, trials)) <= left_s
+        ]
+        most = max(fitting, default=LEAST_CHOSEN)
+        blocks = max(LEAST_CHOSEN, self._enough_blocks(experiment, trials, most))
+        self._run.save_plan(replace(plan, blocks=blocks, chosen=True))
+        self._progress.step(f"takes {blocks} blocks ({most} would fit into {plan.minutes:.0f} min)")
+
+    def _is_late(self, block: int) -> bool:
+        """Whether a run with a limit of time ends here: with enough blocks, and late by a
+        quarter."""
+        minutes = self._run.plan.minutes
+        if minutes is None or block < LEAST_CHOSEN:
+            return False
+        return time.monotonic() - self._began > 1.25 * 60 * minutes
 
     def _may_stop(self, experiment: Experiment, block: int) -> bool:
         """Whether a run that stops when it knows has ended with *block*."""
@@ -301,8 +342,11 @@ class _RemainingTime:
         self._took += seconds
         self._expected += expected
 
+    def corrected(self, seconds: float) -> float:
+        return seconds * self._took / self._expected
+
     def expect(self, seconds: float) -> None:
-        self._left = seconds * self._took / self._expected
+        self._left = self.corrected(seconds)
         self._at = time.monotonic()
 
     def seconds_left(self) -> float | None:
@@ -332,6 +376,8 @@ def describe(experiment: Experiment, run: Run, left_s: float) -> str:
     for number, load in enumerate(experiment.loads):
         lines.append(f"  {'loads' if not number else '':<10}{load.name}: {_describe_load(load)}")
     blocks = f"{plan.blocks} block{'s' * (plan.blocks != 1)}{', quick,' * plan.quick}"
+    if plan.minutes and not plan.chosen:
+        blocks = f"{LEAST_CHOSEN} to {MOST_CHOSEN} blocks, as many as {plan.minutes:.0f} min allow,"
     if plan.auto:
         end = datetime.now().astimezone() + timedelta(seconds=left_s)
         blocks = (

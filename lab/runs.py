@@ -29,8 +29,8 @@ PLAN, TRIALS, VERDICT = "plan.json", "trials.jsonl", "verdict.json"
 FACTS, WHY, REPORT = "facts.json", "why.json", "report.html"
 
 # Trials of two runs may be mixed only if these agree.
-_OF_THE_PLAN = ("experiment", "toml", "files", "blocks", "auto", "quick", "runtime")
-_OF_THE_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "revision", "refs")
+_OF_THE_PLAN = ("experiment", "toml", "files", "blocks", "auto", "quick", "rehearsal", "runtime")
+_OF_THE_MACHINE = ("kernel", "cpu", "cores", "python", "versions", "refs")
 
 
 class ResultsError(Exception):
@@ -59,11 +59,20 @@ class Plan:
     refs: str = ""  # of two commits: the command without its numbers; the file is built in
     files: Mapping[str, str] = field(default_factory=dict)  # that the toml names, as read
     cost_us: float | None = None  # CPU time per request of the baseline, if a canary is relative
+    minutes: float | None = None  # it chooses `blocks` after its first ones, for so much time
+    chosen: bool = False  # and has done so
+    rehearsal: bool = False  # shows that every arm starts, and measures nothing
 
     def differences(self, other: Plan) -> list[str]:
         """Why the trials of both plans must not be mixed; empty if they may be."""
         found = [name for name in _OF_THE_PLAN if getattr(self, name) != getattr(other, name)]
-        for name in _OF_THE_MACHINE:
+        if None not in (self.minutes, other.minutes) and "blocks" in found:
+            found.remove("blocks")
+        # A commit that changes documents alone is no reason.
+        code = (
+            "tree" if self.conditions.get("tree") and other.conditions.get("tree") else "revision"
+        )
+        for name in (*_OF_THE_MACHINE, code):
             one, another = self.conditions.get(name), other.conditions.get(name)
             if isinstance(one, Mapping) and isinstance(another, Mapping):
                 known = sorted(one.keys() & another.keys())

@@ -110,6 +110,16 @@ def forecast(experiment: Experiment, trials: Sequence[Trial], blocks: int) -> st
     return f"{text}, and {MOST_PLANNED} blocks do not make it {ENOUGH}: use a quieter machine"
 
 
+def enough_blocks(experiment: Experiment, trials: Sequence[Trial], most: int) -> int:
+    """The fewest blocks, from MIN_BLOCKS to *most*, with which a correct run is trusted ENOUGH
+    times in 100. As forecast(), it does not look at what an arm costs."""
+    primary = [one for one in compare(experiment, trials) if one.primary and one.n > 1]
+    for blocks in range(MIN_BLOCKS, most if primary else 0):
+        if 100 * believed(primary, blocks, experiment.margin) >= ENOUGH:
+            return blocks
+    return most
+
+
 def _settled(values: Array, blocks: int, margin: float, family: int) -> float:
     """The probability that *blocks*, of which *values* are the first, settle the comparison."""
     random = np.random.default_rng(SEED)

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lab.plan import sources
 from stack import programs
 from stack.checkout import CHECKOUT
 
@@ -135,6 +136,7 @@ def conditions() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions(),
         "revision": _revision(),
+        "tree": sources.measured(),
         "load_average": [round(load, 2) for load in os.getloadavg()],
         "stolen_since_boot": round(CpuTimes.read().stolen_share, 4),
         "pressure_avg10": None if pressure is None else float(pressure["avg10"]) / 100,
@@ -142,15 +144,17 @@ def conditions() -> dict[str, Any]:
 
 
 def _revision() -> str | None:
-    """The commit of this checkout, with "-dirty" if files differ from it; None without Git."""
+    """The commit of this checkout, with "-dirty" if a file that a figure depends on differs from
+    it; None without Git."""
     git = programs.which("git")
     if git is None:
         return None
     said = subprocess.run(
-        [git, "describe", "--always", "--dirty", "--exclude=*"],
+        [git, "describe", "--always", "--exclude=*"],
         cwd=CHECKOUT, capture_output=True, text=True, timeout=10, check=False,
     )  # fmt: skip
-    return said.stdout.strip() or None
+    commit = said.stdout.strip()
+    return f"{commit}{'-dirty' * sources.is_changed()}" if commit else None
 
 
 def versions() -> dict[str, str]:

@@ -23,6 +23,7 @@ from lab.trial import LEAD, Trial
 DEFAULT_BLOCKS = 10
 # The exact sign-flip test over n blocks has p ≥ 2 / 2^n: 5 blocks never reach 0.05.
 FEWEST_BLOCKS = QUICK_BLOCKS = 6
+REHEARSED_BLOCKS = 2
 MOST_BLOCKS = 200
 
 # Attempts at a trial. A machine that spoils three in a row will spoil the next ones.
@@ -70,6 +71,21 @@ def shortened(experiment: Experiment) -> Experiment:
         },
         budgets=tuple(budget for budget in experiment.budgets if budget.load == primary),
     )
+
+
+def rehearsed(experiment: Experiment) -> Experiment:
+    """The experiment with its shortest loads: it starts everything and decides nothing."""
+    loads = tuple(
+        replace(
+            load,
+            rounds=2,
+            slice=min(load.slice, 20),
+            seconds=min(load.seconds, 0.5),
+            requests=load.requests and min(load.requests, 200),
+        )
+        for load in experiment.loads
+    )
+    return replace(experiment, loads=loads)
 
 
 def seed_for(seed: int, *what: object) -> int:

@@ -12,6 +12,13 @@ from stack.checkout import CHECKOUT
 # The files as they are now, changes that are not committed included.
 WORKING_TREE = "."
 
+# What a figure depends on. Documents, tests, judges and reports may change while experiments run.
+MEASURED = (
+    *("app", "nginx", "uwsgi", "redis", "toggles", "stack", "loadtest", "requirements"),
+    *("lab/measure", "lab/plan", "lab/servers", "lab/requirements", "lab/compare.py"),
+    "lab/trial.py",
+)
+
 # Folders that are not part of the files.
 _MADE = frozenset({".git", ".venv", "run", "results", "backups", "__pycache__"})
 
@@ -51,6 +58,24 @@ def files(checkout: Path = CHECKOUT) -> list[Path]:
         found = {file for file in every if not _MADE.intersection(file.parts)}
     found |= {file.relative_to(checkout) for file in (checkout / "project").glob("*.env")}
     return sorted(file for file in found if (checkout / file).is_file())
+
+
+def measured(checkout: Path = CHECKOUT) -> str:
+    """A hash of the files that a figure depends on, as they are now."""
+    return _hash_of(checkout, [name for name in files(checkout) if _is_measured(name)])
+
+
+def is_changed(checkout: Path = CHECKOUT) -> bool:
+    """Whether a file that a figure depends on differs from the last commit."""
+    done = _git(checkout, "status", "--porcelain", "-z", "--", *MEASURED)
+    # A line is two letters, a blank and the name.
+    names = [line[3:] for line in done.stdout.decode().split("\0") if line]
+    return any(_is_measured(Path(name)) for name in names)
+
+
+def _is_measured(name: Path) -> bool:
+    inside = any(name == Path(room) or Path(room) in name.parents for room in MEASURED)
+    return inside and name.suffix != ".md" and "tests" not in name.parts
 
 
 def in_repository(checkout: Path = CHECKOUT) -> bool:

@@ -27,6 +27,7 @@ NAMES = {
     "pressure_avg10": "time that tasks waited for a CPU, last 10 s before the start",
     "quick": "quick run",
     "revision": "commit of the checkout",
+    "tree": "hash of the files that figures depend on",
 }
 # The fields that describe a load of each kind.
 _LOAD = {
