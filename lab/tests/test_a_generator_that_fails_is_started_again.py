@@ -51,6 +51,21 @@ def loaded(
     return result, said
 
 
+def test_a_configuration_file_of_locust_takes_no_task_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tags of such a file are the one way in which a user with a task has none left. Locust then
+    logs `had no tasks left after filtering` and an error without end, 1 MB a second."""
+    for name in (".locust.conf", "locust.conf"):
+        (tmp_path / name).write_text("tags = none\n", encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOCUST_TAGS", "none")
+    monkeypatch.chdir(tmp_path)
+    result, said = loaded(tmp_path, monkeypatch, "")
+    assert result.done == 20
+    assert not [line for line in said if "started again" in line]
+
+
 def test_users_without_tasks_end_the_generator_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,14 @@ import pytest
 
 from lab.judge import estimate, verdict
 from lab.judge.comparison import compare
-from lab.judge.power import MOST_BLOCKS, believed, blocks_needed, detectable, forecast
+from lab.judge.power import (
+    MOST_BLOCKS,
+    believed,
+    blocks_needed,
+    detectable,
+    enough_blocks,
+    forecast,
+)
 from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures
 
 pytestmark = pytest.mark.long
@@ -102,6 +109,27 @@ def test_a_correct_run_is_trusted_as_often_as_its_first_blocks_foretell(deviatio
         foretold.append(believed(rows, 8, 0.05))
         trusted.append(verdict.of(setup, figures(logs), {})["trustworthy"])
     assert np.mean(foretold) == pytest.approx(np.mean(trusted), abs=0.12)
+
+
+@pytest.mark.parametrize(("deviation", "usual"), [(0.01, 8), (0.025, 14)])
+def test_intervals_hold_although_the_first_blocks_choose_their_number(
+    deviation: float, usual: int
+) -> None:
+    """And noise is answered by more blocks."""
+    random = np.random.default_rng(1)
+    setup = experiment("abc")
+    held, chosen = [], []
+    for _ in range(150):
+        logs = {arm: random.normal(0, deviation, 20) for arm in (BASE, TWIN, CANARY, *"abc")}
+        logs[CANARY] = logs[CANARY] + 0.06
+        first = {arm: values[:3] for arm, values in logs.items()}
+        blocks = max(8, enough_blocks(setup, figures(first), 20))
+        for arm in (TWIN, *"abc"):
+            interval = estimate.over_blocks(list((logs[arm] - logs[BASE])[:blocks]))
+            held.append(interval.low <= 1 <= interval.high)
+        chosen.append(blocks)
+    assert 0.91 < np.mean(held) < 0.985
+    assert np.median(chosen) == pytest.approx(usual, abs=3)
 
 
 def test_the_forecast_says_how_many_blocks_are_enough() -> None:
