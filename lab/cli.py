@@ -1,5 +1,5 @@
 """The command line: ``python3 -m lab compare EXPERIMENT``, ``experiments``, ``report``,
-``bench``, ``pages``, ``reloads``.
+``bench``, ``pages``, ``quotes``, ``reloads``.
 
 Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
 not decided, 130 interrupted. Those of ``compare --a REF --b REF`` are for ``git bisect run``: see
@@ -41,7 +41,7 @@ from lab.plan.experiment_file import (
     shown,
 )
 from lab.plan.servers import SERVERS
-from lab.report import markdown, stale, write
+from lab.report import markdown, quotes, stale, write
 from lab.report.data import RunData
 from lab.report.terminal import show
 from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
@@ -275,6 +275,31 @@ def experiments(options: argparse.Namespace) -> int:
     return 0 if options.rehearsal and not any(item.fault for item in whole.items) else code
 
 
+def quote(options: argparse.Namespace) -> int:
+    """`quotes`: compare the figures that documents quote with their pages; write the new ones."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("file", "text", "has", "the page has"):
+        table.add_column(name, overflow="fold")
+    left = changed = 0
+    every = quotes.read(CHECKOUT / quotes.QUOTES)
+    for state in quotes.states(every, CHECKOUT, CHECKOUT / PUBLISHED):
+        if state.is_right:
+            continue
+        writes = options.write and not state.fault
+        if writes:
+            quotes.write(state, CHECKOUT)
+        changed, left = changed + writes, left + (not writes)
+        found = state.fault or ", ".join(state.page)
+        table.add_row(str(state.quote.file), state.quote.text, ", ".join(state.now), found)
+    Console().print(table, markup=False)
+    print(
+        f"{len(every)} quotes: {len(every) - left - changed} as on their pages, {changed} written"
+    )
+    if left:
+        print(f"{left} to do. `python3 -m lab quotes --write` writes figures; words are yours.")
+    return 1 if left else 0
+
+
 def serve(folder: Path) -> int:
     """Serve *folder* on loopback until Ctrl-C."""
     handler = functools.partial(_Quiet, directory=str(folder))
@@ -452,7 +477,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command",
         required=True,
-        metavar="compare|experiments|report|bench|pages|reloads",
+        metavar="compare|experiments|report|bench|pages|quotes|reloads",
     )
     comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
     comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
@@ -515,6 +540,11 @@ def _parser() -> argparse.ArgumentParser:
     running.set_defaults(job=experiments)
     listing = commands.add_parser("pages", help="mark the published pages that are stale")
     listing.set_defaults(job=pages)
+    quoting = commands.add_parser(
+        "quotes", help="compare the figures in documents with their pages", allow_abbrev=False
+    )
+    quoting.add_argument("--write", action="store_true", help="write the figures of the pages")
+    quoting.set_defaults(job=quote)
     reloading = commands.add_parser("reloads", help="reload under load, often", allow_abbrev=False)
     reloading.add_argument("case", nargs="?", choices=reloads.CASES, help="default: each")
     reloading.add_argument("--reloads", type=int, default=100, help="of a case (default: 100)")

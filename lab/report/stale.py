@@ -1,4 +1,4 @@
-"""Which published pages are stale: nginx/, uwsgi/ or app/ changed after the commit of their run.
+"""Which published pages are stale: what serves a request has changed since the commit of their run.
 
 lab/README.md lists the pages with one word each. ``python3 -m lab pages`` writes the list, and so
 does ``make report PUBLISH=1``.
@@ -10,8 +10,8 @@ import re
 import subprocess
 from pathlib import Path
 
-ROOMS = ("nginx", "uwsgi", "app")
-CURRENT, STALE = "current", "stale"
+ROOMS = ("nginx", "uwsgi", "app", "redis")
+CURRENT, STALE, UNTRUSTWORTHY = "current", "stale", "untrustworthy"
 BEGIN, END = "<!-- pages: python3 -m lab pages -->", "<!-- end of pages -->"
 
 _COMMIT = re.compile(r"^\| commit of the checkout \| ([0-9a-f]{7,40}) \|", re.MULTILINE)
@@ -26,7 +26,9 @@ def commit_of(page: str) -> str | None:
 
 
 def state(page: str, checkout: Path) -> str:
-    """CURRENT or STALE. A commit that is unknown here is no proof of being current."""
+    """One of three words. A commit that is unknown here is no proof of being current."""
+    if "**UNTRUSTWORTHY" in page:
+        return UNTRUSTWORTHY
     commit = commit_of(page)
     if commit is None:
         return STALE

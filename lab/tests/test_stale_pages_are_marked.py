@@ -1,4 +1,4 @@
-"""A published page whose run is older than nginx/, uwsgi/ or app/ is marked as stale.
+"""A published page whose run is older than nginx/, uwsgi/, app/ or redis/ is marked as stale.
 
 Once it is marked, later commits change nothing, so this fails at most once after a final run.
 """
@@ -22,7 +22,7 @@ def test_every_page_is_listed_and_a_stale_one_as_stale() -> None:
     listed = stale.listed(README.read_text(encoding="utf-8"))
     pages = {file.stem: file.read_text(encoding="utf-8") for file in RESULTS.glob("*.md")}
     assert listed.keys() == pages.keys()
-    assert set(listed.values()) <= {stale.CURRENT, stale.STALE}
+    assert set(listed.values()) <= {stale.CURRENT, stale.STALE, stale.UNTRUSTWORTHY}
     if not in_repository(ROOT):
         return  # the list of a copy is that of the repository that it was made from
     wrong = [
@@ -62,6 +62,7 @@ def test_a_page_is_stale_when_a_room_changed(repository: Path) -> None:
     assert stale.state(page, repository) == stale.STALE
     assert stale.state("| commit of the checkout | 0123456789ab |", repository) == stale.STALE
     assert stale.state("no commit", repository) == stale.STALE
+    assert stale.state("❌ **UNTRUSTWORTHY: do not use**", repository) == stale.UNTRUSTWORTHY
     assert stale.commit_of("| commit of the checkout | 0123456-dirty |") is None
 
 
