@@ -3,8 +3,8 @@
 Start with `index`: the time line of the request that asked for it. watch.py records, server.py
 knows the workers, pages.py has the live objects of the pages for learners.
 
-To remove all of it, delete this folder, its style sheet and script in app/static, and the two lines
-in app/__init__.py.
+To remove all of it, delete this folder, its style sheet and script in app/static, its two lines in
+app/__init__.py, and nginx/snippets/inside.conf with its line in nginx/nginx.conf.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -83,8 +84,12 @@ def lines() -> tuple[Line, ...]:
     """
     if uwsgi is None or not stat.S_ISREG(os.fstat(2).st_mode):
         return ()
-    with Path("/proc/self/fd/2").open(encoding="utf-8", errors="replace") as log:
+    with (
+        suppress(OSError),  # it belongs to another user
+        Path("/proc/self/fd/2").open(encoding="utf-8", errors="replace") as log,
+    ):
         return of_master(uwsgi.masterpid(), log)
+    return ()
 
 
 def of_master(pid: int, log: Iterable[str]) -> tuple[Line, ...]:
