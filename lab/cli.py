@@ -361,10 +361,19 @@ def closing(found: Mapping[str, Any], code: int, *, quick: bool) -> str:
 
 
 def _conclude_budgets(found: Mapping[str, Any], work: Run) -> int:
-    """Write results/bench/<time>/bench.json and print its rows; return the exit code."""
+    """Print the rows; `bench` also writes results/bench/<time>/bench.json. Return the exit code."""
     rows = found["budgets"]
+    Console().print(_budget_table(rows))
+    if work.plan.experiment == BUDGETS:
+        _write_bench(found, work)
+    if not found["trustworthy"]:
+        return UNTRUSTWORTHY
+    return 0 if all(row["met"] for row in rows) else 1
+
+
+def _write_bench(found: Mapping[str, Any], work: Run) -> None:
     content = {
-        "rows": rows,
+        "rows": found["budgets"],
         **{key: found[key] for key in ("trustworthy", "why", "conditions")},
         "run": str(work.folder),
     }
@@ -372,11 +381,7 @@ def _conclude_budgets(found: Mapping[str, Any], work: Run) -> int:
     file = folder / "bench.json"
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     point_to(folder)
-    Console().print(_budget_table(rows))
     print(f"\n{shown(file)}")
-    if not found["trustworthy"]:
-        return UNTRUSTWORTHY
-    return 0 if all(row["met"] for row in rows) else 1
 
 
 def _budget_table(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -114,6 +114,12 @@ SERVERS: Mapping[str, Server] = {
             "loads the app before the fork",
         ),
         Server(
+            "uwsgi-reuse-port",
+            AppServer(f"{SERVERS_FOLDER}/uwsgi-reuse-port", "nginx/entrypoint", "uwsgi"),
+            "none: nginx's uwsgi_pass opens a connection per request",
+            "a queue for each worker, over TCP and without the lock",
+        ),
+        Server(
             "uwsgi-http",
             _http("uwsgi-http"),
             "nginx to router: yes (30 s); router to workers: a connection per request",

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 
 from lab.measure import running_arm as lab
+from lab.measure import server_options
 from lab.measure.running_arm import RunningArm
 from lab.plan import servers
 from lab.plan.arms import ArmSpec, ReloadMode
-from lab.tests.running_arms import PROTECTED, SHAPE, arms, ask
+from lab.tests.running_arms import NEEDS, PROTECTED, SHAPE, arms, ask
 from stack import processes
 from stack.errors import StackError
+from stack.local.runtime import LocalRuntime
+from tests.waiting import wait_until
 
 ASKED = {
     "STACK_PROCESSES": "3",
@@ -127,6 +130,60 @@ def test_lines_are_added_to_a_copy_of_uwsgi_ini() -> None:
         assert ask(fewer, "/workload/bare")[0].status == 200
         fewer.reload("shipped")
         assert len(fewer.workers()) == 1
+
+
+def test_each_worker_has_a_queue_of_its_own_on_one_port() -> None:
+    name = "uwsgi-reuse-port"
+    shape = {"STACK_PROCESSES": "3", "STACK_THREADS": "2"}
+    with arms([ArmSpec("dealt", shape | NEEDS[name], server=name)]) as started:
+        dealt = started["dealt"]
+        assert dealt.wrong_options == []
+        for _ in range(40):
+            assert ask(dealt, "/workload/bare")[0].status == 200
+        answered = dealt.worker_requests()
+        assert answered is not None and min(answered.values()) > 0, answered
+        runtime = dealt._instance.runtime
+        assert isinstance(runtime, LocalRuntime)
+        port = runtime.state().ports["app"]
+        by_worker = [listens_on(pid, port) for pid in dealt.workers()]
+        assert [len(sockets) for sockets in by_worker] == [1, 1, 1]
+        assert len(set().union(*by_worker)) == 3
+
+
+def listens_on(pid: int, port: int) -> set[str]:
+    """The sockets of a process that listen on *port*."""
+    fields = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    at, listen = f":{port:04X}", "0A"
+    listening = {f"socket:[{one[9]}]" for one in fields if one[1].endswith(at) and one[3] == listen}
+    held = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    return listening & held
+
+
+def test_streams_occupy_threads_and_end_with_the_arm() -> None:
+    settings = {**SHAPE, "STACK_APP": "lab.servers.streams:with_stream()"}
+    setup = ("../lab/servers/streams.py 3",)
+    with arms([ArmSpec("streams", settings, setup=setup)]) as started:
+        streaming = started["streams"]
+        assert busy_threads(streaming) == 3
+        assert ask(streaming, "/workload/bare")[0].status == 200
+        (holder,) = (p.pid for p in processes.running() if held_open(p.pid, streaming))
+    wait_until(lambda: not Path(f"/proc/{holder}").exists(), 20)
+
+
+def busy_threads(arm: RunningArm) -> int:
+    metrics = arm._instance.metrics()
+    name = "uwsgi_worker_busy_threads"
+    return sum(server_options.uwsgi_by_worker(metrics, name).values())
+
+
+def held_open(pid: int, arm: RunningArm) -> bool:
+    """Whether it is the program that keeps the streams of *arm* open."""
+    runtime = arm._instance.runtime
+    assert isinstance(runtime, LocalRuntime)
+    if "../lab/servers/streams.py" not in server_options.command_line(pid):
+        return False
+    socket = f"APP_SOCKET={runtime.state().run}/app.sock".encode()
+    return socket in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
 
 
 def test_a_canary_gives_the_same_answers(arm: RunningArm) -> None:

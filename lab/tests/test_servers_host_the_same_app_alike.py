@@ -10,7 +10,7 @@ import pytest
 
 from lab.measure.running_arm import SERVERS, RunningArm
 from lab.plan.arms import ArmSpec
-from lab.tests.running_arms import MIRROR, PROTECTED, arms, ask
+from lab.tests.running_arms import MIRROR, NEEDS, PROTECTED, arms, ask
 
 pytestmark = pytest.mark.long
 
@@ -49,7 +49,8 @@ REQUESTS: dict[str, tuple[str, str, bytes | None, dict[str, str]]] = {
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, RunningArm]]:
-    with arms([ArmSpec(name, MIRROR, server=name) for name in SERVERS]) as started:
+    specs = [ArmSpec(name, MIRROR | NEEDS.get(name, {}), server=name) for name in SERVERS]
+    with arms(specs) as started:
         yield started
 
 
