@@ -21,5 +21,5 @@ report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PU
 	$(lab) report $(call lab-switch,OPEN,open) $(call lab-switch,PUBLISH,publish) $(EXPERIMENT)
 bench: ## Measure the stack against its budgets (BLOCKS=, QUICK=1, FRESH=1)
 	$(lab) bench $(lab-run)
-reloads: ## Reload 100 times under load, and show what clients felt of it (CASE=, RELOADS=)
+reloads: ## Reload or deploy often under load, and show what clients felt (CASE=, RELOADS=)
 	$(lab) reloads $(call lab-option,RELOADS,reloads) $(CASE)

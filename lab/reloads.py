@@ -1,4 +1,4 @@
-"""`reloads`: what clients feel of many reloads, and of the same schedule without any.
+"""`reloads`: what clients feel of many reloads or deploys, and of the same schedule without any.
 
 The experiment `reload` compares ways to reload, each after a fresh start. This program tries the
 way that ships, again and again on one running stack. Blocks with and without reloads alternate, and
@@ -17,14 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.table import Table
 
 from lab.measure import counters, machine, running_arm
+from lab.measure.deployed_copy import DeployedCopy, RuntimeName
 from lab.measure.load import LoadResult, OpenLoop, Target
 from lab.measure.reloading import LONGEST_S, QUIET_S
-from lab.measure.running_arm import RunningArm
 from lab.plan.arms import ArmSpec
 from lab.plan.experiment import DEFAULT_PATH
 from lab.servers.reloaded import HOLD, HOLD_S
@@ -37,6 +38,8 @@ PER_BLOCK = 10
 WARM_S = 3.0
 # The budget: the longest wait with reloads is at most this much above the longest without.
 MORE_MS = 50.0
+# The budget of deploys: the longest wait.
+DEPLOY_MS = 250.0
 # The old master has ended, and its memory is free.
 DRAINED_S = 15.0
 
@@ -44,11 +47,34 @@ DRAINED_S = 15.0
 @dataclass(frozen=True)
 class Case:
     """A stack to reload. *holds*: each reload waits for a request of 20 s that is in flight before
-    it, so a tenth as many are tried.
+    it, so a tenth as many are tried. *deploys*: a new version is deployed in this runtime instead,
+    a fifth as often.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
     holds: bool = False
+    deploys: RuntimeName | None = None
+
+    @property
+    def share(self) -> int:
+        """Of so many reloads, one is tried."""
+        return 10 if self.holds else 5 if self.deploys else 1
+
+
+class _Stack(Protocol):
+    """A running_arm.RunningArm or a DeployedCopy."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def cookie(self) -> str: ...
+
+    def pids(self) -> dict[str, list[int]]: ...
+
+    def make_reload(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 _APPS = "lab.servers.reloaded"
@@ -59,6 +85,8 @@ CASES = {
     "long-request": Case({"STACK_APP": f"{_APPS}:holding()"}, holds=True),
     "threads": Case({"STACK_APP": f"{_APPS}:threaded()", "STACK_LAZY_APPS": "on"}),
     "one-thread": Case({"STACK_PROCESSES": "1", "STACK_THREADS": "1"}),
+    "deploy": Case(deploys="compose"),
+    "deploy-local": Case(deploys="local"),
 }
 
 
@@ -92,15 +120,18 @@ class Outcome:
 
     @property
     def met(self) -> bool:
-        more_ms = self.with_reloads.longest_ms - self.without.longest_ms
-        return self.with_reloads.failed == 0 and more_ms <= MORE_MS
+        most_ms = self.without.longest_ms + MORE_MS
+        if CASES[self.case].deploys:
+            most_ms = DEPLOY_MS
+        return self.with_reloads.failed == 0 and self.with_reloads.longest_ms <= most_ms
 
 
 def run(options: argparse.Namespace) -> int:
-    """Return 0 if each case meets the budget, else 1."""
+    """Return 0 if each case meets the budget, else 1. Without a case, try all that reload."""
     progress = Progress.to_terminal()
     outcomes = []
-    for name in [options.case] if options.case else CASES:
+    reloading = [name for name, case in CASES.items() if not case.deploys]
+    for name in [options.case] if options.case else reloading:
         progress.step(f"{name}: starting")
         with tempfile.TemporaryDirectory() as folder:
             outcomes.append(_try(name, options.reloads, Path(folder), progress.step))
@@ -115,15 +146,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _try(name: str, reloads: int, folder: Path, say: Callable[[str], None]) -> Outcome:
     case = CASES[name]
-    arm = running_arm.start(ArmSpec(name, case.settings), path=DEFAULT_PATH)
+    arm: _Stack
+    if case.deploys:
+        arm = DeployedCopy(case.deploys)
+    else:
+        arm = running_arm.start(ArmSpec(name, case.settings), path=DEFAULT_PATH)
     client = _Client(arm, folder, say)
     try:
         found = Outcome(name)
-        reloads //= 10 if case.holds else 1
+        reloads, per_block = max(1, reloads // case.share), PER_BLOCK // case.share
         client.block(lambda: time.sleep(WARM_S), 1, name)
         found.before_mb = _memory_mb(arm)
         while found.reloads < reloads:
-            times = min(PER_BLOCK, reloads - found.reloads)
+            times = min(per_block, reloads - found.reloads)
 
             def reload() -> None:
                 held = _ask(arm.address, HOLD) if case.holds else None
@@ -138,7 +173,7 @@ def _try(name: str, reloads: int, folder: Path, say: Callable[[str], None]) -> O
 
             halves = [(found.with_reloads, reload), (found.without, wait)]
             # The first block with reloads tells how long one takes.
-            if found.reloads // PER_BLOCK % 2:
+            if found.reloads // per_block % 2:
                 halves.reverse()
             for half, step in halves:
                 say(f"{name}: {found.reloads} of {reloads} reloads, {half.failed} failed requests")
@@ -153,7 +188,7 @@ def _try(name: str, reloads: int, folder: Path, say: Callable[[str], None]) -> O
 
 @dataclass(frozen=True)
 class _Client:
-    arm: RunningArm
+    arm: _Stack
     folder: Path
     say: Callable[[str], None]
 
@@ -198,7 +233,7 @@ def _ask(address: str, path: str) -> Callable[[], int]:
     return answer.result
 
 
-def _memory_mb(arm: RunningArm) -> float:
+def _memory_mb(arm: _Stack) -> float:
     return counters.memory(arm.pids()["app"]).pss_bytes / 1e6
 
 

@@ -32,6 +32,8 @@ from stack.runtime import SERVICES
 LOOK_S = 0.5
 # The new app answers for so long before it gets requests.
 SETTLE_S = 2.0
+# CPU shares of the new app while it loads, and Docker's default: the requests go first.
+LOADING_SHARES, USUAL_SHARES = 128, 1024
 # worker_shutdown_timeout of nginx.conf.
 NGINX_DRAINS_S = 70.0
 # STOP_GRACE_SECONDS of uwsgi/generation.py, and stop_grace_period in docker-compose.yml.
@@ -76,6 +78,7 @@ class _Deploy:
         self._moving = False
         # Whether nginx sends anything by TCP: everything, or the declared streams.
         self._tcp = not self._unix or running["STACK_STREAM_PATHS"] != ""
+        self._shares = USUAL_SHARES  # of the new container, once it has loaded
 
     def run(self) -> None:
         self._finish_a_killed_one()
@@ -133,6 +136,9 @@ class _Deploy:
             self._shell(old, 'echo "$1" > "$0.next"', _socket(old), new.id[:12])
         # A failed STACK_BEFORE_START must not run again.
         self._stack.docker("update", "--restart=no", new.id)
+        shares = self._stack.docker("inspect", "--format", "{{.HostConfig.CpuShares}}", new.id)
+        self._shares = int(shares) or USUAL_SHARES
+        self._give_shares(new, LOADING_SHARES)
         self._stack.docker("start", new.id)
 
     def _wait_until_it_answers(self, new: Container) -> None:
@@ -168,8 +174,13 @@ class _Deploy:
             log=log,
         )
 
+    def _give_shares(self, container: Container, shares: int) -> None:
+        """An engine that cannot limit CPU time is no reason to fail."""
+        self._stack.docker("update", f"--cpu-shares={shares}", container.id, check=False)
+
     def _move(self, new: Container) -> None:
         self._progress.step("moving the traffic")
+        self._give_shares(new, self._shares)
         self._moving = True
         if self._unix:
             self._shell(

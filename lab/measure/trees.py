@@ -46,7 +46,7 @@ _LINES_OF_LOG = 15
 _PINS = ("requirements/*.txt", "uwsgi/build.ini", "project/requirements.txt")
 # The name under which a copy finds this lab's canaries: it may have a lab/ of its own.
 _CANARY = "lab_canary"
-_NOT_INHERITED = re.compile(r"STACK_.*|UWSGI_.*|NGINX_.*|RUNTIME|VIRTUAL_ENV|PYTHONHOME|MAKE.*")
+NOT_INHERITED = re.compile(r"STACK_.*|UWSGI_.*|NGINX_.*|RUNTIME|VIRTUAL_ENV|PYTHONHOME|MAKE.*")
 _DIRECTIVE = re.compile(r"^[ \t]*([a-z_]+)[ \t]+[^;{}]+;[ \t]*$", re.MULTILINE)
 
 
@@ -85,9 +85,7 @@ def resolved(ref: str) -> str:
 
 def _fill(tree: Path, ref: str, commit: str) -> None:
     if ref == WORKING_TREE:
-        for name in files():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(CHECKOUT / name, tree / name, follow_symlinks=False)
+        copy_working_tree(tree)
         return
     done = subprocess.run(
         ["git", "-C", CHECKOUT, "archive", commit], capture_output=True, check=False
@@ -99,6 +97,12 @@ def _fill(tree: Path, ref: str, commit: str) -> None:
     for file in (CHECKOUT / "project").glob("*.env"):  # never committed
         with suppress(FileNotFoundError):
             shutil.copy2(file, tree / "project" / file.name)
+
+
+def copy_working_tree(to: Path) -> None:
+    for name in files():
+        (to / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(CHECKOUT / name, to / name, follow_symlinks=False)
 
 
 def _change(tree: Path, spec: ArmSpec) -> None:
@@ -222,7 +226,7 @@ class TreeRuntime(LocalRuntime):
 
     def command(self, name: str) -> None:
         """Run ``python -m stack NAME`` of the copy. Raises StackError with the end of its log."""
-        inherited = {k: v for k, v in os.environ.items() if not _NOT_INHERITED.fullmatch(k)}
+        inherited = {k: v for k, v in os.environ.items() if not NOT_INHERITED.fullmatch(k)}
         search = [str(self._checkout / "run" / "lab-canary"), os.environ.get("PYTHONPATH", "")]
         settings = {
             key: value.replace(f"{canary.__name__}:", f"{_CANARY}:")

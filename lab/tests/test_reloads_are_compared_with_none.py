@@ -30,10 +30,30 @@ def test_a_stack_is_reloaded_under_load(tmp_path: Path, capfd: pytest.CaptureFix
     assert 20 < case["after_mb"] < 500
 
 
+@pytest.mark.long
+def test_a_changed_copy_is_deployed_under_load(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reloads.run(argparse.Namespace(case="deploy-local", reloads=5, results=tmp_path))
+    (case,) = json.loads((tmp_path / "reloads/latest/reloads.json").read_text())["cases"]
+    assert (case["case"], case["reloads"]) == ("deploy-local", 1)
+    assert case["with_reloads"]["requests"] > 150
+    assert 20 < case["after_mb"] < 500
+    assert "deploy-local" in capfd.readouterr().out
+
+
 @pytest.mark.parametrize(
-    ("failed", "longest_ms", "met"), [(0, 90, True), (0, 91, False), (1, 40, False)]
+    ("case", "failed", "longest_ms", "met"),
+    [
+        ("lazy", 0, 90, True),
+        ("lazy", 0, 91, False),
+        ("lazy", 1, 40, False),
+        ("deploy", 0, 250, True),
+        ("deploy", 0, 251, False),
+        ("deploy", 1, 40, False),
+    ],
 )
-def test_the_budget(failed: int, longest_ms: float, *, met: bool) -> None:
+def test_the_budget(case: str, failed: int, longest_ms: float, *, met: bool) -> None:
     seen = Half(requests=100, failed=failed, longest_ms=longest_ms)
-    outcome = Outcome("lazy", with_reloads=seen, without=Half(100, 0, 40))
+    outcome = Outcome(case, with_reloads=seen, without=Half(100, 0, 40))
     assert outcome.met == met

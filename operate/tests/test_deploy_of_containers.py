@@ -90,7 +90,9 @@ def test_over_a_unix_socket_no_request_fails(commands: Commands) -> None:
     assert socket_files(commands) == ["uwsgi.sock"]
     compose_finds_nothing_to_change(commands)
     app = runtime(commands).containers()["app"].id
-    assert docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", app) == "unless-stopped\n"
+    found = docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", app)
+    assert found == "unless-stopped\n"
+    assert docker("inspect", "-f", "{{.HostConfig.CpuShares}}", app) == "1024\n"
     assert "nothing to deploy" in deploy(commands)
 
 
