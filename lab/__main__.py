@@ -31,5 +31,5 @@ def in_venv(_: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
-    names = ("compare", "experiments", "report", "bench", "pages", "quotes", "reloads")
+    names = ("compare", "experiments", "repeat", "report", "bench", "pages", "quotes", "reloads")
     sys.exit(commands.run("lab", dict.fromkeys(names, in_venv), sys.argv[1:2]))

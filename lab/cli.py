@@ -1,4 +1,4 @@
-"""The command line: ``python3 -m lab compare EXPERIMENT``, ``experiments``, ``report``,
+"""The command line: ``python3 -m lab compare EXPERIMENT``, ``experiments``, ``repeat``, ``report``,
 ``bench``, ``pages``, ``quotes``, ``reloads``.
 
 Exit codes: 0 as declared, 1 a declared expectation or a budget failed, 2 usage, 3 untrustworthy or
@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lab import compare, reloads, series
+from lab import compare, reloads, repeated, series
 from lab.judge import budgets, claims, gates, looks, power, verdict
 from lab.measure import eagain, facts, machine, testbed, trees
 from lab.measure.interrupts import interrupts
@@ -482,7 +482,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command",
         required=True,
-        metavar="compare|experiments|report|bench|pages|quotes|reloads",
+        metavar="compare|experiments|repeat|report|bench|pages|quotes|reloads",
     )
     comparing = commands.add_parser("compare", help="run an experiment", allow_abbrev=False)
     comparing.add_argument("experiment", nargs="?", help="a name, or the path of a .toml file")
@@ -545,6 +545,12 @@ def _parser() -> argparse.ArgumentParser:
     running.set_defaults(job=experiments)
     listing = commands.add_parser("pages", help="mark the published pages that are stale")
     listing.set_defaults(job=pages)
+    repeating = commands.add_parser(
+        "repeat", help=f"run {repeated.FILE} often, and count how often it is right"
+    )
+    repeating.add_argument("--times", type=int, default=20, help="default: %(default)s")
+    repeating.add_argument("--publish", action="store_true", help=f"write {repeated.PAGE}")
+    repeating.set_defaults(job=repeated.run)
     quoting = commands.add_parser(
         "quotes", help="compare the figures in documents with their pages", allow_abbrev=False
     )

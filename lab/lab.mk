@@ -1,5 +1,5 @@
 # Included by the Makefile. The variables of `make` become options of `python3 -m lab`.
-.PHONY: compare experiments report bench reloads
+.PHONY: compare experiments repeat report bench reloads
 
 lab := @$(PYTHON) -m lab
 lab-is-on = $(filter-out 0 no off false,$($1))
@@ -17,6 +17,8 @@ compare: ## Compare anything (EXPERIMENT=, or A=main B=branch; WHY=1)
 experiments: ## Run all published experiments, unattended (HOURS=3, PUBLISH=1, REHEARSAL=1)
 	$(lab) experiments $(call lab-option,HOURS,hours) $(call lab-switch,PUBLISH,publish) \
 		$(call lab-switch,FRESH,fresh) $(call lab-switch,REHEARSAL,rehearsal) $(EXPERIMENT)
+repeat: ## Find 3 % and an equal arm, twenty times; count how often a run is right (TIMES=, PUBLISH=1)
+	$(lab) repeat $(call lab-option,TIMES,times) $(call lab-switch,PUBLISH,publish)
 report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PUBLISH=1)
 	$(lab) report $(call lab-switch,OPEN,open) $(call lab-switch,PUBLISH,publish) $(EXPERIMENT)
 bench: ## Measure the stack against its budgets (BLOCKS=, QUICK=1, FRESH=1)
