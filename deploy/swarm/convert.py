@@ -16,7 +16,7 @@ from stack.errors import StackError
 SERVICES = ("nginx", "app", "redis")
 # Same meaning and form in both.
 _KEPT = frozenset(
-    [
+    (
         "image",
         "environment",
         "command",
@@ -27,7 +27,7 @@ _KEPT = frozenset(
         "stop_grace_period",
         "ulimits",
         "sysctls",
-    ]
+    )
 )
 LEFT_OUT: Mapping[str, str] = {
     "build": "a Swarm only runs images",
