@@ -272,7 +272,7 @@ def experiments(options: argparse.Namespace) -> int:
         whole.run()
     finally:
         code = whole.show(Console())
-    return 0 if options.rehearsal and not any(item.fault for item in whole.items) else code
+    return code
 
 
 def quote(options: argparse.Namespace) -> int:
@@ -343,6 +343,8 @@ def _conclude(experiment: Experiment, work: Run) -> int:
     else:
         code = verdict.exit_code(found, quick=work.plan.quick)
     last = "" if work.plan.refs else f"{closing(found, code, quick=work.plan.quick)} "
+    if work.plan.rehearsal:
+        last = "A rehearsal: its figures say nothing. "
     print(f"\n{last}The report is {page}.")
     return code
 

@@ -17,7 +17,7 @@ compare: ## Compare anything (EXPERIMENT=, or A=main B=branch; WHY=1)
 experiments: ## Run all published experiments, unattended (HOURS=3, PUBLISH=1, REHEARSAL=1)
 	$(lab) experiments $(call lab-option,HOURS,hours) $(call lab-switch,PUBLISH,publish) \
 		$(call lab-switch,FRESH,fresh) $(call lab-switch,REHEARSAL,rehearsal) $(EXPERIMENT)
-repeat: ## Find 3 % and an equal arm, twenty times; count how often a run is right (TIMES=, PUBLISH=1)
+repeat: ## Run two equal arms 20 times, and count how often it is right (TIMES=, PUBLISH=1)
 	$(lab) repeat $(call lab-option,TIMES,times) $(call lab-switch,PUBLISH,publish)
 report: ## Render the newest comparison again (EXPERIMENT=, OPEN=1 serves it, PUBLISH=1)
 	$(lab) report $(call lab-switch,OPEN,open) $(call lab-switch,PUBLISH,publish) $(EXPERIMENT)

@@ -35,6 +35,8 @@ PATIENCE, GRACE_S = 1.5, 300.0
 STOP_WITHIN_S, REPORT_WITHIN_S = 120.0, 600.0
 # No file that a run writes has a reason to be larger.
 FILE_BYTES = 1_000_000_000
+# The outcome of a rehearsal.
+RAN = "every arm ran under every load"
 
 
 class SeriesError(Exception):
@@ -182,7 +184,11 @@ class Series:
         for item in self.items:
             found, blocks, answer = item.fault or "not run", "", ""
             run = item.run()
-            if run is not None and run.plan.finished:
+            if run is not None and run.plan.finished and self._rehearsal:
+                found, blocks = rehearsed(run), str(run.plan.blocks)
+                item.fault = "" if found == RAN else found
+                believed += found == RAN
+            elif run is not None and run.plan.finished:
                 data = self._data(run)
                 if data is None:
                     found = "not judged"
@@ -197,7 +203,8 @@ class Series:
         console.print()
         console.print(table, markup=False)
         took = compare.duration(time.monotonic() - self._began)
-        console.print(f"\n{believed} of {len(self.items)} are believed; took {took}.")
+        what = "ran whole" if self._rehearsal else "are believed"
+        console.print(f"\n{believed} of {len(self.items)} {what}; took {took}.")
         return 0 if believed == len(self.items) else 3
 
     @staticmethod
@@ -206,6 +213,18 @@ class Series:
             return RunData.read(run.folder)
         except ReportError:
             return None
+
+
+def rehearsed(run: Run) -> str:
+    """RAN, or what never ran."""
+    every = {(trial.arm, trial.load) for trial in run.trials}
+    ran = {
+        (trial.arm, trial.load)
+        for trial in run.trials
+        if compare.DID_NOT_RUN not in {void.rule for void in trial.voids}
+    }
+    missing = sorted(f"{arm} under {load}" for arm, load in every - ran)
+    return f"never ran: {'; '.join(missing)}" if missing else RAN
 
 
 def clock(seconds: float) -> str:

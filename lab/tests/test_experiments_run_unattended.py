@@ -13,14 +13,14 @@ import psutil
 import pytest
 from rich.console import Console
 
-from lab import cli, series
+from lab import cli, compare, series
 from lab.judge import verdict
 from lab.plan import sources
 from lab.plan.experiment import Experiment
 from lab.plan.experiment_file import parse
 from lab.runs import Run
 from lab.tests.fake_bench import TOML, FakeBench, NoGates, plan, runner
-from lab.trial import Trial
+from lab.trial import Trial, Void
 
 HERE = {"tree": "a", "revision": "1"}
 
@@ -126,6 +126,28 @@ def test_a_run_is_kept_if_what_it_measured_is_the_same(
 ) -> None:
     finished(tmp_path, **changes)
     assert item(tmp_path).is_complete() is kept
+
+
+def test_a_rehearsal_names_what_never_ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lab(folder: Path, arguments: Sequence[str], limit_s: float, **_: bool) -> int:
+        assert "--rehearsal" in arguments
+        run = finished(folder, arguments[1], minutes=None, rehearsal=True, chosen=False)
+        for arm in ("off", "on"):
+            trial = Trial(1, arm, "full", 1, "2026-01-01T00:00:00+00:00", 1.0, 100)
+            if arguments[1] == "broken" and arm == "on":
+                trial.voids = [Void(compare.DID_NOT_RUN, "a test wants it so")]
+            run.append([trial])
+        return 3
+
+    names = ("broken", "whole")
+    items = [item(tmp_path, name) for name in names]
+    for one in items:
+        one.plan = replace(one.plan, minutes=None, rehearsal=True)
+    code, table = ran(monkeypatch, lab, items, rehearsal=True)  # type: ignore[arg-type]
+    assert code == 3
+    assert "never ran: on under full" in table
+    assert "every arm ran under every load" in table
+    assert "1 of 2 ran whole" in table
 
 
 def test_too_few_hours_are_refused(tmp_path: Path) -> None:
