@@ -52,7 +52,19 @@ def backup(environ: Mapping[str, str]) -> int:
             data.drop_copy()
     kept = "" if recipient else ". It is not encrypted, and has the hashes of passwords"
     print(f"Wrote {file}, {file.stat().st_size / 1e3:,.1f} kB{kept}")
+    if left_out := what_is_left_out(runtime.running_toggles()):
+        print(left_out)
     return 0
+
+
+def what_is_left_out(toggles: Mapping[str, str]) -> str:
+    """Return a sentence about accounts that are not in Redis, or nothing."""
+    if not toggles.get("STACK_USERS_URL"):
+        return ""
+    return (
+        "Not in it: the accounts, which are in the database of STACK_USERS_URL. "
+        "PostgreSQL: pg_dump --format=custom --file=accounts.dump URL"
+    )
 
 
 def _new_file(asked: str, name: str, recipient: str) -> Path:

@@ -112,7 +112,7 @@ def observing(
     folder.mkdir(exist_ok=True)
     names = ("prometheus", "alertmanager", "mtail", "redis-exporter", "blackbox")
     at = {name: f"127.0.0.1:{(named or {}).get(name) or ports.free()}" for name in names}
-    _write_configuration(folder, state, at, interval)
+    write_configuration(folder, state, at, interval)
     commands = _commands(folder, stack.run_dir, state, at)
     password = (stack.run_dir / "secrets/redis-password").read_text(encoding="ascii")
     processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -186,7 +186,7 @@ def _commands(
     }  # fmt: skip
 
 
-def _write_configuration(folder: Path, state: State, at: Mapping[str, str], interval: str) -> None:
+def write_configuration(folder: Path, state: State, at: Mapping[str, str], interval: str) -> None:
     """Write prometheus.yml with the addresses of local processes; alerts.yml is beside it."""
     http, tls = (
         public_address({**state.toggles, "STACK_TLS": switch, "STACK_PREFIX": ""})
@@ -201,8 +201,16 @@ def _write_configuration(folder: Path, state: State, at: Mapping[str, str], inte
         "nginx:8443": tls.removeprefix("https://"),
     }
     text = (HERE / "prometheus.yml").read_text(encoding="utf-8")
-    metrics = f'static_configs: [{{targets: ["127.0.0.1:{state.ports["metrics"]}"]}}]'
-    text = re.sub(r"dns_sd_configs: .*", metrics, text)
+    acme = state.toggles["STACK_TLS"] == "on" and state.toggles["STACK_ACME"]
+    found_by_name = {
+        "app": [f"127.0.0.1:{state.ports['metrics']}"],
+        "certificates": [f"127.0.0.1:{state.ports['certificates']}"] if acme else [],
+    }
+    text = re.sub(
+        r"dns_sd_configs: \[\{names: \[(\w+)\].*",
+        lambda found: f"static_configs: [{{targets: {json.dumps(found_by_name[found[1]])}}}]",
+        text,
+    )
     text = re.sub(r'"(\w[\w-]*:\d+)"', lambda found: f'"{addresses.get(found[1], found[1])}"', text)
     text = text.replace("_interval: 15s", f"_interval: {interval}")
     (folder / "prometheus.yml").write_text(text, encoding="utf-8")

@@ -141,6 +141,10 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
             {'probe_ssl_earliest_cert_expiry{job="tls"}': f"{15 * DAY}x200"},
         )
     ],
+    "CertificateNotRenewed": [
+        # One attempt failed, and the one 15 minutes later brought a certificate.
+        ({"stack_acme_failing": "1x400"}, {"stack_acme_failing": "1x60 0x200"}),
+    ],
     "RedisMemory": [
         (
             {"redis_memory_used_bytes": "81x200", "redis_memory_max_bytes": "100x200"},

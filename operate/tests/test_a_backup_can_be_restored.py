@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from operate import archive
+from operate.backup import what_is_left_out
 from operate.redis_data import Counts, RedisData, difference
 from operate.tests.people import Member, asking
 from stack import project
@@ -68,6 +69,13 @@ def test_without_a_name_it_lies_in_backups(copy: Commands) -> None:
     assert f"Wrote {file}, " in done.stdout
     assert file.name.startswith(f"{copy.name}-2") and file.name.endswith("Z.tar.gz")
     assert "/backups/" in (copy.checkout / ".gitignore").read_text().splitlines()
+
+
+def test_accounts_in_a_database_are_said_to_be_left_out() -> None:
+    url = "postgresql://app@db.example/accounts"
+    assert "pg_dump" in what_is_left_out({"STACK_USERS_URL": url})
+    assert url not in what_is_left_out({"STACK_USERS_URL": url})
+    assert what_is_left_out({"STACK_USERS_URL": ""}) == ""
 
 
 def test_accounts_come_back_and_sessions_do_not(copy: Commands) -> None:
