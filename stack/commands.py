@@ -24,7 +24,8 @@ def run(
 ) -> int:
     """Run the one of *commands* that *arguments* name; return its exit code.
 
-    A StackError is printed, and the code is 1; after Ctrl-C, SIGTERM or SIGHUP it is 130.
+    A StackError is printed, and the code is 1; after Ctrl-C, SIGTERM or SIGHUP it is 130,
+    and 141 if the reader of stdout has gone.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {program}")
     parser.add_argument("command", choices=commands, metavar="COMMAND", help=", ".join(commands))
@@ -44,10 +45,16 @@ def run(
         # A stack that runs can always be stopped, whatever .env has become.
         refuse = show if command == "down" else None
         environ = {**dotenv.read(CHECKOUT / ".env", os.environ, refuse), **os.environ}
-        return commands[command](environ)
+        code = commands[command](environ)
+        sys.stdout.flush()
+        return code
     except StackError as error:
         show(error)
         return 1
+    except BrokenPipeError:
+        # The reader of stdout has gone. What is left to write must not fail again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
         return 130
