@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ from lab.plan.arms import ArmSpec
 from lab.plan.experiment import DEFAULT_PATH
 from lab.servers.reloaded import HOLD, HOLD_S
 from loadtest.latest import new_folder, point_to
+from stack.errors import StackError
 from stack.progress import Progress
 
 RATE = 100.0
@@ -133,8 +135,12 @@ def run(options: argparse.Namespace) -> int:
     reloading = [name for name, case in CASES.items() if not case.deploys]
     for name in [options.case] if options.case else reloading:
         progress.step(f"{name}: starting")
-        with tempfile.TemporaryDirectory() as folder:
-            outcomes.append(_try(name, options.reloads, Path(folder), progress.step))
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                outcomes.append(_try(name, options.reloads, Path(folder), progress.step))
+        except StackError as error:
+            print(f"{error.log}\nreloads: {name}: {error}".strip(), file=sys.stderr)
+            return 1
     made = new_folder(options.results / "reloads")
     content = {"conditions": machine.conditions(), "cases": [asdict(one) for one in outcomes]}
     (made / "reloads.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
