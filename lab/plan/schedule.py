@@ -10,6 +10,7 @@ Arrivals are the same in every attempt; a rotation's rounds have a new order in 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,7 @@ REQUEST_S = 0.0016  # a request in a rotation with one client; more clients use 
 CLOSED_RPS = 1800.0  # requests/s of a closed load with several users (lab/results/lazy-apps.md)
 RELOAD_S = 8.0
 WARM_S = 0.5
+WARM_SLICES = 2  # of each arm, before a rotation's first round
 
 
 @dataclass(frozen=True)
@@ -195,13 +197,18 @@ def seconds_of_rotations(experiment: Experiment, loads: Sequence[Load]) -> float
     everyone = {arm.name for load in loads for arm in experiment.arms_under(load)}
     return START_ALL_S * len(everyone) + sum(
         GENERATOR_S
-        + load.rounds
-        * (1 + LEAD)
+        + (load.rounds * (1 + LEAD) + WARM_SLICES)
         * load.slice
-        * (REQUEST_S / min(load.users, 2))
+        * (REQUEST_S / min(load.users, 2) + _waits_s(load) / load.users)
         * len(experiment.arms_under(load))
         for load in loads
     )
+
+
+def _waits_s(load: Load) -> float:
+    """What a request waits in the views of /workload that wait."""
+    found = re.search(r"[?&](?:ms|io)=(\d+)", load.path)
+    return int(found[1]) / 1000 if found else 0.0
 
 
 def seconds_of_solo_run(solo: SoloRun) -> float:

@@ -21,6 +21,7 @@ from lab.plan.experiment_file import parse
 from lab.runs import Run
 from lab.tests.fake_bench import TOML, FakeBench, NoGates, plan, runner
 from lab.trial import Trial, Void
+from tests.waiting import wait_until
 
 HERE = {"tree": "a", "revision": "1"}
 
@@ -183,7 +184,14 @@ def test_a_command_that_does_not_stop_is_killed_with_what_it_started(
     monkeypatch.setattr(series, "STOP_WITHIN_S", 0.5)
     assert series.lab(tmp_path, ["compare", "x"], 1.5) is None
     child = int((tmp_path / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    wait_until(lambda: is_dead(child), 15)
+
+
+def is_dead(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 # The number of blocks
