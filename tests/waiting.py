@@ -1,4 +1,4 @@
-"""The one loop that waits."""
+"""The loops that wait."""
 
 from __future__ import annotations
 
@@ -16,3 +16,15 @@ def wait_until(condition: Callable[[], T], seconds: float = 60) -> T:
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.02)
     return answer
+
+
+def wait_until_steady(read: Callable[[], T], seconds: float = 0.5, patience: float = 60) -> T:
+    """Return what *read* returns twice, *seconds* apart. Fail after *patience* seconds."""
+    deadline = time.monotonic() + patience
+    before = read()
+    while True:
+        time.sleep(seconds)
+        if (now := read()) == before:
+            return now
+        assert time.monotonic() < deadline, f"not steady within {patience} s: {before}, {now}"
+        before = now

@@ -53,7 +53,8 @@ def test_wake_wakes_other_processes_as_often_as_it_is_called() -> None:
             helper.kill()
             helper.wait()
     assert len(helpers["app"]) == 3
-    assert used.voluntary["app"] == pytest.approx(3 * CALLS, rel=0.05)
+    # On a busy machine two wake-ups of a helper may become one.
+    assert 0.8 * 3 * CALLS <= used.voluntary["app"] <= 1.05 * 3 * CALLS
     assert slept < CALLS / 10
 
 

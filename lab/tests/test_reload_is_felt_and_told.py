@@ -42,9 +42,7 @@ def test_a_chain_reload_fails_no_request(lazy: RunningArm, tmp_path: Path) -> No
     assert found.kept == ()
     assert len(lazy.workers()) == len(before) == 2
     # Arrivals before, during and after it.
-    assert found.load.seconds == pytest.approx(
-        found.reload_s + 2 * reloading.QUIET_S, abs=2 * reloading.QUIET_S
-    )
+    assert found.reload_s < found.load.seconds < found.reload_s + 2 * reloading.QUIET_S + 10
     assert found.load.done == found.load.intended > 50
 
 

@@ -103,7 +103,7 @@ def test_a_broken_configuration_of_nginx_changes_nothing(commands: Commands) -> 
 def test_an_interrupted_one_leaves_the_old_one_and_excludes_others(commands: Commands) -> None:
     before, first = version(commands), generation(commands)
     environment = (commands.run_dir / "environment.json").read_text()
-    write(commands, TINY_APP.replace('"one"', '"slow"') + "\ntime.sleep(20)\n")
+    write(commands, TINY_APP.replace('"one"', '"slow"') + "\ntime.sleep(120)\n")
     deploy = in_background(commands, "deploy")
     wait_until(lambda: generation(commands) > first, 30)
     for command in ("deploy", "reload"):
@@ -112,9 +112,9 @@ def test_an_interrupted_one_leaves_the_old_one_and_excludes_others(commands: Com
         assert f"of {commands.name} is under way" in refused.stderr
     begun = time.monotonic()
     deploy.send_signal(signal.SIGTERM)
-    _, errors = deploy.communicate(timeout=30)
+    _, errors = deploy.communicate(timeout=60)
     assert deploy.returncode == 130, errors
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     assert version(commands) == before
     assert (commands.run_dir / "environment.json").read_text() == environment
     assert not [line for line in commands.processes() if "operate deploy" in line]

@@ -65,10 +65,13 @@ def test_pages_that_need_a_session_are_503(away, member, path, accept):
 def test_alive_but_not_ready(away, member):
     assert member.get("/livez").status_code == 200
     assert member.get("/version").status_code == 200
-    time.sleep(1.05)  # the cached result is valid for a second
-    start = time.monotonic()
-    answer = member.get("/readyz")
-    assert time.monotonic() - start < 0.15
+    seconds = []
+    for _ in range(3):  # a busy machine may delay one of them
+        time.sleep(1.05)  # the cached result is valid for a second
+        start = time.monotonic()
+        answer = member.get("/readyz")
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 0.15
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
 

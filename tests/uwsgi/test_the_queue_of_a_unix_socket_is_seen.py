@@ -49,7 +49,7 @@ def test_the_metrics_show_it(tmp_path: Path) -> None:
     ):
         for _ in range(3):
             clients.submit(ask, 0, "/sleep/1.5", address=f"{short}/s")
-        wait_until(lambda: server.metric("uwsgi_listen_queue") == 2, 5)
+        wait_until(lambda: server.metric("uwsgi_listen_queue") == 2)
 
 
 @pytest.mark.parametrize("open_files", range(4))
