@@ -153,11 +153,13 @@ class Series:
                 item.fault = f"not published: make report EXPERIMENT={item.name} PUBLISH=1"
 
     def _share_s(self, item: Item, missing: Sequence[Item]) -> float:
-        """The time for *item*: its share of what is left, and at least that of the fewest
-        blocks."""
+        """The time for *item*: its share of what is left, between what the fewest and the most
+        blocks take."""
         left = self._ends - time.monotonic()
         usual = [one.seconds(schedule.DEFAULT_BLOCKS) for one in missing]
         share = left * item.seconds(schedule.DEFAULT_BLOCKS) / sum(usual)
+        most = self._blocks if self._rehearsal else compare.MOST_CHOSEN
+        share = min(share, self._speed() * item.seconds(most))
         return max(share, self._speed() * item.seconds(self._blocks))
 
     def _speed(self) -> float:
@@ -171,7 +173,7 @@ class Series:
         latest_s = min(sum(limits), max(0.0, self._ends - now) + max(limits))
         print(
             f"\n{len(missing)} left: with {self._blocks} blocks each they end at {clock(usual)}, "
-            f"with all the time at {clock(self._ends - now)}, at the latest at {clock(latest_s)}",
+            f"at the latest at {clock(latest_s)}",
             flush=True,
         )
 

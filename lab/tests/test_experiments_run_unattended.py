@@ -151,6 +151,12 @@ def test_a_rehearsal_names_what_never_ran(tmp_path: Path, monkeypatch: pytest.Mo
     assert "1 of 2 ran whole" in table
 
 
+def test_the_last_experiment_does_not_get_more_time_than_it_can_use(tmp_path: Path) -> None:
+    whole = series.Series([item(tmp_path)], hours=24.0, publish=False, fresh=False, rehearsal=False)
+    (last,) = whole.items
+    assert whole._share_s(last, [last]) == pytest.approx(last.seconds(compare.MOST_CHOSEN))
+
+
 def test_too_few_hours_are_refused(tmp_path: Path) -> None:
     with pytest.raises(series.SeriesError, match=r"HOURS must be at least 0\.\d"):
         series.Series([item(tmp_path)], hours=0.01, publish=False, fresh=False, rehearsal=False)
