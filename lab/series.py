@@ -69,6 +69,14 @@ class Item:
             return None
         return None if found.plan.differences(self.plan) else found
 
+    def changes(self) -> list[str]:
+        """What has changed between the plan and the newest run, such as the files: `tree`."""
+        folder = latest(self.name, self.results)
+        try:
+            return Run.open(folder).plan.differences(self.plan) if folder else []
+        except ResultsError:
+            return []
+
     def is_complete(self) -> bool:
         found = self.run()
         return found is not None and found.plan.finished is not None
@@ -134,7 +142,8 @@ class Series:
         if code is None:
             item.fault = f"stopped after {compare.duration(item.took_s)}"
         elif done is None or done.plan.finished is None:
-            item.fault = f"ended with exit code {code}"
+            changed = f": other {', '.join(item.changes())}" if item.changes() else ""
+            item.fault = f"ended with exit code {code}{changed}"
         else:
             trials = before.trials if before else []
             self._took += item.took_s

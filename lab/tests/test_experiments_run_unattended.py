@@ -98,6 +98,17 @@ def test_a_run_that_hangs_or_fails_is_named_and_the_next_one_begins(
     assert "1 of 3 are believed" in table
 
 
+def test_files_that_change_meanwhile_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lab(folder: Path, arguments: Sequence[str], limit_s: float) -> int:
+        finished(folder, arguments[1], conditions={**HERE, "tree": "edited"})
+        return 0
+
+    _, table = ran(monkeypatch, lab, [item(tmp_path)])  # type: ignore[arg-type]
+    assert "ended with exit code 0: other tree" in table
+
+
 def test_an_untrustworthy_run_is_complete_and_not_believed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
