@@ -89,8 +89,8 @@ def test_a_copy_leaves_units_of_the_template_out() -> None:
     assert tree != trees.of(ArmSpec("whole", ref="."))
     assert not (tree / "app" / "inside").exists()
     assert "inside" not in (tree / "nginx" / "nginx.conf").read_text()
-    with pytest.raises(StackError, match=r"without = \['insid'\]: .*KeyError: 'insid'"):
-        trees.of(ArmSpec("misspelt", without=("insid",)))
+    with pytest.raises(StackError, match=r"without = \['cellar'\]: .*KeyError: 'cellar'"):
+        trees.of(ArmSpec("misspelt", without=("cellar",)))
 
 
 @pytest.mark.long
