@@ -55,11 +55,11 @@ def test_the_workers(surfer: Surfer) -> None:
 
 
 @pytest.fixture(scope="module")
-def root(browser: Browser, stack: LocalRuntime) -> Iterator[Surfer]:
+def root(browser: Browser, browsed_stack: LocalRuntime) -> Iterator[Surfer]:
     """An admin at a desk."""
-    surfer = Surfer(browser, stack.address(), viewport=DESKTOP)
+    surfer = Surfer(browser, browsed_stack.address(), viewport=DESKTOP)
     surfer.register("root-of-inside")
-    assert stack.flask("user", "grant", "root-of-inside", "admin") == 0  # ends the session
+    assert browsed_stack.flask("user", "grant", "root-of-inside", "admin") == 0  # ends the session
     surfer.open("/auth/login")
     surfer.page.get_by_label("Name").fill("root-of-inside")
     surfer.page.get_by_label("Password").fill(PASSWORD)
@@ -79,12 +79,12 @@ def test_fifty_requests_spread_over_the_workers(root: Surfer, button: str) -> No
     assert len({worker for worker, _ in counts}) > 1
 
 
-def test_the_page_follows_a_reload(root: Surfer, stack: LocalRuntime) -> None:
+def test_the_page_follows_a_reload(root: Surfer, browsed_stack: LocalRuntime) -> None:
     root.open("/inside/workers")
     masters = root.page.locator("#inside-masters")
     before = int(masters.inner_text().split()[1])
     old = set(root.page.locator("td[data-label=Worker]").all_inner_texts())
-    stack.reload()
+    browsed_stack.reload()
     root.page.wait_for_function(
         "text => document.getElementById('inside-masters').textContent === text",
         arg=f"generation {before + 1} serves",

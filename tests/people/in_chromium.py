@@ -79,7 +79,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LocalRuntime]:
+def browsed_stack() -> Iterator[LocalRuntime]:
     """One local stack for all browser tests. Each test registers users of its own."""
     # All windows have one address, so the limit on logins would stop them.
     settings = {
@@ -93,8 +93,8 @@ def stack() -> Iterator[LocalRuntime]:
 
 
 @pytest.fixture(scope="session")
-def address(stack: LocalRuntime) -> str:
-    return stack.address()
+def address(browsed_stack: LocalRuntime) -> str:
+    return browsed_stack.address()
 
 
 @pytest.fixture(params=WINDOWS)
