@@ -28,7 +28,7 @@ def page(url: str) -> Iterator[str]:
         yield address
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
 
 
@@ -61,7 +61,7 @@ def test_the_page_preselects_users_with_think_time_and_the_terminal_explains_the
         with urllib.request.urlopen(f"http://127.0.0.1:{port}") as answer:
             html = answer.read().decode()
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert '"available_user_classes": ["Author", "Member", "Visitor"]' in html
     assert '"num_users": 20' in html
