@@ -1,7 +1,7 @@
 """The stack file for a Swarm keeps the limits, the times and the hardening of docker-compose.yml.
 
-What a stack file cannot say is listed in deploy/swarm/convert.py, and here, so that the list grows
-only on purpose.
+deploy/swarm/convert.py lists the options that a stack file cannot express. This test repeats the
+list, so that it grows only on purpose.
 """
 
 import copy

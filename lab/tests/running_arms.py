@@ -16,7 +16,7 @@ from lab.plan.arms import ArmSpec
 SHAPE = {"STACK_PROCESSES": "2", "STACK_THREADS": "2"}
 MIRROR = {**SHAPE, "STACK_APP": "mirror:with_mirror()"}
 PROTECTED = "/workload/protected"
-# What a server needs besides.
+# Settings that a server needs in addition to SHAPE.
 NEEDS = {"uwsgi-reuse-port": {"STACK_THUNDER_LOCK": "off", "STACK_SOCKET": "tcp"}}
 
 
