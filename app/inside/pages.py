@@ -178,14 +178,24 @@ def security_manager() -> dict[str, Any]:
     rows = []
     for name in SecurityManager.__annotations__:
         value = getattr(kind, name)
-        shown = name_of(value) if callable(value) else repr(value)[:60]
-        rows.append((name, shown, value is not getattr(SecurityManager, name)))
+        rows.append(
+            (name, _shown(manager, name, value), value is not getattr(SecurityManager, name))
+        )
     views = [
         (endpoint, permission)
         for endpoint, view in sorted(current_app.view_functions.items())
         if (permission := _required(endpoint, view))
     ]
     return {"rows": rows, "views": views, "roles": manager.roles.values(), "manager": name_of(kind)}
+
+
+def _shown(manager: SecurityManager, name: str, value: object) -> str:
+    """An attribute for a reader: the class in force, even if a function makes its object."""
+    if name == "user_store":
+        return name_of(type(manager.users))
+    if name == "role_catalogue":
+        return ", ".join(manager.roles)
+    return name_of(value) if callable(value) else repr(value)
 
 
 def _required(endpoint: str, view: Callable[..., Any]) -> str | None:

@@ -11,6 +11,10 @@ import sys
 import pytest
 from flask import Flask, render_template
 
+from app.redis_client import Client
+from app.security import SecurityManager, User
+from app.security.redis_users import RedisUserStore
+from app.security.users import UserStore
 from tests.people.in_process import PASSWORD, Browser, admin, make_app, member
 from tests.servers.redis import RedisServer
 
@@ -169,6 +173,7 @@ def test_off_leaves_nothing(redis: RedisServer) -> None:
         ("start", "This is not uWSGI"),
         ("security", "app.security.redis_users.RedisUserStore"),
         ("security", '<code>inside.ping</code></td><td data-label="Permission">users.manage<'),
+        ("security", "admin, moderator"),
         ("reload", "The next reload"),
     ],
 )
@@ -176,6 +181,17 @@ def test_each_page_shows_live_objects(ada: Browser, name: str, shown: str) -> No
     answer = ada.get(f"/inside/{name}")
     assert answer.status_code == 200
     assert shown in answer.text
+
+
+def test_a_store_that_a_function_makes_is_named_by_its_class(redis: RedisServer) -> None:
+    def store(user_model: type[User], client: Client) -> UserStore:  # as STACK_USERS_URL does it
+        return RedisUserStore(user_model, client)
+
+    class Manager(SecurityManager):
+        user_store = staticmethod(store)
+
+    page = member(make_app(redis, Manager, STACK_INSIDE="users"))[0].get("/inside/security").text
+    assert "app.security.redis_users.RedisUserStore" in page
 
 
 def test_two_requests_at_once_have_their_own_user(ada: Browser) -> None:
