@@ -1,6 +1,6 @@
 """The browser cookie: a random number that tells browsers apart without a stored session.
 
-It is the value of a stranger's form tokens (CSRF), so a form needs no session: otherwise anybody
+It is the value of a stranger's form tokens (CSRF), so a form stores no session: otherwise anybody
 could fill Redis by asking for forms. The login delays also recognise a browser by it.
 """
 
@@ -10,20 +10,20 @@ import re
 import secrets
 from typing import Any
 
-from flask import Flask, Response, current_app, g, request, session
-from werkzeug.local import LocalProxy
+from flask import Flask, Response, current_app, g, request
 
-from app.security import forms
 from app.security.login import current_user
+from app.sessions import RedisSession, RedisSessionInterface
 
 LIFETIME_SECONDS = 90 * 24 * 3600
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, sessions: RedisSessionInterface) -> None:
     app.after_request(_set_cookie)
-    forms.keep_tokens_in(LocalProxy(_token_values))
+    given = sessions.session_class
+    sessions.session_class = type(given.__name__, (_TokenOfStrangers, given), {})
 
 
 def browser_id() -> str:
@@ -56,14 +56,28 @@ def _set_cookie(response: Response) -> Response:
     return response
 
 
-def _token_values() -> Any:
-    owned: Any = session._get_current_object()  # type: ignore[attr-defined]
-    # Another app in this process has sessions of its own. `current_user`, because a remember token
-    # may log in later in this request.
-    if (
-        "security" not in current_app.extensions
-        or owned.user_id is not None
-        or current_user.is_authenticated
-    ):
-        return owned
-    return {current_app.config["WTF_CSRF_FIELD_NAME"]: browser_id()}
+class _TokenOfStrangers(RedisSession):
+    """A session in which Flask-WTF finds the browser's number where a stranger has no token."""
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return super().__getitem__(key)
+        except KeyError:
+            if self._is_token_of_stranger(key):
+                return browser_id()
+            raise
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or self._is_token_of_stranger(key)
+
+    def __delitem__(self, key: str) -> None:
+        if super().__contains__(key) or not self._is_token_of_stranger(key):
+            super().__delitem__(key)
+
+    def _is_token_of_stranger(self, key: object) -> bool:
+        # `current_user`, because a remember token may log in later in this request.
+        return (
+            key == current_app.config["WTF_CSRF_FIELD_NAME"]
+            and self.user_id is None
+            and not current_user.is_authenticated
+        )

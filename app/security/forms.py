@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import request
-from flask_wtf import FlaskForm, csrf
+from flask_wtf import FlaskForm
 from werkzeug.datastructures import MultiDict
 from wtforms import PasswordField, StringField
 from wtforms.validators import EqualTo, InputRequired, Length, ValidationError
 
 from app.security import names, passwords
-
-
-def keep_tokens_in(values: Any) -> None:
-    """Let Flask-WTF compare tokens with this mapping, in all apps of this process."""
-    csrf.session = values
 
 
 class Form(FlaskForm):  # type: ignore[misc]

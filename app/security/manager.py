@@ -115,7 +115,7 @@ class SecurityManager:
             self.load_user, self._begin, self._end, self._refuse_anonymous, self._refuse_stale
         ).init_app(app)
         app.after_request(_keep_private)
-        browser.init_app(app)
+        browser.init_app(app, self.sessions)
         passwords.common_passwords()  # before uWSGI forks, so the workers share the list
 
         self._demo_missing = settings.demo

@@ -36,6 +36,9 @@ class RedisSessionInterface(SessionInterface):
     clear_site_data = '"cache", "cookies", "storage"'
     """Sent at logout. "cookies" clears those of apps on sibling sub-domains too."""
 
+    session_class: type[RedisSession] = RedisSession
+    """Override to give `flask.session` more methods: a subclass of RedisSession."""
+
     sessions_per_user = 100
     """A login beyond it ends the user's oldest session. Remember tokens count too."""
 
@@ -174,7 +177,7 @@ class RedisSessionInterface(SessionInterface):
         """The session of a request. It asks Redis nothing yet. None when there is no secret key."""
         if not self._follow(app):
             return None
-        session = RedisSession(self._store, request, self.get_cookie_name(app))
+        session = self.session_class(self._store, request, self.get_cookie_name(app))
         if hasattr(app, "login_manager"):  # of Flask-Login, which the sessions do not need
             from .remember import RememberCookie  # noqa: PLC0415
 
