@@ -47,7 +47,11 @@ def answers(url: str) -> bool:
 
 
 def copy_checkout(to: Path, *, venv: bool = True) -> Path:
-    """Copy the files that git would publish, and link the .venv unless *venv* is False."""
+    """Copy the files that git would publish, and link the .venv unless *venv* is False.
+
+    Bytecode comes along, so that no process of the copy has to compile. A changed file is compiled
+    all the same, because its time differs.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=CHECKOUT, capture_output=True, text=True, check=True,
@@ -56,6 +60,12 @@ def copy_checkout(to: Path, *, venv: bool = True) -> Path:
         if (CHECKOUT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(CHECKOUT / name, to / name)
+    for folder in {(CHECKOUT / name).parent for name in listed.stdout.splitlines()}:
+        if (folder / "__pycache__").is_dir():
+            cache = to / folder.relative_to(CHECKOUT) / "__pycache__"
+            # Not what is being written.
+            written = shutil.ignore_patterns("*.pyc.*")
+            shutil.copytree(folder / "__pycache__", cache, ignore=written, dirs_exist_ok=True)
     if venv:
         (to / ".venv").symlink_to(CHECKOUT / ".venv")
     return to
