@@ -2,9 +2,11 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from app.ops import readiness as readiness_module
 from app.ops.readiness import Readiness
 
 
@@ -47,8 +49,8 @@ def test_the_result_is_cached_until_it_expires(monkeypatch):
     for _ in range(50):
         assert readiness.check()
     assert len(asked) == 1
-    now = time.monotonic
-    monkeypatch.setattr(time, "monotonic", lambda: now() + 3600)
+    later = time.monotonic() + 3600
+    monkeypatch.setattr(readiness_module, "time", SimpleNamespace(monotonic=lambda: later))
     assert readiness.check()
     assert len(asked) == 2
 
