@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import toggles
 
 MIN_KEY_BYTES = 32
+# Relative paths begin here, as for the app itself.
+PROJECT = Path(__file__).resolve().parent.parent / "project"
 
 
 class SettingsError(ValueError):
@@ -51,6 +53,7 @@ class Settings:
             "other_keys": _other_keys,
             "redis_url": _redis_url,
             "redis_password": _redis_password,
+            "users_url": users_url,
         }
         values: dict[str, Any] = {}
         faults: list[str] = []
@@ -73,7 +76,6 @@ class Settings:
             name=stack["STACK_NAME"],
             prefix=stack["STACK_PREFIX"],
             body_limit=int(stack["STACK_BODY_LIMIT"]) << 20,
-            users_url=stack["STACK_USERS_URL"],
             threads=int(stack["STACK_THREADS"]),
         )
 
@@ -99,6 +101,17 @@ class Settings:
             "WTF_CSRF_TIME_LIMIT": None,
             "STACK_NAME": self.name,
         }
+
+
+def users_url(environ: Mapping[str, str]) -> str:
+    """The URL of the accounts' database; "" for Redis. Raises SettingsError."""
+    url, file = environ.get("STACK_USERS_URL", ""), environ.get("STACK_USERS_URL_FILE", "")
+    if not file:
+        return url
+    if url:
+        raise SettingsError("STACK_USERS_URL_FILE: STACK_USERS_URL is set too; unset one of them")
+    found = _read_secret({"STACK_USERS_URL_FILE": f"{PROJECT / file}"}, "STACK_USERS_URL_FILE")
+    return (found or b"").decode(errors="replace")
 
 
 def _secret_key(environ: Mapping[str, str]) -> bytes:

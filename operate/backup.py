@@ -59,7 +59,7 @@ def backup(environ: Mapping[str, str]) -> int:
 
 def what_is_left_out(toggles: Mapping[str, str]) -> str:
     """Return a sentence about accounts that are not in Redis, or nothing."""
-    if not toggles.get("STACK_USERS_URL"):
+    if not (toggles.get("STACK_USERS_URL") or toggles.get("STACK_USERS_URL_FILE")):
         return ""
     return (
         "Not in it: the accounts, which are in the database of STACK_USERS_URL. "

@@ -13,7 +13,7 @@ from stack.choose import choose, remember, running
 from stack.commands import Command
 from stack.errors import StackError
 from stack.progress import Progress
-from stack.runtime import ServiceStatus
+from stack.runtime import ServiceStatus, shown
 from toggles import TOGGLES
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
@@ -29,8 +29,8 @@ def up(environ: Mapping[str, str]) -> int:
     if runtime.is_up():
         print(f"The stack is up already: {runtime.address()} ({runtime.kind})")
         now = runtime.running_toggles()
-        if changed := [f"{k}={v}" for k, v in runtime.toggles.items() if now.get(k) != v]:
-            print(f"  not applied: {', '.join(changed)}; `make down up{given}` applies it")
+        if changed := {k: v for k, v in runtime.toggles.items() if now.get(k) != v}:
+            print(f"  not applied: {shown(changed)}; `make down up{given}` applies it")
         file = CHECKOUT / project.VARIABLES
         if file.exists() and file.stat().st_mtime > runtime.environment_read_at():
             how = "reload" if runtime.kind == "local" else "down up"

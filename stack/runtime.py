@@ -34,6 +34,14 @@ class ServiceStatus:
     memory_bytes: int | None
 
 
+def shown(settings: Mapping[str, str]) -> str:
+    """Return *settings* for a message: without the values that may hold a password."""
+    return ", ".join(
+        name if toggles.TOGGLES[name].secret else f"{name}={value}"
+        for name, value in settings.items()
+    )
+
+
 class Runtime(ABC):
     """One copy of the stack. Every method raises StackError when it fails.
 
@@ -155,8 +163,7 @@ class Runtime(ABC):
 
     def not_applied(self, changed: Mapping[str, str], why: str) -> None:
         if changed:
-            settings = ", ".join(f"{name}={value}" for name, value in changed.items())
-            self._progress.step(f"not applied: {settings}; {why}: `make down up` applies it")
+            self._progress.step(f"not applied: {shown(changed)}; {why}: `make down up` applies it")
 
     def _published_ports(self) -> dict[str, int]:
         names = ["STACK_PORT", *(["STACK_TLS_PORT"] if self.toggles["STACK_TLS"] == "on" else [])]

@@ -36,6 +36,7 @@ class Toggle:
     advice: str  # the consequence of a change, for .env.example
     production: str = ""  # the production value, where it differs from the default
     readers: tuple[str, ...] = (APP,)  # empty: only the runtime that starts the services reads it
+    secret: bool = False  # no command prints its value
 
     def parse(self, name: str, text: str) -> str:
         """Return *text* in its normal spelling. Raises ToggleError, which names what is allowed."""
@@ -88,6 +89,14 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "database of the accounts (PostgreSQL or SQLite); empty: Redis",
             "The app does not read DATABASE_URL for it. Needs packages (docs/day-two.md). May hold "
             "a password, so no error repeats it.",
+            secret=True,
+        ),
+        "STACK_USERS_URL_FILE": Toggle(
+            "",
+            Pattern(r"[^\0\r\n]*", "a path in one line"),
+            "file that holds this URL, instead of STACK_USERS_URL",
+            "For a URL with a password: secrets/users-url is project/secrets/users-url.",
+            "secrets/users-url",
         ),
     },
     "Network": {

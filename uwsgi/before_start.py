@@ -38,7 +38,7 @@ def preceded(command: list[str], environ: Mapping[str, str]) -> list[str]:
     before = environ["STACK_BEFORE_START"]
     if before.strip():
         command = ["/bin/sh", "-c", _RUN_THEN_EXECUTE, before, *command]
-    if environ["STACK_USERS_URL"]:
+    if environ["STACK_USERS_URL"] or environ["STACK_USERS_URL_FILE"]:
         root = str(Path(__file__).resolve().parent.parent)
         command = ["/bin/sh", "-c", _MIGRATE_THEN_EXECUTE, root, *command]
     return command

@@ -10,6 +10,7 @@ import sqlalchemy as sql
 from alembic import command  # type: ignore[import-not-found, unused-ignore]
 from alembic.config import Config  # type: ignore[import-not-found, unused-ignore]
 
+from app.settings import users_url
 from app.sql_users import engine_of
 
 # Of two apps that start together, one waits for the other's migration.
@@ -32,7 +33,7 @@ def migrate(engine: sql.Engine) -> None:
 
 def main() -> int:
     try:
-        migrate(engine_of(os.environ["STACK_USERS_URL"]))
+        migrate(engine_of(users_url(os.environ)))
     except (ValueError, ImportError) as error:
         reason: object = error
     except sql.exc.SQLAlchemyError as error:

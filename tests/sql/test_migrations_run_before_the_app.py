@@ -18,18 +18,20 @@ VERSION_TABLE = "stack_users_version"
 preceded = runpy.run_path(str(CHECKOUT / "uwsgi" / "before_start.py"))["preceded"]
 
 
-def migrate(url: str) -> subprocess.CompletedProcess[str]:
+def migrate(**environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "app.sql_users"],
         cwd=CHECKOUT,
-        env=os.environ | {"STACK_USERS_URL": url},
+        env=os.environ | environ,
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_they_make_the_tables_of_the_store_and_can_run_twice(users_url: str) -> None:
+def test_they_make_the_tables_of_the_store_and_can_run_twice(
+    users_url: str, tmp_path: Path
+) -> None:
     engine = engine_of(users_url)
     METADATA.drop_all(engine)
     with engine.begin() as connection:
@@ -38,8 +40,10 @@ def test_they_make_the_tables_of_the_store_and_can_run_twice(users_url: str) -> 
         connection.execute(
             sql.text("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)")
         )
-    for _ in range(2):
-        done = migrate(users_url)
+    file = tmp_path / "users-url"
+    file.write_text(users_url)
+    for environ in {"STACK_USERS_URL": users_url}, {"STACK_USERS_URL_FILE": str(file)}:
+        done = migrate(**environ)
         assert done.returncode == 0, done.stderr
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})

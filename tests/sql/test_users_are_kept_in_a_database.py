@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app import create_app
+from app import create_app, settings
 from app.redis_client import StoreUnavailable
 from app.security.users import NameTaken, User
 from app.settings import SettingsError
@@ -104,6 +104,34 @@ def test_a_refused_connection_is_told_without_the_password():
     with pytest.raises(StoreUnavailable) as caught:
         store.get("1")
     assert "refused" in str(caught.value) and "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "password", ["s3cret/x", "s3cret#x", "s3cret?x", "a:s3cret", "s3cret@x", "s3cret%zz", "[s3cret"]
+)
+def test_an_odd_password_is_in_no_error(password):
+    port = ports.free("127.0.0.1")
+    url = f"postgresql://app:{password}@127.0.0.1:{port}/users?connect_timeout=1"
+    with pytest.raises((StoreUnavailable, ValueError)) as caught:
+        SqlUserStore(User, engine_of(url)).get("1")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_url_can_come_from_a_file(redis, tables, tmp_path):
+    file = tmp_path / "users-url"
+    file.write_text(f"{tables}\n")
+    app = make_app(redis, STACK_USERS_URL_FILE=str(file))
+    assert member(app)[0].get("/auth/whoami").status_code == 200
+    assert isinstance(app.extensions["security"].users, SqlUserStore)
+    for environ, said in (
+        ({"STACK_USERS_URL_FILE": str(file), "STACK_USERS_URL": tables}, "unset one of them"),
+        ({"STACK_USERS_URL_FILE": f"{file}.none"}, "No such file"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            make_app(redis, **environ)
+    assert settings.users_url({}) == ""
+    with pytest.raises(SettingsError, match="/project/secrets/users-url"):
+        settings.users_url({"STACK_USERS_URL_FILE": "secrets/users-url"})
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,10 @@ def test_a_second_up_says_that_it_is_up(first_up: str, commands: Commands) -> No
 def test_a_second_up_names_settings_that_are_not_in_force(
     first_up: str, commands: Commands
 ) -> None:
-    done = commands.make("up", "STACK_THREADS=3")
-    assert "not applied: STACK_THREADS=3; `make down up STACK_NAME=" in done.stdout
+    url = "STACK_USERS_URL=postgresql://app:s3cret@db/users"
+    done = commands.make("up", "STACK_THREADS=3", url)
+    assert "not applied: STACK_USERS_URL, STACK_THREADS=3; `make down up STACK_" in done.stdout
+    assert "s3cret" not in done.stdout + done.stderr
 
 
 def test_status_has_a_line_a_service(first_up: str, commands: Commands) -> None:
