@@ -8,9 +8,12 @@ Without one it starts Locust's web page. Exit codes: 0 every threshold kept, 1 o
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
+import re
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -21,11 +24,16 @@ from loadtest.latest import new_folder
 EXIT_USAGE, EXIT_COULD_NOT_RUN = 2, 3
 # Users finish their current task and log out; after this time Locust kills them.
 STOP_TIMEOUT_SECONDS = 10
+MOST_WORKERS = 64
+PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Check the options and become Locust. Returns an exit code only if Locust does not start."""
     options = _parser().parse_args()
+    if options.worker:
+        host, _, port = options.worker.rpartition(":")
+        _become_locust([*_WORKER, f"--master-host={host}", f"--master-port={port}"])
     try:
         profile = profiles.read(options.profile, os.environ) if options.profile else None
         target.refuse_foreign(options.host, os.environ)
@@ -37,6 +45,8 @@ def main() -> int:
     except target.TargetError as error:
         return _complain(str(error), EXIT_USAGE if error.usage else EXIT_COULD_NOT_RUN)
     arguments = [f"--host={options.host}", f"--stop-timeout={STOP_TIMEOUT_SECONDS}"]
+    if options.workers:
+        arguments += _gather_workers(options)
     if profile is None:
         return _open_page(options, arguments)
     try:
@@ -77,6 +87,44 @@ def _open_page(options: argparse.Namespace, arguments: list[str]) -> int:
     _become_locust([*arguments, "--exit-code-on-error=0"])
 
 
+_WORKER = ("--worker", "--loglevel=WARNING", "--exit-code-on-error=0")
+
+
+def _gather_workers(options: argparse.Namespace) -> list[str]:
+    """Start the workers, unless others connect to --listen; return Locust's options for a master."""
+    os.environ.update(LOADTEST_WAIT=str(options.wait))
+    host, _, port = (options.listen or f"127.0.0.1:{_free_port()}").rpartition(":")
+    if not options.listen:
+        folder = os.path.dirname(os.path.abspath(__file__))
+        ours = {"LOADTEST_WORKERS": str(options.workers), "LOADTEST_LOCK": folder}
+        worker = [sys.executable, "-m", "loadtest", f"--worker={host}:{port}"]
+        for _ in range(options.workers):
+            # A session of its own: Ctrl-C is for the master, which lets the users log out.
+            subprocess.Popen(
+                worker,
+                env={**os.environ, **ours},
+                start_new_session=True,
+                preexec_fn=_end_with_parent,
+            )
+    return [
+        "--master",
+        f"--master-bind-host={host}",
+        f"--master-bind-port={port}",
+        f"--expect-workers={options.workers}",
+    ]
+
+
+def _end_with_parent() -> None:
+    """Let the kernel kill this process when the master ends, however it does."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _become_locust(arguments: list[str], **environment: str) -> NoReturn:
     """Replace this process by Locust, which patches the interpreter that it runs in."""
     # A shell starts background jobs with SIGINT ignored, and Locust would inherit that.
@@ -101,15 +149,37 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--host",
         default=host,
-        required=not host,
+        required=not host and not any(it.startswith("--worker=") for it in sys.argv),
         type=lambda url: url.rstrip("/"),
         help="address to load (default: HOST=); `make loadtest` finds the running stack",
     )
     parser.add_argument("--results", default="results/loadtest", help="default: %(default)s")
+    parser.add_argument("--workers", type=_count, help="processes that have the users; WORKERS=")
+    parser.add_argument(
+        "--listen", type=_address, help="HOST:PORT for workers that are started elsewhere"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=60, help="seconds for workers to connect; %(default)s"
+    )
+    parser.add_argument("--worker", type=_address, help="be a worker of the master at HOST:PORT")
     parser.add_argument("--check", action="store_true", help="check the options and exit")
     parser.add_argument("--web-host", default="127.0.0.1", help="Locust's page; %(default)s")
     parser.add_argument("--web-port", default=8089, type=int, help="Locust's page; %(default)s")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(
+            f"WORKERS={text!r}: must be a whole number from 1 to {MOST_WORKERS}"
+        )
+    return int(text)
+
+
+def _address(text: str) -> str:
+    if not re.fullmatch(r"[^:/]+:[0-9]{1,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r}: must be HOST:PORT, such as 0.0.0.0:5557")
+    return text
 
 
 def _complain(message: str, code: int) -> int:

@@ -26,6 +26,7 @@ from loadtest import profiles
 from loadtest.identity import ledger
 from loadtest.latest import point_to
 from loadtest.target import TargetError, refuse_foreign
+from loadtest.workers import Workers, follow
 
 EXIT_OK, EXIT_BROKEN, EXIT_INTERRUPTED = 0, 1, 130
 SECONDS_BETWEEN_LINES = 5  # of progress
@@ -42,14 +43,21 @@ class ProfileShape(LoadTestShape):
 
     runner: Any
 
-    def __init__(self, profile: profiles.Profile, runner: Any) -> None:
+    def __init__(self, profile: profiles.Profile, runner: Any, workers: Workers | None) -> None:
         super().__init__()
         self.profile = profile
         self.runner = runner
+        self.workers = workers
         self.completed = False
         self.stopped_at: float | None = None
 
     def tick(self) -> tuple[int, float] | None:
+        users = self._users()
+        if self.workers:
+            self.workers.look() if users else self.workers.finish()
+        return users
+
+    def _users(self) -> tuple[int, float] | None:
         if self.stopped_at is not None:
             return None
         profile, elapsed = self.profile, self.get_run_time()
@@ -72,7 +80,11 @@ class ProfileShape(LoadTestShape):
 
 def begin(environment: Any, **_: Any) -> None:
     """Listener of ``init``: choose the users; in a headless run, apply LOADTEST_PROFILE."""
-    headless = environment.parsed_options.headless
+    options = environment.parsed_options
+    headless = options.headless
+    if options.worker:
+        follow(environment)
+        return
     name = os.environ.get("LOADTEST_PROFILE", "smoke") if headless else profiles.OF_THE_PAGE
     # A class without `profiles` is not one of ours and takes part in all.
     environment.user_classes[:] = [
@@ -86,7 +98,10 @@ def begin(environment: Any, **_: Any) -> None:
             summary = (user.__doc__ or "").strip().split("\n")[0]
             print(f"  {user_name:<8}{summary}", flush=True)
         return
-    shape = ProfileShape(profiles.read(name, os.environ), environment.runner)
+    workers = Workers(environment, options.expect_workers) if options.master else None
+    if workers:
+        gevent.spawn(workers.wait, float(os.environ["LOADTEST_WAIT"]))
+    shape = ProfileShape(profiles.read(name, os.environ), environment.runner, workers)
     environment.shape_class = shape
     # Python's KeyboardInterrupt would be raised in whichever user is running, and Locust's own
     # handler of SIGTERM writes no report.
@@ -130,9 +145,14 @@ def totals(runner: Any) -> dict[str, float]:
 
 def _judge(shape: ProfileShape, environment: Any) -> None:
     """Listener of ``quitting``: set the exit code, write the results, and print the verdict."""
-    profile, interrupted = shape.profile, not shape.completed
+    profile, workers = shape.profile, shape.workers
+    # Locust ends a run whose last worker is lost.
+    interrupted = not shape.completed and (workers is None or shape.stopped_at is not None)
     found = totals(environment.runner)
-    rules = profiles.judge(found, profile, interrupted=interrupted)
+    if workers:
+        workers.look()
+    counted = (workers.fewest, workers.expected) if workers else None
+    rules = profiles.judge(found, profile, interrupted=interrupted, workers=counted)
     broken = ", ".join(rule.name for rule in rules if not rule.kept)
     verdict = f"BROKEN: {broken}" if broken else "every threshold kept"
     environment.process_exit_code = EXIT_BROKEN if broken else EXIT_OK

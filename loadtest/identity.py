@@ -24,6 +24,13 @@ _BEGINNING = os.environ.get("LOADTEST_ACCOUNTS") or f"lt-{secrets.token_hex(4)}-
 _numbers = itertools.count(1)
 
 
+def number_accounts_from(first: int) -> None:
+    """Give the next accounts *first*, *first* + 1 … as the end of their names."""
+    global _numbers  # noqa: PLW0603 - one numbering a process
+    _numbers = itertools.count(first)
+
+
+
 class IdentityLeak(Exception):
     """Another account's data. The text is constant, because Locust groups failures by it."""
 

@@ -8,9 +8,12 @@ password: the app hashes few at once and answers 503 to the others.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 DEFAULT_LOGIN_RATE = "30"  # a minute; the default of STACK_LOGIN_RATE
 # nginx allows ten at once beyond the rate. Two are left to the person who looks at the stack.
@@ -23,10 +26,15 @@ class LoginQueue:
     """A token bucket that hands out times instead of refusing."""
 
     def __init__(
-        self, per_minute: float, burst: int = BURST, clock: Callable[[], float] = time.monotonic
+        self,
+        per_minute: float,
+        burst: int = BURST,
+        clock: Callable[[], float] = time.monotonic,
+        shared: str | None = None,
     ) -> None:
         # Locust has patched the interpreter before this runs, so the lock blocks one user only.
-        self.password_lock = threading.Lock()
+        self._lock = threading.Lock()
+        self._shared = shared
         self._interval = 60 / per_minute
         self._clock = clock
         self._lead = (burst - 1) * self._interval
@@ -42,8 +50,39 @@ class LoginQueue:
         """How long the next login would have to wait."""
         return max(0.0, self._next - self._lead - self._clock())
 
+    @contextmanager
+    def one_password(self) -> Iterator[None]:
+        """Wait until nobody else sends a password: here, or in a worker with the same folder."""
+        with self._lock:
+            if self._shared is None:
+                yield
+                return
+            folder = os.open(self._shared, os.O_RDONLY)  # a worker that is killed unlocks it
+            try:
+                while not _locked(folder):
+                    time.sleep(0.01)
+                yield
+            finally:
+                os.close(folder)
+
+
+def _locked(folder: int) -> bool:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
 
 def login_queue(environ: Mapping[str, str]) -> LoginQueue:
-    """A queue a tenth below the stack's limit, because nginx's clock and ours differ."""
+    """A queue a tenth below the stack's limit, because nginx's clock and ours differ.
+
+    Each of LOADTEST_WORKERS has its share of the limit, and sends passwords in turn with the others
+    that name the same folder as LOADTEST_LOCK.
+    """
     rate = int(environ.get("STACK_LOGIN_RATE", DEFAULT_LOGIN_RATE))
-    return LoginQueue(0.9 * rate if rate else UNLIMITED_RATE)
+    workers = int(environ.get("LOADTEST_WORKERS") or 1)
+    per_minute = (0.9 * rate if rate else UNLIMITED_RATE) / workers
+    return LoginQueue(
+        per_minute, max(1, BURST // workers), shared=environ.get("LOADTEST_LOCK") or None
+    )

@@ -121,10 +121,16 @@ class Rule(NamedTuple):
     kept: bool
 
 
-def judge(result: Mapping[str, float], profile: Profile, *, interrupted: bool) -> list[Rule]:
+def judge(
+    result: Mapping[str, float],
+    profile: Profile,
+    *,
+    interrupted: bool,
+    workers: tuple[int, int] | None = None,
+) -> list[Rule]:
     """Compare *result* (headless.totals) with the thresholds of *profile*.
 
-    The minimum of requests does not apply to an interrupted run. Every run fails with an identity
+    *workers*: how many there were all the time, and how many were asked for. The minimum of requests does not apply to an interrupted run. Every run fails with an identity
     leak, and without an identity check.
     """
     made = result["requests"]
@@ -133,6 +139,8 @@ def judge(result: Mapping[str, float], profile: Profile, *, interrupted: bool) -
     for name, limit in (("errors", profile.errors_percent), ("refused", profile.refused_percent)):
         percent = 100 * result[name] / made if made else 0.0
         rules.append(Rule(name, f"{percent:.3g} %", f"≤ {limit:.3g} %", percent <= limit))
+    if workers:
+        rules.append(Rule("workers", str(workers[0]), f"≥ {workers[1]}", workers[0] >= workers[1]))
     p95, leaks, checks = result["p95_ms"], result["leaks"], result["identity_checks"]
     return [
         *rules,

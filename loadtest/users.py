@@ -110,7 +110,7 @@ class MemberTasks(VisitorTasks):
         form = self.get_form(path, {"name": self.account.name})
         if not form:
             return
-        with queue.password_lock:
+        with queue.one_password():
             response = self.fetch("POST", path, expect=REDIRECT, form=form)
         if not response:
             return

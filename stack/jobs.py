@@ -75,7 +75,9 @@ def loadtest(environ: Mapping[str, str]) -> int:
         raise StackError("this checkout has no loadtest/", "git checkout -- loadtest")
     profile = environ.get("PROFILE")
     host = environ.get("HOST", "")
-    arguments = ["-m", "loadtest", *(["--profile", profile] if profile else []), "--host"]
+    workers = environ.get("WORKERS")
+    arguments = ["-m", "loadtest", *(["--profile", profile] if profile else [])]
+    arguments += [*([f"--workers={workers}"] if workers else []), "--host"]
     # A wrong option is reported before anything is installed: the check needs no package.
     check = [sys.executable, *arguments, host or "http://127.0.0.1", "--check"]
     if code := subprocess.run(check, cwd=CHECKOUT, check=False).returncode:
