@@ -95,7 +95,7 @@ def _gather_workers(options: argparse.Namespace) -> list[str]:
     os.environ.update(LOADTEST_WAIT=str(options.wait))
     host, _, port = (options.listen or f"127.0.0.1:{_free_port()}").rpartition(":")
     if not options.listen:
-        folder = os.path.dirname(os.path.abspath(__file__))
+        folder = os.fspath(Path(__file__).resolve().parent)
         ours = {"LOADTEST_WORKERS": str(options.workers), "LOADTEST_LOCK": folder}
         worker = [sys.executable, "-m", "loadtest", f"--worker={host}:{port}"]
         for _ in range(options.workers):
