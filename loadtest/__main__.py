@@ -31,7 +31,11 @@ PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Check the options and become Locust. Returns an exit code only if Locust does not start."""
     options = _parser().parse_args()
+    if options.listen and not options.workers:
+        return _complain("--listen needs --workers, the number to wait for", EXIT_USAGE)
     if options.worker:
+        # The kernel kills it when the master ends, however it does.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         host, _, port = options.worker.rpartition(":")
         _become_locust([*_WORKER, f"--master-host={host}", f"--master-port={port}"])
     try:
@@ -91,7 +95,7 @@ _WORKER = ("--worker", "--loglevel=WARNING", "--exit-code-on-error=0")
 
 
 def _gather_workers(options: argparse.Namespace) -> list[str]:
-    """Start the workers, unless others connect to --listen; return Locust's options for a master."""
+    """Start the workers, unless --listen waits for others; return the options of a master."""
     os.environ.update(LOADTEST_WAIT=str(options.wait))
     host, _, port = (options.listen or f"127.0.0.1:{_free_port()}").rpartition(":")
     if not options.listen:
@@ -100,23 +104,13 @@ def _gather_workers(options: argparse.Namespace) -> list[str]:
         worker = [sys.executable, "-m", "loadtest", f"--worker={host}:{port}"]
         for _ in range(options.workers):
             # A session of its own: Ctrl-C is for the master, which lets the users log out.
-            subprocess.Popen(
-                worker,
-                env={**os.environ, **ours},
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-            )
+            subprocess.Popen(worker, env={**os.environ, **ours}, start_new_session=True)
     return [
         "--master",
         f"--master-bind-host={host}",
         f"--master-bind-port={port}",
         f"--expect-workers={options.workers}",
     ]
-
-
-def _end_with_parent() -> None:
-    """Let the kernel kill this process when the master ends, however it does."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _free_port() -> int:

@@ -30,7 +30,6 @@ def number_accounts_from(first: int) -> None:
     _numbers = itertools.count(first)
 
 
-
 class IdentityLeak(Exception):
     """Another account's data. The text is constant, because Locust groups failures by it."""
 

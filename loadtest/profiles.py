@@ -130,8 +130,9 @@ def judge(
 ) -> list[Rule]:
     """Compare *result* (headless.totals) with the thresholds of *profile*.
 
-    *workers*: how many there were all the time, and how many were asked for. The minimum of requests does not apply to an interrupted run. Every run fails with an identity
-    leak, and without an identity check.
+    The minimum of requests does not apply to an interrupted run. *workers* are how many there were
+    all the time, and how many were asked for. Every run fails with an identity leak, and without an
+    identity check.
     """
     made = result["requests"]
     least = 1 if interrupted else max(profile.requests, 1)

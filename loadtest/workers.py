@@ -23,7 +23,7 @@ FINISH_SECONDS = 30.0
 
 
 def follow(environment: Any) -> None:
-    """Listener of ``init`` in a worker: name accounts as no other worker does, report the checks."""
+    """Give the accounts of this worker names of their own, and report its identity checks."""
     identity.number_accounts_from(environment.runner.worker_index * 1_000_000 + 1)
     environment.events.report_to_master.add_listener(_report)
 
