@@ -1,0 +1,1 @@
+"""``make plan``: how many machines, workers and Redis servers a number of requests needs."""
