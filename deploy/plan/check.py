@@ -74,7 +74,8 @@ def check(environ: Mapping[str, str], *, as_json: bool) -> int:
         print(f"Measuring this machine ({cores} cores) for {seconds:.0f} s", flush=True)
     settings = {"STACK_PORT": "0", "STACK_WORKLOAD": "on", "STACK_DEMO": "on"}
     settings["STACK_NAME"] = f"plan-{secrets.token_hex(4)}"
-    with LocalRuntime({**settings, "STACK_PROCESSES": str(max(2, cores))}) as stack:
+    settings["STACK_PROCESSES"] = str(max(2, cores))
+    with LocalRuntime(settings) as stack:
         address = stack.address().rstrip("/")
         cookie = load.cookie_of_demo_account(address)
         load.closed(address, cookie, FULL_CLIENTS, 2.0)  # every worker has served some
@@ -93,7 +94,11 @@ def check(environ: Mapping[str, str], *, as_json: bool) -> int:
             cpu=lambda source: _resampled(source, light),
             seed=seed,
         )
-        half = sorted(load.scheduled(address, cookie, HALF_CLIENTS, rate, HALF_SECONDS, seed))
+        half = sorted(
+            load.scheduled(
+                address, cookie, HALF_CLIENTS, rate=rate, seconds=HALF_SECONDS, seed=seed
+            )
+        )
         full = len(load.closed(address, cookie, FULL_CLIENTS, FULL_SECONDS)) / FULL_SECONDS
     rows = [
         Row("saturation", "/s", saturation, full),

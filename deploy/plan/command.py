@@ -40,7 +40,7 @@ def lines(
     yield f"  machines    {made.all_machines:,} in all"
     stacks = "1 stack" if made.stacks == 1 else f"{made.stacks:,} stacks, each"
     yield (
-        f"  {stacks:<12}{made.machines:,} + {made.spare} spare with nginx and app,"
+        f"  {stacks:<11} {made.machines:,} + {made.spare} spare with nginx and app,"
         f" {made.cores} cores each, and 1 for Redis"
     )
     yield (

@@ -101,7 +101,7 @@ def closed(address: str, cookie: str, clients: int, seconds: float) -> list[floa
 
 
 def scheduled(
-    address: str, cookie: str, clients: int, rate: float, seconds: float, seed: int
+    address: str, cookie: str, clients: int, *, rate: float, seconds: float, seed: int
 ) -> list[float]:
     """Send requests at random moments, *rate* a second, whatever the answers take.
 

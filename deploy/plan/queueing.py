@@ -11,7 +11,7 @@ import math
 
 
 def erlang_c(servers: int, load: float) -> float:
-    """Return the probability that an arrival waits; *load* is arrival rate × service time.
+    """Return the probability that an arrival waits; *load* is the rate times the service time.
 
     1 if *load* reaches *servers*. By the recursion of Erlang B, which no number of servers
     overflows.
@@ -28,7 +28,7 @@ def mean_wait(servers: int, rate: float, service: float, variation: float = 1.0)
     """Return the mean time in the line; infinite from saturation on.
 
     *variation* is the standard deviation of the service time ÷ its mean. Exact for 1 (M/M/c) and
-    with one server (Pollaczek–Khinchine), else the approximation of Allen and Cunneen.
+    with one server (Pollaczek and Khinchine), else the approximation of Allen and Cunneen.
     """
     load = rate * service
     if load >= servers:

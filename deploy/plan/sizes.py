@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from deploy.plan import queueing, simulate
 from deploy.plan.figures import number
@@ -79,8 +79,8 @@ def demand(environ: Mapping[str, str]) -> Demand:
         rps = users / think
     if users is not None and think is not None and rps * think > users * 1.001:
         raise StackError(
-            f"{users:,.0f} users with a request every {think:g} s make {users / think:,.1f} requests"
-            f" a second, and RPS={rps:g}",
+            f"{users:,.0f} users with a request every {think:g} s make {users / think:,.1f}"
+            f" requests a second, and RPS={rps:g}",
             "leave one of USERS, THINK and RPS out",
         )
     if users is None:
@@ -167,6 +167,4 @@ def _workers(rps: float, core_s: float, held_s: float) -> tuple[int, int]:
 
 
 def _most(name: str) -> int:
-    kind = TOGGLES[name].kind
-    assert isinstance(kind, Whole)
-    return kind.high
+    return cast("Whole", TOGGLES[name].kind).high
