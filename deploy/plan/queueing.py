@@ -63,7 +63,10 @@ def percentile(servers: int, rate: float, service: float, share: float) -> float
 
 def servers_for(load: float, waiting: float) -> int:
     """Return the smallest number of servers with which at most *waiting* of the arrivals wait."""
-    servers = math.floor(load) + 1
-    while erlang_c(servers, load) > waiting:
+    blocked, servers = 1.0, 0
+    while True:
         servers += 1
-    return servers
+        blocked = load * blocked / (servers + load * blocked)
+        waits = blocked / (1 - load / servers * (1 - blocked))
+        if servers > load and waits <= waiting:
+            return servers

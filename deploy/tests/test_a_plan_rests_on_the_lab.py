@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
 from deploy.plan.figures import FIGURES
 from stack.checkout import CHECKOUT
-from tests.servers.redis import RedisServer
+from tests.people.in_process import Browser, make_app, member
+from tests.servers.redis import running_redis
 
 PICTURE = CHECKOUT / "lab" / "results" / "sessions-cost.svg"
 USERS = 30
+EXTENDED_AFTER_S = 1.0  # a request extends the idle timeout once a second at most
 
 
 @pytest.mark.skipif(not PICTURE.exists(), reason="this copy has no lab")
@@ -34,37 +37,29 @@ def test_the_memory_of_a_worker_is_that_of_the_operators_page() -> None:
     )
 
 
-def test_sessions_take_the_stated_memory_and_commands(redis: RedisServer) -> None:
-    from app import create_app  # noqa: PLC0415 - an app of this test's Redis
+def test_sessions_take_the_stated_memory_and_commands() -> None:
+    with running_redis() as server:
+        app, monitor = make_app(server), server.connect("monitor")
 
-    app = create_app({**redis.environ, "STACK_LOGIN_RATE": "0"})
-    monitor = redis.connect("monitor")
+        def state(key: str) -> int:
+            return int(monitor.info()[key])
 
-    def memory() -> int:
-        return int(monitor.info("memory")["used_memory"])
-
-    def send(path: str, number: int, **more: str) -> object:
-        client = app.test_client()
-        token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get(path).text)
-        assert token
-        form = {"csrf_token": token[1], "name": f"user-{number:04}", "password": "long enough 1"}
-        assert client.post(path, data={**form, **more}).status_code == 303
-        return client
-
-    send("/auth/register", 9999, repeated="long enough 1")
-    empty = memory()
-    for number in range(USERS):
-        send("/auth/register", number, repeated="long enough 1")
-    with_accounts = memory()
-    for number in range(USERS):
-        client = send("/auth/login", number)
-    session = (memory() - with_accounts) / USERS
-    account = (with_accounts - empty) / USERS - session
+        first, name = member(app)  # the first one also loads the scripts
+        assert first.log_in(name).status_code == 303
+        assert first.who() == name
+        before = state("used_memory")
+        names = [member(app)[1] for _ in range(USERS)]
+        registered = state("used_memory")
+        people = [(Browser(app), name) for name in names]
+        assert {browser.log_in(name).status_code for browser, name in people} == {303}
+        session = (state("used_memory") - registered) / USERS
+        account = (registered - before) / USERS - session
+        time.sleep(EXTENDED_AFTER_S + 0.1)
+        asked = state("total_commands_processed")
+        for browser, name in people:
+            assert browser.who() == name
+        # The question itself is one.
+        commands = (state("total_commands_processed") - asked - 1) / USERS
     assert session == pytest.approx(FIGURES["SESSION_BYTES"].value, rel=0.3)
     assert account == pytest.approx(FIGURES["ACCOUNT_BYTES"].value, rel=0.5)
-
-    before = monitor.info("stats")["total_commands_processed"]
-    for _ in range(50):
-        assert client.get("/home").status_code == 200  # type: ignore[attr-defined]
-    commands = (monitor.info("stats")["total_commands_processed"] - before) / 50
     assert commands == pytest.approx(FIGURES["REDIS_OPS"].value, abs=0.1)
