@@ -30,7 +30,7 @@ test: ## Run linters and tests (ARGS=tests/nginx: only pytest with these argumen
 	$(stack) test
 lint: ## Run the linters and type checks
 	$(stack) lint
-loadtest: ## Open Locust for the running stack; PROFILE=smoke runs one headless (HOST=, WORKERS=)
+loadtest: ## Open Locust for the running stack; PROFILE=smoke runs headless (HOST=, WORKERS=)
 	$(stack) loadtest
 docs: ## Write the table of toggles/ into the documentation, .env.example and nginx/
 	@$(PYTHON) -m toggles --write
