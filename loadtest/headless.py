@@ -100,7 +100,7 @@ def begin(environment: Any, **_: Any) -> None:
         return
     workers = Workers(environment, options.expect_workers) if options.master else None
     if workers:
-        gevent.spawn(workers.wait, float(os.environ["LOADTEST_WAIT"]))
+        gevent.spawn(workers.wait, float(os.environ.get("LOADTEST_WAIT", "60")))
     shape = ProfileShape(profiles.read(name, os.environ), environment.runner, workers)
     environment.shape_class = shape
     # Python's KeyboardInterrupt would be raised in whichever user is running, and Locust's own

@@ -1,4 +1,4 @@
-"""The smoke profile passes on the real stack, and nginx's log has every request.
+"""The smoke profile passes on the real stack, and nginx's log has every request, also of workers.
 
 The stack has a prefix and a self-signed certificate: the stand-in of other tests has neither.
 """
@@ -25,10 +25,19 @@ def test_smoke_is_kept_and_every_request_arrived(tmp_path: Path) -> None:
             SMOKE_SECONDS="18",
             SMOKE_P95_MS="5000",
         )
+        summary = json.loads((tmp_path / "smoke" / "latest" / "summary.json").read_text())
+        spread = run(
+            *("--profile", "smoke", "--results", str(tmp_path), "--workers", "2"),
+            HOST=f"{stack.address()}/",
+            SMOKE_SECONDS="8",
+            SMOKE_USERS="6",
+            SMOKE_P95_MS="5000",
+        )
+        of_workers = json.loads((tmp_path / "smoke" / "latest" / "summary.json").read_text())
         log = (stack.run_dir / "logs" / "nginx.log").read_text()
     assert done.returncode == 0, done.stdout + done.stderr
+    assert spread.returncode == 0, spread.stdout + spread.stderr
 
-    summary = json.loads((tmp_path / "smoke" / "latest" / "summary.json").read_text())
     rows = {f"{row['method']} {row['name']}" for row in summary["rows"]}
     assert {
         "GET /",
@@ -41,7 +50,8 @@ def test_smoke_is_kept_and_every_request_arrived(tmp_path: Path) -> None:
     } <= rows
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     ours = [line for line in lines if line["user_agent"] == "flask-uwsgi-stack loadtest"]
-    assert len(ours) == summary["requests"], Counter(line["status"] for line in ours)
+    statuses = Counter(line["status"] for line in ours)
+    assert len(ours) == summary["requests"] + of_workers["requests"], statuses
 
 
 def test_a_client_waits_longer_than_nginx() -> None:
