@@ -97,6 +97,8 @@ def begin(environment: Any, **_: Any) -> None:
         for user_name, user in users.items():
             summary = (user.__doc__ or "").strip().split("\n")[0]
             print(f"  {user_name:<8}{summary}", flush=True)
+        # Python raises KeyboardInterrupt in whatever runs, and there gevent may drop it.
+        gevent.signal_handler(signal.SIGINT, gevent.getcurrent().throw, KeyboardInterrupt)
         return
     workers = Workers(environment, options.expect_workers) if options.master else None
     if workers:

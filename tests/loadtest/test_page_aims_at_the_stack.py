@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
@@ -10,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stack import ports
+from stack.checkout import CHECKOUT
 from tests.loadtest.stand_in import StandIn, serving, start
 from tests.stack.checkouts import answers
 from tests.waiting import wait_until
@@ -78,3 +81,33 @@ def test_the_page_cannot_be_turned_against_others() -> None:
             stats = json.load(answer)
     assert stats["user_count"] == 0
     assert stats["stats"][-1]["num_requests"] == 0
+
+
+INTERRUPTED = """
+import os, signal
+import gevent
+from types import SimpleNamespace as Of
+from loadtest import headless
+
+headless.begin(Of(parsed_options=Of(headless=False), user_classes=[]))
+
+def swallow():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        pass
+
+gevent.spawn(swallow)
+try:
+    gevent.sleep(10)
+except KeyboardInterrupt:
+    print("ends")
+"""
+
+
+def test_ctrl_c_ends_the_page_even_if_what_runs_swallows_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=CHECKOUT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "ends\n"
