@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -257,21 +256,6 @@ def test_a_run_that_is_late_ends_after_a_whole_block(tmp_path: Path) -> None:
 
 
 # The files that figures depend on
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    def git(*words: str) -> None:
-        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
-
-    git("init", "-q")
-    for name in ("app/x.py", "lab/measure/x.py", "lab/report/x.py", "app/tests/x.py", "README.md"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("1\n")
-    git("add", "-A")
-    git("commit", "-qm", "x")
-    return tmp_path
 
 
 @pytest.mark.parametrize(

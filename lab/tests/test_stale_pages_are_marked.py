@@ -8,8 +8,6 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from lab.plan.sources import in_repository
 from lab.report import stale
 
@@ -31,20 +29,6 @@ def test_every_page_is_listed_and_a_stale_one_as_stale() -> None:
         if listed[name] == stale.CURRENT and stale.state(page, ROOT) == stale.STALE
     ]
     assert not wrong, "python3 -m lab pages marks them"
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    def git(*words: str) -> None:
-        who = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        subprocess.run(["git", "-C", tmp_path, *who, *words], check=True, capture_output=True)
-
-    git("init", "-q")
-    (tmp_path / "app" / "tests").mkdir(parents=True)
-    (tmp_path / "app" / "x.py").write_text("1\n")
-    git("add", "-A")
-    git("commit", "-qm", "x")
-    return tmp_path
 
 
 def head(repository: Path) -> str:
