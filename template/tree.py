@@ -81,9 +81,12 @@ UNITS: Mapping[str, Unit] = {
 def transform(tree: Path, name: str, left_out: Iterable[str]) -> None:
     """Make *tree* a copy called *name*, without the units in *left_out*.
 
-    Raises LookupError, with the file's name, when an edit finds nothing to change.
+    Raises LookupError for a unit that does not exist and, with the file's name, when an edit finds
+    nothing to change.
     """
     for unit in left_out:
+        if unit not in UNITS:
+            raise LookupError(f"there is no unit {unit!r}: there are {', '.join(UNITS)}")
         if (tree / UNITS[unit].paths[0]).exists():
             _leave_out(tree, unit)
     shutil.rmtree(tree / "template")
@@ -148,4 +151,7 @@ def _edit(file: Path, change: Callable[[str], str]) -> None:
 
 
 if __name__ == "__main__":
-    transform(Path.cwd(), sys.argv[1], sys.argv[2:])
+    try:
+        transform(Path.cwd(), sys.argv[1], sys.argv[2:])
+    except LookupError as error:
+        sys.exit(f"template/tree.py: {error}")

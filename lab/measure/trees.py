@@ -137,7 +137,7 @@ def _leave_out(tree: Path, units: Sequence[str]) -> None:
     )  # fmt: skip
     if done.returncode:
         reason = done.stderr.strip().rpartition("\n")[2]
-        raise StackError(f"without = {list(units)}: template/tree.py says {reason}")
+        raise StackError(f"without = {list(units)}: {reason}")
 
 
 def with_directives(nginx: Path, text: str) -> None:
