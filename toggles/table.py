@@ -96,7 +96,6 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             Pattern(r"[^\0\r\n]*", "a path in one line"),
             "file that holds this URL, instead of STACK_USERS_URL",
             "For a URL with a password: secrets/users-url is project/secrets/users-url.",
-            "secrets/users-url",
         ),
     },
     "Network": {
