@@ -5,6 +5,7 @@ The work is done by the script `redis-data`, beside Redis in both runtimes.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from contextlib import suppress
@@ -89,8 +90,9 @@ class RedisData:
 
         Return what it holds before and after that.
         """
+        size_kb = os.fstat(rdb.fileno()).st_size // 1024 + 1
         done = subprocess.run(
-            self._words("stage"),
+            self._words("stage", str(size_kb)),
             env=in_service.environment(self._runtime),
             stdin=rdb,
             capture_output=True,
@@ -98,7 +100,7 @@ class RedisData:
         )
         if done.returncode != 0:
             log = done.stderr.decode(errors="replace").strip()
-            raise StackError("this Redis cannot load the data of the backup", log=log)
+            raise StackError("the data of the backup were not loaded; nothing was changed", log=log)
         before, after = (Counts.parse(line) for line in done.stdout.decode().splitlines())
         return before, after
 
@@ -110,10 +112,10 @@ class RedisData:
     ) -> None:
         """Serve the staged data. The replaced data are deleted only when Redis has served them.
 
-        If it does not, the replaced data are served again. Without a running Redis, the replaced
+        If it does not, the replaced data are served again. If the stack is down, the replaced
         data stay. *password*, if any, takes the place of *present_password*.
         """
-        runs = self._runs()
+        runs = self._should_run()
         switched = False
         try:
             if runs:
@@ -139,13 +141,13 @@ class RedisData:
                 self._start()
             raise
 
-    def _runs(self) -> bool:
+    def _should_run(self) -> bool:
+        """Whether the stack is up. Redis may be stopped: by a restore that the machine cut off."""
         runtime = self._runtime
-        if isinstance(runtime, LocalRuntime):
-            return runtime.is_started() and bool(runtime.main_pids().get("redis"))
-        assert isinstance(runtime, ComposeRuntime)  # noqa: S101 - there are two runtimes
-        container = runtime.containers().get("redis")
-        return container is not None and container.state == "running"
+        if isinstance(runtime, ComposeRuntime):
+            return any(container.state == "running" for container in runtime.replicas())
+        assert isinstance(runtime, LocalRuntime)  # noqa: S101 - there are two runtimes
+        return runtime.is_started()
 
     def _stop(self) -> None:
         if isinstance(self._runtime, ComposeRuntime):
@@ -172,8 +174,8 @@ class RedisData:
         run = Path(self._runtime.state().run)
         return Supervisor(run, run, run)
 
-    def _words(self, task: str) -> list[str]:
-        return in_service.beside_redis(self._runtime, "sh", "-c", SCRIPT, "redis-data", task)
+    def _words(self, *task: str) -> list[str]:
+        return in_service.beside_redis(self._runtime, "sh", "-c", SCRIPT, "redis-data", *task)
 
     def _beside(self, task: str, given: bytes = b"") -> str:
         words = self._words(task)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from operate import archive, secret_files
+from operate import archive, detached, secret_files
 from operate.one_at_a_time import one_at_a_time
 from operate.redis_data import RedisData
 from stack.checkout import CHECKOUT
@@ -57,7 +57,14 @@ def restore(environ: Mapping[str, str]) -> int:
             progress.step("putting them in force; pages with a session answer 503 meanwhile")
             password = secrets.pop("redis-password", b"")
             present = secret_files.read(runtime, "redis-password") if password else b""
-            data.put_in_force(after, password, present)
+            detached.finished(
+                lambda: data.put_in_force(after, password, present),
+                progress,
+                "a moment: Redis must not stay stopped",
+                f"make restore was killed. It was finished: Redis serves the data of {file}. "
+                "Everybody has to log in again."
+                + (" The other secrets are not restored: repeat the command." if secrets else ""),
+            )
         finally:
             data.drop_stage()
         for secret, content in secrets.items():

@@ -5,10 +5,13 @@ session with them.
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
+import sys
 import tarfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +20,7 @@ import redis
 
 from operate import archive
 from operate.backup import what_is_left_out
-from operate.redis_data import Counts, RedisData, difference
+from operate.redis_data import SCRIPT, Counts, RedisData, difference
 from operate.tests.people import Member, asking
 from stack import project
 from stack.compose.runtime import ComposeRuntime
@@ -216,6 +219,76 @@ def test_the_recipient_may_be_in_env(copy: Commands) -> None:
     (copy.checkout / ".env").unlink()
 
 
+def answers(folder: Path) -> bool:
+    try:
+        with connect(folder) as app:
+            return bool(app.ping())
+    except redis.RedisError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.002)
+
+
+# Each is true from one moment of a restore on.
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "it loads the backup": lambda run: (run / "data" / "restore").exists(),
+    "Redis is stopped": lambda run: not (run / "redis.sock").exists(),
+    "the list is replaced": lambda run: bool([*run.glob("data/appendonlydir/replaced.*")]),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_restore_leaves_redis_running_with_all_old_or_all_new_data(
+    copy: Commands, moment: str
+) -> None:
+    """Nothing stays stopped, half done or held, and the next restore succeeds."""
+    with connect(copy.run_dir) as app:
+        app.mset({"app:mark": "then", "app:then": "here"})
+    file = backup(copy, f"{moment}.tar.gz")
+    with connect(copy.run_dir) as app:
+        app.set("app:mark", "later")
+        app.delete("app:then")
+    command = [sys.executable, "-m", "operate", "restore"]
+    environ = {**copy.environ, "FILE": str(file), "YES": "1"}
+    with subprocess.Popen(
+        command, cwd=copy.checkout, env=environ, text=True, process_group=0,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as killed:  # fmt: skip
+        wait_until(lambda: MOMENTS[moment](copy.run_dir))
+        os.killpg(killed.pid, signal.SIGKILL)
+        said, _ = killed.communicate(timeout=120)
+    wait_until(lambda: answers(copy.run_dir))
+    with connect(copy.run_dir) as app:
+        found = app.mget("app:mark", "app:then")
+        new = found == [b"then", b"here"]
+        assert new or found == [b"later", None]
+        app.set("app:after", moment)
+    if moment != "it loads the backup":
+        assert new and "make restore was killed. It was finished: Redis serves the data" in said
+    assert "Restored" in restore(copy, file)
+    assert Member(copy.url).is_logged_in
+    assert len(list((copy.run_dir / "data" / "appendonlydir").iterdir())) == 3
+    assert [path.name for path in (copy.run_dir / "data").iterdir()] == ["appendonlydir"]
+    assert not [line for line in copy.processes() if "redis-data" in line]
+
+
+def test_after_a_crash_of_the_machine_a_restore_starts_redis_again(copy: Commands) -> None:
+    """As when everything ends between the stop and the start of Redis."""
+    file = backup(copy, "crash.tar.gz")
+    data = RedisData(LocalRuntime(copy.environ, copy.checkout))
+    data._stop()
+    stray = copy.run_dir / "data" / "appendonlydir" / "appendonly.aof.77.base.rdb"
+    stray.write_bytes(b"moved, and not yet in the list")
+    assert not answers(copy.run_dir)
+    assert "Restored" in restore(copy, file)
+    assert answers(copy.run_dir) and not stray.exists()
+
+
 def test_a_stack_that_is_down_can_be_restored(copy: Commands) -> None:
     with connect(copy.run_dir) as app:
         app.set("app:mark", "then")
@@ -275,6 +348,23 @@ def test_in_containers_as_well(stack: ComposeRuntime) -> None:
     data.put_in_force(after)
     assert not member.is_logged_in
     assert member.log_in() == 200
+
+
+@pytest.mark.parametrize("task", [["copy"], ["stage", "1"]])
+def test_without_room_for_two_copies_nothing_is_written(tmp_path: Path, task: list[str]) -> None:
+    """Redis would end: it confirms no write that is not on the disk."""
+    (tmp_path / "data" / "appendonlydir").mkdir(parents=True)
+    disk = tmp_path / "df"
+    disk.write_text("#!/bin/sh\necho head\necho /dev/disk 99999 67231 32768 68% /\n")
+    disk.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REDIS_DATA": str(tmp_path / "data")}
+    done = subprocess.run(
+        ["sh", "-c", SCRIPT, "redis-data", *task], env=environ, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "has 32 MB free, and this needs 32 MB" in done.stderr
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["appendonlydir"]
 
 
 def test_a_copy_must_agree_with_what_was_counted() -> None:
