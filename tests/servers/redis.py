@@ -101,11 +101,18 @@ class RedisServer:
         return self.process.wait(timeout=20)
 
 
+def _in_memory() -> str | None:
+    """Return a folder in memory, or None. Redis syncs each write, for which a busy disk is slow."""
+    folder = "/dev/shm"
+    usable = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 2**30
+    return folder if usable else None
+
+
 @contextmanager
 def running_redis(kind: str = "redis", **environ: str) -> Iterator[RedisServer]:
     """Run Redis, or Valkey by the same entrypoint (*kind*: "redis" or "valkey")."""
     # pytest's tmp_path is too long: the path of a unix socket has at most 107 bytes.
-    with TemporaryDirectory(prefix="redis-") as name:
+    with TemporaryDirectory(prefix="redis-", dir=_in_memory()) as name:
         folder = Path(name)
         if kind == "valkey":
             (folder / "bin").mkdir()
