@@ -6,11 +6,13 @@ import hashlib
 import json
 import secrets
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deploy.swarm.convert import SERVICES, Secret, convert
+from deploy.swarm.progress import progress
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from toggles import ToggleError
@@ -22,6 +24,12 @@ _CREATED = {
     "redis_password": (("redis", "/secrets/redis/password"), ("app", "/secrets/redis/password")),
     "secret_key": (("app", "/secrets/app/secret_key"),),
 }
+
+_LOOK_SECONDS = 1.0
+# A node may pull an image for so long.
+_STUCK_SECONDS = 600.0
+# Above every stop_grace_period.
+_STOP_SECONDS = 120.0
 
 
 def up(environ: Mapping[str, str]) -> int:
@@ -51,10 +59,22 @@ def up(environ: Mapping[str, str]) -> int:
 
 
 def down(environ: Mapping[str, str]) -> int:
-    """Remove services and networks; volumes and secrets stay."""
+    """Remove services and networks, and return when they are gone; volumes and secrets stay.
+
+    Raises StackError if the networks stay, because a task does not end.
+    """
     name = _name(environ)
     _nodes(environ)
     _docker(environ, "stack", "rm", name)
+    # A network goes after its last task, and the next swarm-up would find it half removed.
+    mine = f"--filter=label=com.docker.stack.namespace={name}"
+    deadline = time.monotonic() + _STOP_SECONDS
+    while networks := _docker(environ, "network", "ls", "--quiet", mine).split():
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"{len(networks)} networks of {name} are still there", f"docker network ls {mine}"
+            )
+        time.sleep(_LOOK_SECONDS)
     print(
         f"Data stays in the volume {name}_redis_data of the node with the label stack.redis=yes, "
         f"and secrets stay in the Swarm (docker secret ls --filter label=stack={name})."
@@ -179,27 +199,31 @@ def _create(environ: Mapping[str, str], stack: str, prefix: str, content: str) -
 
 
 def _wait(environ: Mapping[str, str], service: str) -> None:
-    """Return when all tasks run. Raises StackError if the Swarm has undone the update."""
-    # Without --detach, `docker service update` waits; with no changes it only waits.
-    finished = subprocess.run(
-        ["docker", "service", "update", "--quiet", "--detach=false", service],
-        env=dict(environ), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    state = json.loads(
-        _docker(environ, "service", "inspect", "--format={{json .UpdateStatus}}", service)
-    )
-    if state and str(state.get("State", "")).startswith("rollback"):
-        raise StackError(
-            f"{service}: the new version failed and the Swarm returned to the one before",
-            f"docker service ps --no-trunc {service} shows why",
-            log=str(state.get("Message", "")),
-        )
-    if finished.returncode != 0:
-        raise StackError(
-            f"{service} does not run",
-            f"docker service ps --no-trunc {service}",
-            log=finished.stderr,
-        )
+    """Return when the Swarm has finished with *service*. Raises StackError if that went wrong."""
+    told, changed = "", time.monotonic()
+    while True:
+        described = json.loads(_docker(environ, "service", "inspect", service))[0]
+        ids = _docker(environ, "service", "ps", "--quiet", "--no-trunc", service).split()
+        tasks = json.loads(_docker(environ, "inspect", "--type=task", *ids)) if ids else []
+        now = progress(described, tasks)
+        if now.failed:
+            raise StackError(
+                f"{service}: {now.text}",
+                f"docker service ps --no-trunc {service} and docker service logs {service} say why",
+                log=now.reasons,
+            )
+        if now.finished:
+            return
+        if now.text != told:
+            print(f"{service}: {now.text}", flush=True)
+            told, changed = now.text, time.monotonic()
+        elif time.monotonic() - changed > _STUCK_SECONDS:
+            raise StackError(
+                f"{service}: nothing has changed for {_STUCK_SECONDS:g} s: {now.text}",
+                f"docker service ps --no-trunc {service}",
+                log=now.reasons,
+            )
+        time.sleep(_LOOK_SECONDS)
 
 
 def _docker(environ: Mapping[str, str], *arguments: str, given: str | None = None) -> str:

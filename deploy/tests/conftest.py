@@ -1,6 +1,7 @@
 """What the tests of this unit need of the machine."""
 
 from deploy.observe.local import PACKAGES, missing
+from deploy.tests import three_engines
 from tests.needs import MISSING
 
 
@@ -13,3 +14,4 @@ def missing_prometheus() -> str | None:
 
 
 MISSING["prometheus"] = missing_prometheus
+MISSING["engines"] = three_engines.missing

@@ -1,0 +1,72 @@
+"""`make swarm-up` ends when the Swarm has finished, and fails if the Swarm undid the update.
+
+The answers have the form that Docker Engine 20.10 and the client 28.2 give.
+"""
+
+from typing import Any
+
+import pytest
+
+from deploy.swarm.progress import progress
+
+
+def service(tag: int, replicas: int | None = 2, status: str = "") -> dict[str, Any]:
+    mode = {"Global": {}} if replicas is None else {"Replicated": {"Replicas": replicas}}
+    container = {"Image": f"app:{tag}", "DNSConfig": {}, "Privileges": {"NoNewPrivileges": False}}
+    spec = {"Mode": mode, "TaskTemplate": {"ContainerSpec": container, "ForceUpdate": 0}}
+    return {"Spec": spec, "UpdateStatus": {"State": status} if status else None}
+
+
+def task(tag: int, state: str = "running", error: str = "") -> dict[str, Any]:
+    ended = state in {"failed", "rejected", "shutdown"}
+    return {
+        "Spec": {"ContainerSpec": {"Image": f"app:{tag}", "Privileges": {}}, "ForceUpdate": 0},
+        "DesiredState": "shutdown" if ended else "running",
+        "Status": {"State": state, "Err": error},
+    }
+
+
+def test_it_ends_when_all_tasks_run_the_new_version() -> None:
+    assert progress(
+        service(2, status="completed"), [task(2), task(2), task(1, "shutdown")]
+    ).finished
+    assert progress(service(1), [task(1), task(1)]).finished  # nothing was to change
+
+
+@pytest.mark.parametrize(
+    ("described", "tasks"),
+    [
+        # The update has not begun: the Swarm has no status of it yet.
+        (service(2), [task(1), task(1)]),
+        (service(2, status="updating"), [task(2), task(2)]),
+        (service(2, status="updating"), [task(2), task(2), task(1)]),
+        (service(2, status="completed"), [task(2), task(2, "starting")]),
+        (service(2, status="rollback_started"), [task(1), task(1)]),
+        (service(1, replicas=3), [task(1), task(1)]),
+        (service(2, replicas=None), []),
+        (service(2, replicas=None), [task(2), task(1)]),
+    ],
+)
+def test_it_waits_until_then(described: dict[str, Any], tasks: list[dict[str, Any]]) -> None:
+    now = progress(described, tasks)
+    assert not now.finished and not now.failed
+
+
+@pytest.mark.parametrize("state", ["rollback_completed", "rollback_paused", "paused"])
+def test_an_update_that_was_undone_or_stopped_is_a_failure(state: str) -> None:
+    tasks = [task(1), task(1), task(2, "failed", "task: non-zero exit (1)")]
+    now = progress(service(1, status=state), tasks)
+    assert now.failed and not now.finished
+    assert now.reasons == "failed: task: non-zero exit (1)"
+
+
+def test_a_first_version_that_ends_again_and_again_is_a_failure() -> None:
+    ended = task(1, "failed", "task: non-zero exit (2)")
+    assert not progress(service(1), [ended] * 4 + [task(1, "starting")]).failed
+    now = progress(service(1), [ended] * 5 + [task(1, "starting")])
+    assert now.failed and now.reasons == "failed: task: non-zero exit (2)"
+
+
+def test_a_task_that_no_node_takes_is_named() -> None:
+    now = progress(service(1, replicas=1), [task(1, "pending", "no suitable node")])
+    assert now.text == "0 of 1 tasks run the new version (no suitable node)"
