@@ -1,1 +1,0 @@
-"""The stack on Kubernetes, as Kustomize overlays."""

@@ -1,0 +1,475 @@
+"""The manifests of Kubernetes are valid, as confined as docker-compose.yml, and agree with it.
+
+Two things have no form in a pod, so they are not compared: limits of open files and of processes,
+which each node sets.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from deploy.tests.manifests import OVERLAYS, Manifest, one, render, templates
+from stack.checkout import CHECKOUT
+from toggles import TOGGLES
+from toggles import read as read_toggles
+
+COMPOSE: Manifest = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text(encoding="utf-8"))
+DOCKERFILES = {
+    "nginx": "nginx/Dockerfile",
+    "app": "uwsgi/Dockerfile",
+    "redis": "redis/Dockerfile",
+}
+CONTAINERS = {"nginx": "web", "app": "web", "redis": "redis"}
+# Seconds that an app without requests may take (IDLE_WORKERS_SECONDS of uwsgi/generation.py).
+IDLE_S = 10
+
+
+@pytest.fixture(scope="module", params=OVERLAYS)
+def manifests(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return render(request.param, tmp_path_factory.mktemp("rendered"))
+
+
+@pytest.fixture(scope="module")
+def one_node(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    return render("one-node", tmp_path_factory.mktemp("rendered"))
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory: pytest.TempPathFactory) -> list[Manifest]:
+    return render("production", tmp_path_factory.mktemp("rendered"))
+
+
+def container(manifests: list[Manifest], name: str) -> Manifest:
+    pod = templates(manifests)[CONTAINERS[name]]["spec"]
+    return next(found for found in pod["containers"] if found["name"] == name)
+
+
+# Valid.
+
+
+@pytest.mark.parametrize("version", ["1.35", "1.36", "1.37"])
+def test_three_versions_of_kubernetes_accept_every_manifest(
+    manifests: list[Manifest], version: str
+) -> None:
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_these_are_the_newest_versions_whose_schemas_there_are() -> None:
+    known = [re.match(r"\d+\.\d+", v)[0] for v in kubernetes_validate.utils.all_versions()]
+    assert list(dict.fromkeys(known))[-3:] == ["1.35", "1.36", "1.37"]
+
+
+def test_a_field_that_does_not_exist_is_refused(one_node: list[Manifest]) -> None:
+    web = copy.deepcopy(one(one_node, "Deployment", "web"))
+    web["spec"]["template"]["spec"]["containers"][0]["livenesProbe"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(web, "1.37", strict=True)
+
+
+# Confined.
+
+PodRule = Callable[[Manifest], bool]
+POD_RULES: dict[str, PodRule] = {
+    "no container may be root": lambda p: p["securityContext"].get("runAsNonRoot") is True,
+    "system calls are filtered": lambda p: (
+        p["securityContext"].get("seccompProfile") == {"type": "RuntimeDefault"}
+    ),
+    "it has no token for the cluster": lambda p: p.get("automountServiceAccountToken") is False,
+    "no Service sets a variable": lambda p: p.get("enableServiceLinks") is False,
+    "it shares nothing with the node": lambda p: (
+        not {"hostNetwork", "hostPID", "hostIPC", "hostUsers"} & p.keys()
+    ),
+    "it changes no kernel setting": lambda p: "sysctls" not in p["securityContext"],
+    "its volumes are of allowed kinds": lambda p: all(
+        volume.keys() & {"emptyDir", "secret", "configMap", "persistentVolumeClaim"}
+        for volume in p["volumes"]
+    ),
+    "what it may write is limited": lambda p: all(
+        "sizeLimit" in volume["emptyDir"] for volume in p["volumes"] if "emptyDir" in volume
+    ),
+}
+CONTAINER_RULES: dict[str, PodRule] = {
+    "the root is read-only": lambda c: c["securityContext"].get("readOnlyRootFilesystem") is True,
+    "no capability is left": lambda c: (
+        c["securityContext"].get("capabilities") == {"drop": ["ALL"]}
+    ),
+    "no program gains privileges": lambda c: (
+        c["securityContext"].get("allowPrivilegeEscalation") is False
+        and not c["securityContext"].get("privileged")
+    ),
+    "its user is a number": lambda c: c["securityContext"].get("runAsUser", 0) > 10000,
+    "memory is limited": lambda c: "memory" in c["resources"].get("limits", {}),
+    "the scheduler knows what it needs": lambda c: (
+        c["resources"].get("requests", {}).keys() == {"cpu", "memory"}
+    ),
+    "no port is one of the node": lambda c: all("hostPort" not in p for p in c.get("ports", [])),
+    "secrets are files": lambda c: not any(
+        re.search("PASSWORD|SECRET|KEY|TOKEN", v["name"]) and not v["name"].endswith("_FILE")
+        for v in c.get("env", [])
+    ),
+}
+
+
+def faults(found: dict[str, Manifest]) -> set[str]:
+    """Return every rule that a template of *found* breaks."""
+    broken = set()
+    for workload, template in found.items():
+        pod = template["spec"]
+        broken |= {f"{workload}: {rule}" for rule, holds in POD_RULES.items() if not holds(pod)}
+        for each in pod["containers"]:
+            broken |= {
+                f"{each['name']}: {rule}"
+                for rule, holds in CONTAINER_RULES.items()
+                if not holds(each)
+            }
+    return broken
+
+
+def test_no_rule_is_broken(manifests: list[Manifest]) -> None:
+    assert {"web", "migrate"} <= templates(manifests).keys()
+    assert faults(templates(manifests)) == set()
+
+
+POD_BREACHES: dict[str, Callable[[Manifest], object]] = {
+    "no container may be root": lambda p: p["securityContext"].pop("runAsNonRoot"),
+    "system calls are filtered": lambda p: p["securityContext"].pop("seccompProfile"),
+    "it has no token for the cluster": lambda p: p.pop("automountServiceAccountToken"),
+    "no Service sets a variable": lambda p: p.pop("enableServiceLinks"),
+    "it shares nothing with the node": lambda p: p.update(hostNetwork=True),
+    "it changes no kernel setting": lambda p: p["securityContext"].update(sysctls=[]),
+    "its volumes are of allowed kinds": lambda p: p["volumes"].append({"hostPath": {}}),
+    "what it may write is limited": lambda p: p["volumes"].append({"emptyDir": {}}),
+}
+CONTAINER_BREACHES: dict[str, Callable[[Manifest], object]] = {
+    "the root is read-only": lambda c: c["securityContext"].pop("readOnlyRootFilesystem"),
+    "no capability is left": lambda c: c["securityContext"].pop("capabilities"),
+    "no program gains privileges": lambda c: c["securityContext"].update(privileged=True),
+    "its user is a number": lambda c: c["securityContext"].pop("runAsUser"),
+    "memory is limited": lambda c: c["resources"].pop("limits"),
+    "the scheduler knows what it needs": lambda c: c["resources"].pop("requests"),
+    "no port is one of the node": lambda c: c["ports"].append({"hostPort": 80}),
+    "secrets are files": lambda c: c["env"].append({"name": "SECRET_KEY", "value": "x"}),
+}
+
+
+@pytest.mark.parametrize("rule", POD_RULES)
+def test_a_pod_that_breaks_a_rule_is_seen(one_node: list[Manifest], rule: str) -> None:
+    found = copy.deepcopy(templates(one_node))
+    POD_BREACHES[rule](found["web"]["spec"])
+    assert faults(found) == {f"web: {rule}"}
+
+
+@pytest.mark.parametrize("rule", CONTAINER_RULES)
+def test_a_container_that_breaks_a_rule_is_seen(one_node: list[Manifest], rule: str) -> None:
+    found = copy.deepcopy(templates(one_node))
+    CONTAINER_BREACHES[rule](found["web"]["spec"]["containers"][0])
+    assert faults(found) == {f"app: {rule}"}
+
+
+def test_the_namespace_enforces_the_restricted_standard(manifests: list[Manifest]) -> None:
+    labels = one(manifests, "Namespace", "stack")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    namespaces = {m["metadata"].get("namespace") for m in manifests if m["kind"] != "Namespace"}
+    assert namespaces == {"stack"}
+
+
+def connections(manifests: list[Manifest]) -> Iterator[tuple[str, str, str, object]]:
+    """Yield policy type, pods, peer and port of each connection that a policy allows."""
+    for manifest in manifests:
+        if manifest["kind"] != "NetworkPolicy":
+            continue
+        spec = manifest["spec"]
+        for kind, way in (("ingress", "from"), ("egress", "to")):
+            for rule in spec.get(kind, []):
+                # A rule without one of them would allow all.
+                for peer in rule[way]:
+                    for port in rule["ports"]:
+                        for pod in names(spec["podSelector"]):
+                            yield kind, pod, described(peer), port["port"]
+
+
+def names(selector: Manifest) -> list[str]:
+    if "matchLabels" in selector:
+        return list(selector["matchLabels"].values())
+    return list(selector["matchExpressions"][0]["values"])
+
+
+def described(peer: Manifest) -> str:
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    parts = [names(peer[key]) for key in ("namespaceSelector", "podSelector") if key in peer]
+    return "/".join("+".join(part) for part in parts)
+
+
+PATH = {
+    ("ingress", "web", "ingress-nginx", "http"),
+    ("ingress", "web", "monitoring", "metrics"),
+    *(("egress", pod, "kube-system/kube-dns", 53) for pod in ("web", "migrate")),
+}
+
+
+def test_the_network_allows_the_path_and_nothing_else(
+    one_node: list[Manifest], production: list[Manifest]
+) -> None:
+    pods = ("web", "migrate")
+    assert set(connections(one_node)) == {
+        *PATH,
+        *(("egress", pod, "redis", "redis") for pod in pods),
+        ("ingress", "redis", "web+migrate", "redis"),
+    }
+    assert set(connections(production)) == {
+        *PATH,
+        *(("egress", pod, "192.0.2.0/24", port) for pod in pods for port in (6379, 26379)),
+    }
+
+
+def test_whatever_no_policy_names_is_denied(manifests: list[Manifest]) -> None:
+    assert one(manifests, "NetworkPolicy", "deny-all")["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+    }
+
+
+# Agrees with docker-compose.yml and the images.
+
+
+def default(value: object) -> str:
+    """Return what Compose makes of *value* where nothing is set."""
+    return re.sub(r"\$\{\w+:?-([^}]*)\}", r"\1", str(value))
+
+
+def size(text: str) -> int:
+    """Return bytes: Compose writes 64m and Kubernetes 64Mi."""
+    number, unit = re.fullmatch(r"(\d+)([kKMmGg])i?", text).groups()
+    return int(number) << {"k": 10, "m": 20, "g": 30}[unit.lower()]
+
+
+def seconds(text: object) -> int:
+    return int(re.fullmatch(r"(\d+)s", str(text))[1])
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_memory_is_what_compose_gives(one_node: list[Manifest], name: str) -> None:
+    limit = container(one_node, name)["resources"]["limits"]["memory"]
+    assert size(limit) == size(default(COMPOSE["services"][name]["mem_limit"]))
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_users_and_health_checks_are_those_of_the_image(
+    one_node: list[Manifest], name: str
+) -> None:
+    text = (CHECKOUT / DOCKERFILES[name]).read_text(encoding="utf-8")
+    context = container(one_node, name)["securityContext"]
+    user, group = re.search(r"^USER (\d+):(\d+)$", text, re.MULTILINE).groups()
+    assert (context["runAsUser"], context["runAsGroup"]) == (int(user), int(group))
+    check = yaml.safe_load(re.search(r"^HEALTHCHECK .*\\\n +CMD (.*)$", text, re.MULTILINE)[1])
+    for probe in ("startupProbe", "livenessProbe"):
+        command = container(one_node, name)[probe]["exec"]["command"]
+        assert list(map(shell_words, command)) == list(map(shell_words, check)), probe
+
+
+def shell_words(text: str) -> list[str]:
+    """Lines may be broken elsewhere."""
+    return shlex.split(text)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_container_sees_the_folders_that_it_has_in_compose(
+    one_node: list[Manifest], name: str
+) -> None:
+    service = COMPOSE["services"][name]
+    wanted = {mount.partition(":")[0]: mount for mount in service["tmpfs"]}
+    for mount in service.get("volumes", []):
+        target = mount["target"] if isinstance(mount, dict) else mount.split(":")[1]
+        wanted[target] = ""
+    mounts = {m["mountPath"]: m for m in container(one_node, name)["volumeMounts"]}
+    claimed = {"data"} if name == "redis" else set()
+    assert mounts.keys() == wanted.keys()
+    volumes = {v["name"]: v for v in templates(one_node)[CONTAINERS[name]]["spec"]["volumes"]}
+    assert {m["name"] for m in mounts.values()} - volumes.keys() == claimed
+    memory = volumes[mounts["/tmp"]["name"]]["emptyDir"]
+    assert memory["medium"] == "Memory"
+    assert size(memory["sizeLimit"]) == size(
+        re.search(r"size=([^,]+)", default(wanted["/tmp"]))[1]
+    )
+
+
+def test_nginx_cannot_replace_the_socket(manifests: list[Manifest]) -> None:
+    pod = templates(manifests)["web"]["spec"]
+    users = {
+        each["name"]: mount.get("readOnly", False)
+        for each in pod["containers"]
+        for mount in each["volumeMounts"]
+        if mount["name"] == "socket"
+    }
+    assert users == {"app": False, "nginx": True}
+    volume = next(v for v in pod["volumes"] if v["name"] == "socket")
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "64Ki"}
+
+
+def test_only_the_app_reads_the_secrets(manifests: list[Manifest]) -> None:
+    pod = templates(manifests)["web"]["spec"]
+    secret = {v["name"] for v in pod["volumes"] if "secret" in v}
+    readers = {
+        (each["name"], mount["mountPath"], mount["readOnly"])
+        for each in pod["containers"]
+        for mount in each["volumeMounts"]
+        if mount["name"] in secret
+    }
+    folders = ("/secrets/app", "/secrets/redis", "/srv/project/secrets")
+    assert readers == {("app", folder, True) for folder in folders}
+    assert all(v["secret"]["defaultMode"] == 0o440 for v in pod["volumes"] if "secret" in v)
+
+
+def test_a_stop_waits_longer_than_the_containers_take(one_node: list[Manifest]) -> None:
+    wait = int(container(one_node, "nginx")["lifecycle"]["preStop"]["exec"]["command"][1])
+    grace = seconds(COMPOSE["services"]["nginx"]["stop_grace_period"])
+    source = (CHECKOUT / "uwsgi" / "generation.py").read_text(encoding="utf-8")
+    idle = float(re.search(r"^IDLE_WORKERS_SECONDS = ([\d.]+)$", source, re.MULTILINE)[1])
+    pods = templates(one_node)
+    assert pods["web"]["spec"]["terminationGracePeriodSeconds"] > wait + grace + idle
+    redis = seconds(COMPOSE["services"]["redis"]["stop_grace_period"])
+    assert pods["redis"]["spec"]["terminationGracePeriodSeconds"] == redis
+
+
+def test_a_start_may_take_what_the_settings_allow(manifests: list[Manifest]) -> None:
+    probe = container(manifests, "app")["startupProbe"]
+    allowed = probe["periodSeconds"] * probe["failureThreshold"]
+    assert allowed > int(TOGGLES["STACK_START_TIMEOUT"].default)
+
+
+def test_readiness_needs_redis_and_liveness_does_not(manifests: list[Manifest]) -> None:
+    assert container(manifests, "nginx")["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    for name in ("nginx", "app"):
+        for probe in ("startupProbe", "livenessProbe"):
+            assert "readyz" not in str(container(manifests, name)[probe])
+    assert "readinessProbe" not in container(manifests, "app")
+
+
+def settings(manifests: list[Manifest], name: str) -> dict[str, str]:
+    """Return the variables of a container, as Kubernetes sets them."""
+    found: dict[str, str] = {}
+    each = container(manifests, name)
+    for source in each.get("envFrom", []):
+        if not source["configMapRef"].get("optional"):
+            data = {m["metadata"]["name"]: m for m in manifests if m["kind"] == "ConfigMap"}
+            found |= data[source["configMapRef"]["name"]]["data"]
+    return found | {v["name"]: v["value"] for v in each.get("env", [])}
+
+
+def test_settings_are_accepted_and_serve_strangers(manifests: list[Manifest]) -> None:
+    values = settings(manifests, "app")
+    read = read_toggles({k: v for k, v in values.items() if k.startswith("STACK_")})
+    assert read["STACK_DEMO"] == "off"
+    assert read["STACK_SOCKET"] == "unix"
+    assert read["STACK_TRUSTED_PROXIES"]
+    assert read["STACK_BEFORE_START"] == ""
+    rule = one(manifests, "Ingress", "web")["spec"]
+    assert rule["rules"][0]["host"] == read["STACK_HOSTS"]
+    assert rule["tls"][0]["hosts"] == [read["STACK_HOSTS"]]
+
+
+def test_nginx_and_the_app_meet_at_one_socket_as_in_compose(manifests: list[Manifest]) -> None:
+    wanted = COMPOSE["services"]["app"]["environment"]["APP_SOCKET"]
+    assert {settings(manifests, name)["APP_SOCKET"] for name in ("nginx", "app")} == {wanted}
+    app, nginx = settings(manifests, "app"), settings(manifests, "nginx")
+    assert app["APP_LISTEN"] == f"{nginx['APP_HOST']}:{nginx['APP_PORT']}"
+
+
+def test_one_node_has_redis_at_the_address_of_compose(one_node: list[Manifest]) -> None:
+    wanted = COMPOSE["services"]["app"]["environment"]["REDIS_URL"]
+    assert settings(one_node, "app")["REDIS_URL"] == wanted
+
+
+def test_production_has_no_redis_of_its_own(production: list[Manifest]) -> None:
+    assert templates(production).keys() == {"web", "migrate"}
+    assert settings(production, "app")["REDIS_URL"] != COMPOSE["services"]["app"]["environment"][
+        "REDIS_URL"
+    ]
+
+
+# Its parts find each other.
+
+
+def test_selectors_and_ports_name_what_exists(manifests: list[Manifest]) -> None:
+    pods = templates(manifests)
+    for manifest in manifests:
+        if manifest["kind"] in {"Service", "PodDisruptionBudget"}:
+            selector = manifest["spec"]["selector"]
+            labels = selector.get("matchLabels", selector)
+            matching = [n for n, t in pods.items() if labels.items() <= t["metadata"]["labels"].items()]
+            assert len(matching) == 1, manifest["metadata"]["name"]
+    ports = {
+        port["name"]
+        for template in pods.values()
+        for each in template["spec"]["containers"]
+        for port in each.get("ports", [])
+    }
+    named = {port for *_, port in connections(manifests) if isinstance(port, str)}
+    assert named <= ports
+
+
+def test_a_release_keeps_all_pods_until_new_ones_are_ready(manifests: list[Manifest]) -> None:
+    spec = one(manifests, "Deployment", "web")["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_pods_are_spread_over_zones_and_machines(manifests: list[Manifest]) -> None:
+    template = templates(manifests)["web"]
+    spread = template["spec"]["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    for each in spread:
+        wanted = each["labelSelector"]["matchLabels"]
+        assert wanted.items() <= template["metadata"]["labels"].items()
+
+
+def test_the_autoscaler_follows_busy_workers_and_cpu(production: list[Manifest]) -> None:
+    scaler = one(production, "HorizontalPodAutoscaler", "web")["spec"]
+    assert "replicas" not in one(production, "Deployment", "web")["spec"]
+    assert scaler["minReplicas"] > 1
+    pods, cpu = scaler["metrics"]
+    half = int(TOGGLES["STACK_PROCESSES"].default) // 2
+    assert pods["pods"]["target"] == {"type": "AverageValue", "averageValue": str(half)}
+    assert cpu["containerResource"]["container"] == "app"
+    folder = CHECKOUT / "deploy" / "kubernetes" / "overlays" / "production"
+    adapter = yaml.safe_load((folder / "prometheus-adapter.yaml").read_text(encoding="utf-8"))
+    (rule,) = adapter["rules"]
+    assert rule["name"]["as"] == pods["pods"]["metric"]["name"]
+    exporter = (CHECKOUT / "uwsgi" / "exporter.py").read_text(encoding="utf-8")
+    assert rule["seriesQuery"].startswith('uwsgi_workers{state="busy"')
+    assert 'GaugeMetricFamily("uwsgi_workers", "Workers by state"' in exporter
+
+
+def test_migrations_run_once_a_release_and_not_in_each_pod(manifests: list[Manifest]) -> None:
+    job = one(manifests, "Job", "migrate")["spec"]
+    assert job["backoffLimit"] == 0
+    (migrate,) = job["template"]["spec"]["containers"]
+    app = container(manifests, "app")
+    assert migrate["image"] == app["image"]
+    assert {"STACK_BEFORE_START"} == {
+        v["name"] for v in app["env"] if v["name"].startswith("STACK_")
+    }
+    assert migrate["envFrom"] == app["envFrom"]
+    assert "STACK_BEFORE_START" not in {v["name"] for v in migrate["env"]}
+    assert "STACK_BEFORE_START" in migrate["command"][-1]
+
+
+def test_secrets_are_generated_and_no_file_of_them_is_in_git(manifests: list[Manifest]) -> None:
+    assert set(one(manifests, "Secret", "app")["data"]) == {"secret_key"}
+    assert set(one(manifests, "Secret", "redis")["data"]) == {"password"}
+    ignored = Path("deploy/kubernetes/.gitignore").name
+    lines = (CHECKOUT / "deploy" / "kubernetes" / ignored).read_text(encoding="utf-8")
+    assert "secrets/" in lines.splitlines()
