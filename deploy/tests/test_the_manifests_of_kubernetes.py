@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import re
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -29,8 +29,6 @@ DOCKERFILES = {
     "redis": "redis/Dockerfile",
 }
 CONTAINERS = {"nginx": "web", "app": "web", "redis": "redis"}
-# Seconds that an app without requests may take (IDLE_WORKERS_SECONDS of uwsgi/generation.py).
-IDLE_S = 10
 
 
 @pytest.fixture(scope="module", params=OVERLAYS)
@@ -113,9 +111,11 @@ CONTAINER_RULES: dict[str, PodRule] = {
         c["resources"].get("requests", {}).keys() == {"cpu", "memory"}
     ),
     "no port is one of the node": lambda c: all("hostPort" not in p for p in c.get("ports", [])),
-    "secrets are files": lambda c: not any(
-        re.search("PASSWORD|SECRET|KEY|TOKEN", v["name"]) and not v["name"].endswith("_FILE")
-        for v in c.get("env", [])
+    "secrets are files": lambda c: (
+        not any(
+            re.search("PASSWORD|SECRET|KEY|TOKEN", v["name"]) and not v["name"].endswith("_FILE")
+            for v in c.get("env", [])
+        )
     ),
 }
 
@@ -275,12 +275,8 @@ def test_users_and_health_checks_are_those_of_the_image(
     check = yaml.safe_load(re.search(r"^HEALTHCHECK .*\\\n +CMD (.*)$", text, re.MULTILINE)[1])
     for probe in ("startupProbe", "livenessProbe"):
         command = container(one_node, name)[probe]["exec"]["command"]
-        assert list(map(shell_words, command)) == list(map(shell_words, check)), probe
-
-
-def shell_words(text: str) -> list[str]:
-    """Lines may be broken elsewhere."""
-    return shlex.split(text)
+        # Lines may be broken elsewhere.
+        assert [shlex.split(word) for word in command] == [shlex.split(word) for word in check]
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
@@ -293,15 +289,14 @@ def test_a_container_sees_the_folders_that_it_has_in_compose(
         target = mount["target"] if isinstance(mount, dict) else mount.split(":")[1]
         wanted[target] = ""
     mounts = {m["mountPath"]: m for m in container(one_node, name)["volumeMounts"]}
+    # Redis' data is a claim.
     claimed = {"data"} if name == "redis" else set()
     assert mounts.keys() == wanted.keys()
     volumes = {v["name"]: v for v in templates(one_node)[CONTAINERS[name]]["spec"]["volumes"]}
     assert {m["name"] for m in mounts.values()} - volumes.keys() == claimed
     memory = volumes[mounts["/tmp"]["name"]]["emptyDir"]
     assert memory["medium"] == "Memory"
-    assert size(memory["sizeLimit"]) == size(
-        re.search(r"size=([^,]+)", default(wanted["/tmp"]))[1]
-    )
+    assert size(memory["sizeLimit"]) == size(re.search(r"size=([^,]+)", default(wanted["/tmp"]))[1])
 
 
 def test_nginx_cannot_replace_the_socket(manifests: list[Manifest]) -> None:
@@ -314,7 +309,7 @@ def test_nginx_cannot_replace_the_socket(manifests: list[Manifest]) -> None:
     }
     assert users == {"app": False, "nginx": True}
     volume = next(v for v in pod["volumes"] if v["name"] == "socket")
-    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "64Ki"}
+    assert volume["emptyDir"]["medium"] == "Memory"
 
 
 def test_only_the_app_reads_the_secrets(manifests: list[Manifest]) -> None:
@@ -393,9 +388,10 @@ def test_one_node_has_redis_at_the_address_of_compose(one_node: list[Manifest]) 
 
 def test_production_has_no_redis_of_its_own(production: list[Manifest]) -> None:
     assert templates(production).keys() == {"web", "migrate"}
-    assert settings(production, "app")["REDIS_URL"] != COMPOSE["services"]["app"]["environment"][
-        "REDIS_URL"
-    ]
+    assert (
+        settings(production, "app")["REDIS_URL"]
+        != COMPOSE["services"]["app"]["environment"]["REDIS_URL"]
+    )
 
 
 # Its parts find each other.
@@ -407,7 +403,9 @@ def test_selectors_and_ports_name_what_exists(manifests: list[Manifest]) -> None
         if manifest["kind"] in {"Service", "PodDisruptionBudget"}:
             selector = manifest["spec"]["selector"]
             labels = selector.get("matchLabels", selector)
-            matching = [n for n, t in pods.items() if labels.items() <= t["metadata"]["labels"].items()]
+            matching = [
+                n for n, t in pods.items() if labels.items() <= t["metadata"]["labels"].items()
+            ]
             assert len(matching) == 1, manifest["metadata"]["name"]
     ports = {
         port["name"]
@@ -470,6 +468,5 @@ def test_migrations_run_once_a_release_and_not_in_each_pod(manifests: list[Manif
 def test_secrets_are_generated_and_no_file_of_them_is_in_git(manifests: list[Manifest]) -> None:
     assert set(one(manifests, "Secret", "app")["data"]) == {"secret_key"}
     assert set(one(manifests, "Secret", "redis")["data"]) == {"password"}
-    ignored = Path("deploy/kubernetes/.gitignore").name
-    lines = (CHECKOUT / "deploy" / "kubernetes" / ignored).read_text(encoding="utf-8")
-    assert "secrets/" in lines.splitlines()
+    asked = ["git", "check-ignore", "--quiet", "deploy/kubernetes/overlays/one-node/secrets/x"]
+    assert subprocess.run(asked, cwd=CHECKOUT, check=False).returncode == 0
