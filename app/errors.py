@@ -13,8 +13,11 @@ import flask
 from flask import Flask, Response, jsonify, render_template, request
 from flask.json.provider import DefaultJSONProvider
 from flask_wtf.csrf import CSRFError
+from werkzeug.datastructures import ImmutableMultiDict
 from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError
 from werkzeug.formparser import FormDataParser
+from werkzeug.sansio.http import parse_cookie
+from werkzeug.utils import cached_property
 
 from app.logs import request_id
 
@@ -98,3 +101,9 @@ class Request(flask.Request):
     """Flask's request, whose forms have names only."""
 
     form_data_parser_class = FormParser
+
+    @cached_property
+    def cookies(self) -> ImmutableMultiDict[str, str]:
+        """Werkzeug's, which would look for the header among all variables of the environ."""
+        cookies = parse_cookie(self.environ.get("HTTP_COOKIE"), self.dict_storage_class)
+        return cast("ImmutableMultiDict[str, str]", cookies)

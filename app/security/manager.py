@@ -268,7 +268,9 @@ class SecurityManager:
 
     def is_fresh(self) -> bool:
         """Whether the password was given in this session within the last `fresh_for` seconds."""
-        given_at = session.get(_FRESH)
+        return self._is_recent(session.get(_FRESH))
+
+    def _is_recent(self, given_at: object) -> bool:
         # A time in the future means that the clock was set back; the session is then not fresh.
         return isinstance(given_at, float) and 0 <= self.clock() - given_at < self.fresh_for
 
@@ -281,9 +283,10 @@ class SecurityManager:
         # Only Flask-Login's test client begins a session without an epoch, and with True below.
         if user is None or not user.is_active or owned.epoch not in {"", str(user.epoch)}:
             return None
-        if owned.get(_FRESH) is True:
+        given_at = owned.get(_FRESH)
+        if given_at is True:
             owned[_FRESH] = float(self.clock())
-        elif owned.get(_FRESH) and not self.is_fresh():
+        elif given_at and not self._is_recent(given_at):
             owned[_FRESH] = False
         user.permissions = self.permissions_of(user)
         return user
@@ -385,6 +388,6 @@ def _here(address: str) -> tuple[str, str]:
 
 def _keep_private(response: Response) -> Response:
     """Keep a logged-in user's pages out of caches: the next user of the machine could see them."""
-    if loaded_user() is not None and "Cache-Control" not in response.headers:
-        response.headers["Cache-Control"] = "no-store"
+    if loaded_user() is not None:
+        response.headers.setdefault("Cache-Control", "no-store")
     return response

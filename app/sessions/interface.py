@@ -193,7 +193,9 @@ class RedisSessionInterface(SessionInterface):
             if session.remember_cookie is not None:
                 session.remember_cookie.replace(response)
             if session.touched:
-                response.vary.add("Cookie")
+                # Parsing the header is only needed when there is one.
+                if response.headers.setdefault("Vary", "Cookie") != "Cookie":
+                    response.vary.add("Cookie")
                 refresh = app.config["SESSION_REFRESH_EACH_REQUEST"]
                 if (session_id := session.commit(refresh=refresh)) is not None:
                     self._set_cookie(app, response, session_id, session)
