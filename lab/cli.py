@@ -22,7 +22,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from lab import compare, reloads, repeated, series
@@ -43,7 +42,7 @@ from lab.plan.experiment_file import (
 from lab.plan.servers import SERVERS
 from lab.report import markdown, quotes, stale, write
 from lab.report.data import RunData
-from lab.report.terminal import show
+from lab.report.terminal import Terminal, show
 from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
 from lab.trial import TrialFailed
 from loadtest.latest import new_folder, point_to
@@ -51,6 +50,7 @@ from stack import dotenv
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.progress import Progress
+from toggles.closed_pipe import quiet_exit
 
 # verdict.exit_code() has the others.
 USAGE, UNTRUSTWORTHY, INTERRUPTED = 2, 3, 130
@@ -271,7 +271,7 @@ def experiments(options: argparse.Namespace) -> int:
     try:
         whole.run()
     finally:
-        code = whole.show(Console())
+        code = whole.show(Terminal())
     return code
 
 
@@ -291,7 +291,7 @@ def quote(options: argparse.Namespace) -> int:
         changed, left = changed + writes, left + (not writes)
         found = state.fault or ", ".join(state.page)
         table.add_row(str(state.quote.file), state.quote.text, ", ".join(state.now), found)
-    Console().print(table, markup=False)
+    Terminal().print(table, markup=False)
     print(
         f"{len(every)} quotes: {len(every) - left - changed} as on their pages, {changed} written"
     )
@@ -337,7 +337,7 @@ def _conclude(experiment: Experiment, work: Run) -> int:
     found["budgets"] = budgets.rows(experiment, found)
     work.save_verdict(found)
     page = write(work.folder)
-    show(found, Console())
+    show(found, Terminal())
     if experiment.budgets:
         code = _conclude_budgets(found, work)
     else:
@@ -365,7 +365,7 @@ def closing(found: Mapping[str, Any], code: int, *, quick: bool) -> str:
 def _conclude_budgets(found: Mapping[str, Any], work: Run) -> int:
     """Print the rows; `bench` also writes results/bench/<time>/bench.json. Return the exit code."""
     rows = found["budgets"]
-    Console().print(_budget_table(rows))
+    Terminal().print(_budget_table(rows))
     if work.plan.experiment == BUDGETS:
         _write_bench(found, work)
     if not found["trustworthy"]:
@@ -592,4 +592,5 @@ def _seed(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with quiet_exit():
+        sys.exit(main())

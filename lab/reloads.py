@@ -21,7 +21,6 @@ from pathlib import Path
 from statistics import median
 from typing import Protocol
 
-from rich.console import Console
 from rich.table import Table
 
 from lab.measure import counters, machine, running_arm
@@ -30,6 +29,7 @@ from lab.measure.load import LoadResult, OpenLoop, Target
 from lab.measure.reloading import LONGEST_S, QUIET_S
 from lab.plan.arms import ArmSpec
 from lab.plan.experiment import DEFAULT_PATH
+from lab.report.terminal import Terminal
 from lab.servers.reloaded import HOLD, HOLD_S
 from loadtest.latest import new_folder, point_to
 from stack.errors import StackError
@@ -159,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
     content = {"conditions": machine.conditions(), "cases": [asdict(one) for one in outcomes]}
     (made / "reloads.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     point_to(made)
-    Console().print(_table(outcomes))
+    Terminal().print(_table(outcomes))
     print(made / "reloads.json")
     return 0 if all(outcome.met for outcome in outcomes) else 1
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from stack import dotenv
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
+from toggles.closed_pipe import quiet_exit
 
 # Takes the settings (the environment over .env) and returns an exit code.
 Command = Callable[[Mapping[str, str]], int]
@@ -24,8 +25,8 @@ def run(
 ) -> int:
     """Run the one of *commands* that *arguments* name; return its exit code.
 
-    A StackError is printed, and the code is 1; after Ctrl-C, SIGTERM or SIGHUP it is 130,
-    and 141 if the reader of stdout has gone.
+    A StackError is printed, and the code is 1; after Ctrl-C, SIGTERM or SIGHUP it is 130.
+    Raises SystemExit(141) if the reader of stdout has gone.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {program}")
     parser.add_argument("command", choices=commands, metavar="COMMAND", help=", ".join(commands))
@@ -45,16 +46,11 @@ def run(
         # A stack that runs can always be stopped, whatever .env has become.
         refuse = show if command == "down" else None
         environ = {**dotenv.read(CHECKOUT / ".env", os.environ, refuse), **os.environ}
-        code = commands[command](environ)
-        sys.stdout.flush()
-        return code
+        with quiet_exit():
+            return commands[command](environ)
     except StackError as error:
         show(error)
         return 1
-    except BrokenPipeError:
-        # The reader of stdout has gone. What is left to write must not fail again at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted", file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@ with 1 if one of them is out of date."""
 import sys
 from pathlib import Path
 
+from toggles.closed_pipe import quiet_exit
 from toggles.documents import DocumentError, markdown, outdated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,4 +33,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with quiet_exit():
+        sys.exit(main(sys.argv[1:]))

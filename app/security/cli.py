@@ -18,6 +18,7 @@ from app.security.hashing import HashingBusy
 from app.security.names import BadName
 from app.security.passwords import WeakPassword
 from app.security.users import NameTaken, User
+from toggles.closed_pipe import quiet_exit
 
 PAGE = 500
 
@@ -27,7 +28,8 @@ class _UserCommands(AppGroup):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with quiet_exit():
+                return super().invoke(ctx)
         except (BadName, WeakPassword) as error:
             message = str(error)
         except NameTaken:

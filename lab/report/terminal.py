@@ -14,6 +14,13 @@ from lab.judge.verdict import SETTLED
 from lab.report import words
 
 
+class Terminal(Console):
+    """Rich's console. If stdout has no reader, the command line decides how to end."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def show(verdict: Mapping[str, Any], console: Console) -> None:
     """*verdict*: the content of verdict.json."""
     rows = [Comparison.from_json(row) for row in verdict["comparisons"] if row["primary"]]
