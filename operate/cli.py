@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operate.audit import audit
 from operate.backup import backup
 from operate.certs import certs
 from operate.deploy import deploy
@@ -12,6 +13,7 @@ from operate.top import top
 from stack.commands import Command
 
 COMMANDS: dict[str, Command] = {
+    "audit": audit,
     "backup": backup,
     "certs": certs,
     "deploy": deploy,

@@ -1,5 +1,5 @@
 # Included by the Makefile.
-.PHONY: backup restore rotate certs top deploy sbom
+.PHONY: backup restore rotate certs top deploy sbom audit
 
 operate := @$(PYTHON) -m operate
 
@@ -17,3 +17,5 @@ top: ## Show workers, requests, CPU and memory, live; once if piped (SECONDS=2)
 	$(operate) top
 sbom: ## List all installed packages and licences, in results/sbom/ (CycloneDX)
 	$(operate) sbom
+audit: ## Ask for the advisories of all pinned packages; 1 if there are some (OSV_URL=)
+	$(operate) audit
