@@ -131,6 +131,12 @@ def purge(author: str) -> None:
     click.echo(f"Deleted {_store().delete_of(author if user is None else user.id)} posts.")
 
 
+@blueprint.cli.command()
+def count() -> None:
+    """Let posts that are older than the limit of an account count for it."""
+    click.echo(f"Counted {_store().count_all()} posts.")
+
+
 def _list(form: PostForm | None, number: int) -> str:
     """The page with *form*, or with an empty one."""
     page = _store().page(number, PAGE_SIZE)

@@ -142,6 +142,28 @@ class PostStore:
             self._delete(post_id.decode(), author_id)
         return len(found)
 
+    def count_all(self) -> int:
+        """List every post with its author's, as `write` does. Returns the number of posts.
+
+        Posts that are older than the limits are not listed, so that they do not count for them and
+        `delete_of` does not find them.
+        """
+        counted = start = 0
+        while ids := self._redis.execute("ZRANGE", INDEX, start, start + 499, "WITHSCORES"):
+            pairs = list(zip(ids[::2], ids[1::2], strict=True))
+            reads = [("HGET", _key(post_id.decode()), "author_id") for post_id, _ in pairs]
+            authors = self._redis.pipeline(reads)
+            writes = [
+                ("ZADD", _of(author.decode()), created, post_id)
+                for (post_id, created), author in zip(pairs, authors, strict=True)
+                if author is not None
+            ]
+            if writes:
+                self._redis.pipeline(writes)
+            counted += len(writes)
+            start += len(pairs)
+        return counted
+
     def _delete(self, post_id: str, author_id: str) -> None:
         mine = ("ZREM", _of(author_id), post_id)  # last, so that a crash leaves it to delete_of()
         self._redis.pipeline([("ZREM", INDEX, post_id), ("UNLINK", _key(post_id)), mine])

@@ -59,6 +59,21 @@ def test_a_command_deletes_the_posts_of_an_account(app, deleted):
     assert bob.get(other).status_code == 200
 
 
+def test_posts_of_before_the_limit_count_after_a_command(app, monkeypatch):
+    ada, name = member(app)
+    path = ada.write()
+    author = app.extensions["security"].find(name).id
+    app.extensions["redis"].execute("UNLINK", f"post:of:{author}")
+    monkeypatch.setattr(PostStore, "max_posts", 1)
+    for _ in range(2):  # it can be repeated
+        done = app.test_cli_runner().invoke(args=["posts", "count"])
+        assert done.exit_code == 0 and "Counted " in done.output
+    assert ada.send("/posts/", title="One more", text="A text").status_code == 429
+    purged = app.test_cli_runner().invoke(args=["posts", "purge", author, "--yes"])
+    assert "Deleted 1 posts" in purged.output
+    assert ada.get(path).status_code == 404
+
+
 def test_the_second_of_two_tabs_is_told_and_loses_nothing(app):
     ada, _ = member(app)
     path = ada.write(text="The first text")
