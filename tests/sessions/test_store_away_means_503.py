@@ -15,12 +15,15 @@ import pytest
 import redis as redis_py
 
 from app.redis_client import StoreUnavailable, connect
+from app.redis_client.client import BUDGET
 from tests.servers.fault_proxy import FaultProxy
 from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
 pytestmark = pytest.mark.quiet
 
-WITHIN = 1.0
+# The promise is a second, of which BUDGET are waits for Redis. A busy machine may add to it. Waits
+# for another budget would exceed this.
+WITHIN = 2 * BUDGET
 # For the median: other load on the machine can delay any single request for longer.
 BEHIND_OPEN_CIRCUIT = 0.02
 
@@ -45,11 +48,11 @@ def timed(action):
     return answer, time.perf_counter() - start
 
 
-def assert_503(answer, seconds, within=WITHIN):
+def assert_503(answer, seconds):
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
     assert "Set-Cookie" not in answer.headers
-    assert seconds < within
+    assert seconds < WITHIN
 
 
 def assert_away(app, browser):
@@ -68,7 +71,7 @@ def assert_away(app, browser):
     for client in (browser, app.test_client()):
         answer, seconds = timed(lambda client=client: client.get("/plain"))
         assert answer.status_code == 200
-        assert seconds < 0.1
+        assert seconds < BUDGET, "it waited for Redis"
 
 
 def assert_back(browser):
@@ -113,7 +116,7 @@ def test_all_threads_of_a_stalled_worker_are_back_in_a_second(app, proxy):
 
     with ThreadPoolExecutor(16) as threads:
         for answer, seconds in threads.map(one, range(160)):
-            assert_503(answer, seconds, WITHIN + 0.3)  # 16 threads share one GIL
+            assert_503(answer, seconds)
 
 
 def test_slow_but_in_time_is_served(app, proxy):

@@ -16,8 +16,6 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     commands = Commands(
         copy_checkout(tmp_path_factory.mktemp("fresh"), venv=False),
         XDG_CACHE_HOME=str(tmp_path_factory.mktemp("cache")),
-        # That uWSGI is compiled is tested here, and not how well it is optimised.
-        CFLAGS="-O0",
     )
     yield commands
     commands.make("down")

@@ -100,7 +100,7 @@ def test_a_request_in_flight_delays_nobody(tmp_path: Path, lazy: str) -> None:
         assert not set(before.values()) & set(server.workers().values())
         assert clients.failures == []
         assert clients.answered > 50
-        assert clients.longest < 1
+        assert clients.longest < 2, "it waited for the import"
         assert slow.result().startswith(b"1 ")
         assert versions(server) == {b"2"}
         wait_until(lambda: files(server) == ["2", "current", "reload.lock", "status.json"], 20)
@@ -110,16 +110,20 @@ def test_a_request_in_flight_delays_nobody(tmp_path: Path, lazy: str) -> None:
 def test_one_process_with_one_thread_reloads_ten_times_in_a_row(tmp_path: Path) -> None:
     settings = {"STACK_PROCESSES": "1", "STACK_THREADS": "1"}
     with serving(tmp_path, **settings) as server, Clients(server.port) as clients:
+        took = []
         for number in range(2, 12):
             write(server, version(number))
+            begun = time.monotonic()
             answer = server.reload()
+            took.append(time.monotonic() - begun)
             assert answer.returncode == 0, answer.stderr + server.log
             assert server.metric("uwsgi_generation") == number
         wait_until(lambda: masters(server) == 1, 20)
         assert versions(server) == {b"11"}
     assert clients.failures == []
     assert clients.answered > 100
-    assert clients.longest < 1
+    # On a busy machine both take longer.
+    assert clients.longest < max(1, min(took)), "it waited for a reload"
 
 
 def test_an_open_stream_does_not_stop_three_reloads(tmp_path: Path) -> None:
