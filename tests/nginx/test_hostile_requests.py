@@ -4,13 +4,16 @@ Each request is sent as raw bytes and has the allowed classes of its status besi
 connection that was closed without a response.
 """
 
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.servers.nginx import Nginx, ask, request, stack_behind_nginx
-from tests.servers.uwsgi import Uwsgi
+from tests.servers.nginx import Nginx, ask, nginx, request, stack_behind_nginx
+from tests.servers.uwsgi import Uwsgi, echo
 
 OK, REFUSED = {2}, {4}
 EITHER = {2, 4}
@@ -213,3 +216,26 @@ def test_many_at_once(stack: tuple[Nginx, Uwsgi]) -> None:
     assert [a.status for a in answers if a.status >= 500] == []
     assert app.processes() == before
     assert server.get("/up").status == 200
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_many_at_once_during_a_swap_of_masters(tmp_path: Path, kind: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="app-") as short:
+        where = {"APP_SOCKET": f"{short}/s"} if kind == "unix" else {}
+        listen: dict[str, Any] = {"tcp": kind == "tcp", **where}
+        with (
+            echo(tmp_path / "uwsgi", **listen) as app,
+            nginx(tmp_path, app.port, **where) as server,
+            ThreadPoolExecutor(17) as pool,
+        ):
+            swap = pool.submit(app.reload)
+            seen: list[tuple[str, int]] = []
+            while not swap.done():
+                messages = [message for message, _ in CORPUS.values()]
+                answers = pool.map(lambda message: ask(server.port, message), messages)
+                seen += [(name, a.status) for name, a in zip(CORPUS, answers, strict=True)]
+            assert swap.result().returncode == 0, app.log
+            assert [one for one in seen if one[1] >= 500] == []
+            assert len(seen) > len(CORPUS), "the swap took less than one round"
+            assert server.get("/up").status == 200
+            assert "DAMN" not in app.log, "a worker died"
