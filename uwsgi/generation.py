@@ -199,20 +199,31 @@ def send(number: int, pid: int) -> None:
 
 def family(of: int) -> list[int]:
     """Return the pids of a process's descendants."""
-    return [pid for child in children(of) for pid in (child, *family(child))]
+    known = _children()
+    found = [*known.get(of, ())]
+    for pid in found:  # it grows meanwhile
+        found += known.get(pid, ())
+    return found
 
 
 def children(of: int) -> list[int]:
     """Return the pids of a process's children that are not zombies."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    return _children().get(of, [])
+
+
+def _children() -> dict[int, list[int]]:
+    """Return the children of every process. With 280 processes it takes 13 ms of CPU time."""
+    found: dict[int, list[int]] = {}
+    for process in os.scandir("/proc"):
+        if not process.name.isdigit():
+            continue
         try:
-            text = stat.read_bytes()
+            text = Path(f"/proc/{process.name}/stat").read_bytes()
         except OSError:  # the process has ended
             continue
-        state, parent = text[text.rindex(b")") + 2 :].split()[:2]
-        if int(parent) == of and state != b"Z":
-            found.append(int(stat.parent.name))
+        state, parent = text[text.rindex(b")") + 2 :].split(maxsplit=2)[:2]
+        if state != b"Z":
+            found.setdefault(int(parent), []).append(int(process.name))
     return found
 
 

@@ -33,6 +33,8 @@ def stack(request: pytest.FixtureRequest) -> Iterator[LocalRuntime]:
             "STACK_HARAKIRI": "2",
         }
     ) as running:
+        # The first master counts as serving once its workers have accepted for a second.
+        wait_until(lambda: status(running)["serving"] == 1, 20)
         yield running
 
 
