@@ -95,7 +95,11 @@ _WORKER = ("--worker", "--loglevel=WARNING", "--exit-code-on-error=0")
 
 
 def _gather_workers(options: argparse.Namespace) -> list[str]:
-    """Start the workers, unless --listen waits for others; return the options of a master."""
+    """Start the workers, unless --listen waits for others; return the options of a master.
+
+    Locust's own ``--processes`` is not used: it has one port for all runs of a machine, Ctrl-C
+    reaches its workers before their users have logged out, and a lost worker does not fail a run.
+    """
     os.environ.update(LOADTEST_WAIT=str(options.wait))
     host, _, port = (options.listen or f"127.0.0.1:{_free_port()}").rpartition(":")
     if not options.listen:

@@ -74,6 +74,9 @@ class ProfileShape(LoadTestShape):
             if monotonic() - self.stopped_at > SECONDS_OF_ONE_SIGNAL:
                 os._exit(EXIT_INTERRUPTED)
             return
+        if self.workers and self.workers.waiting:
+            connected = self.workers.connected
+            self.workers.give_up(f"interrupted while {connected} were connected", EXIT_INTERRUPTED)
         self.stopped_at = monotonic()
         print("\nstopping; interrupt again to kill it", file=sys.stderr, flush=True)
 
@@ -90,7 +93,12 @@ def begin(environment: Any, **_: Any) -> None:
     environment.user_classes[:] = [
         user for user in environment.user_classes if name in getattr(user, "profiles", (name,))
     ]
+    workers = Workers(environment, options.expect_workers) if options.master else None
+    wait = float(os.environ.get("LOADTEST_WAIT", "60"))
     if not headless:
+        if workers:
+            watch = gevent.spawn(workers.watch, wait)
+            events.quitting.add_listener(lambda **_: watch.kill())
         # The page preselects all classes that it lists.
         users = {user.__name__: user for user in environment.user_classes}
         environment.available_user_classes = users
@@ -100,9 +108,8 @@ def begin(environment: Any, **_: Any) -> None:
         # Python raises KeyboardInterrupt in whatever runs, and there gevent may drop it.
         gevent.signal_handler(signal.SIGINT, gevent.getcurrent().throw, KeyboardInterrupt)
         return
-    workers = Workers(environment, options.expect_workers) if options.master else None
     if workers:
-        gevent.spawn(workers.wait, float(os.environ.get("LOADTEST_WAIT", "60")))
+        gevent.spawn(workers.wait, wait)
     shape = ProfileShape(profiles.read(name, os.environ), environment.runner, workers)
     environment.shape_class = shape
     # Python's KeyboardInterrupt would be raised in whichever user is running, and Locust's own

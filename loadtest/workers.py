@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 import gevent
+from locust import runners
 
 from loadtest import identity
 from loadtest.identity import ledger
@@ -20,6 +21,8 @@ from loadtest.identity import ledger
 EXIT_COULD_NOT_RUN = 3
 # Users finish their task and log out (STOP_TIMEOUT_SECONDS), and the worker reports.
 FINISH_SECONDS = 30.0
+# Seconds of silence after which a worker is lost. Locust's 3 also lose one that is only busy.
+runners.HEARTBEAT_LIVENESS = 10
 
 
 def follow(environment: Any) -> None:
@@ -43,19 +46,41 @@ class Workers:
         environment.events.worker_report.add_listener(_add_report)
 
     def wait(self, seconds: float) -> None:
-        """End the process if the run has not begun after *seconds*. Locust would wait on."""
-        gevent.sleep(seconds)
-        connected = self._runner.worker_count
-        if self._runner.state == "ready" and connected < self.expected:
-            self._runner.send_message("quit")
-            gevent.sleep(0.5)
-            print(
-                f"loadtest: {connected} of {self.expected} workers connected within {seconds:g} s:"
-                " look at their output, or give fewer WORKERS",
-                file=sys.stderr,
-                flush=True,
-            )
-            os._exit(EXIT_COULD_NOT_RUN)
+        """Return when all are connected; end the process if they are not after *seconds*."""
+        print(f"waiting for {self.expected} workers", flush=True)
+        deadline = monotonic() + seconds
+        while self.waiting:
+            if monotonic() > deadline:
+                self.give_up(
+                    f"{self.connected} connected within {seconds:g} s:"
+                    " look at their output, or give fewer WORKERS",
+                    EXIT_COULD_NOT_RUN,
+                )
+            gevent.sleep(0.1)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether workers are missing and nothing has begun."""
+        return self._runner.state == "ready" and self._runner.worker_count < self.expected
+
+    @property
+    def connected(self) -> str:
+        return f"{self._runner.worker_count} of {self.expected} workers"
+
+    def give_up(self, why: str, code: int) -> None:
+        """End the workers and this process. Locust would wait on, for ever."""
+        print(f"loadtest: {why}", file=sys.stderr, flush=True)
+        self._runner.send_message("quit")
+        gevent.sleep(0.5)
+        os._exit(code)
+
+    def watch(self, seconds: float) -> None:
+        """Wait for the workers of Locust's page, and say so when one is lost."""
+        self.wait(seconds)
+        print(f"{self.connected} are connected", flush=True)
+        while True:
+            self.look()
+            gevent.sleep(1)
 
     def look(self) -> None:
         """Say so if a worker was lost."""
@@ -64,8 +89,8 @@ class Workers:
         left = self.expected - len(runner.clients) if self._finishing else runner.worker_count
         if left < self.fewest:
             print(
-                f"loadtest: {self.fewest - left} of {self.expected} workers lost. Their users and"
-                " last statistics are missing, so the run fails",
+                f"loadtest: {self.fewest - left} of {self.expected} workers lost, with their users"
+                " and last statistics",
                 file=sys.stderr,
                 flush=True,
             )

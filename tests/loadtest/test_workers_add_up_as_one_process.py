@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from stack import ports
 from tests.loadtest.stand_in import StandIn, run, serving, start
 from tests.waiting import wait_until
 
@@ -71,6 +72,52 @@ def test_a_worker_that_never_comes_is_an_error(tmp_path: Path) -> None:
         )
     assert done.returncode == 3
     assert "loadtest: 0 of 2 workers connected within 2 s" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_workers(tmp_path: Path, number: signal.Signals) -> None:
+    with serving(StandIn()) as url:
+        process = start(
+            *("--profile", "smoke", "--host", url, "--results", str(tmp_path)),
+            *("--workers", "2", "--listen", "127.0.0.1:0"),
+        )
+        assert process.stdout
+        for line in process.stdout:
+            if line == "waiting for 2 workers\n":
+                break
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)  # the wait has 60 s
+    assert process.returncode == 130, out + err
+    assert "interrupted while 0 of 2 workers were connected" in err
+
+
+def test_the_page_tells_of_workers_that_are_lost_or_never_come() -> None:
+    with serving(StandIn()) as url:
+        absent = start(
+            *("--host", url, "--web-port", str(ports.free())),
+            *("--workers", "2", "--listen", "127.0.0.1:0", "--wait", "1"),
+        )
+        process = start("--host", url, "--web-port", str(ports.free()), "--workers", "2")
+        wait_until(lambda: len(children(process)) == 2, 30)
+        assert process.stdout
+        for line in process.stdout:
+            if line.startswith("2 of 2 workers are connected"):
+                break
+        os.kill(children(process)[0], signal.SIGKILL)
+        assert process.stderr
+        for line in process.stderr:
+            if "lost" in line:
+                break
+        else:
+            raise AssertionError("the page ended")
+        process.send_signal(signal.SIGINT)
+        _, after = process.communicate(timeout=60)
+        _, err = absent.communicate(timeout=60)
+    assert line == "loadtest: 1 of 2 workers lost, with their users and last statistics\n"
+    assert "lost" not in after
+    assert process.returncode == 0
+    assert "loadtest: 0 of 2 workers connected within 1 s" in err
+    assert absent.returncode == 3
 
 
 def test_ctrl_c_ends_the_workers_with_a_report(tmp_path: Path) -> None:
