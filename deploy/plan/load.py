@@ -100,21 +100,20 @@ def closed(address: str, cookie: str, clients: int, seconds: float) -> list[floa
     return _in_threads(address, cookie, clients, ask)
 
 
-def scheduled(
-    address: str, cookie: str, clients: int, *, rate: float, seconds: float, seed: int
-) -> list[float]:
-    """Send requests at random moments, *rate* a second, whatever the answers take.
-
-    Response times count from the moment that was drawn, so a request that finds every client
-    taken waits. Raises StackError if a request fails.
-    """
-    source, due, moments = random.Random(seed), 0.0, []  # noqa: S311 - not for secrets
+def moments(rate: float, seconds: float, seed: int) -> list[float]:
+    """Return random moments of the next *seconds*, *rate* a second."""
+    source, due, drawn = random.Random(seed), 0.0, []  # noqa: S311 - not for secrets
     while (due := due + source.expovariate(rate)) < seconds:
-        moments.append(due)
-    return _at(address, cookie, clients, moments)
+        drawn.append(due)
+    return drawn
 
 
-def _at(address: str, cookie: str, clients: int, moments: Sequence[float]) -> list[float]:
+def scheduled(address: str, cookie: str, clients: int, moments: Sequence[float]) -> list[float]:
+    """Send a request at each of *moments*, in seconds from now, whatever the answers take.
+
+    Response times count from that moment, so a request that finds every client taken waits. Raises
+    StackError if a request fails.
+    """
     numbers = itertools.count()
     begun = time.monotonic() + 0.05
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
 
 from deploy.plan import check, command, figures, sizes
+from stack.checkout import CHECKOUT
 from stack.errors import StackError
 
 
@@ -94,6 +96,17 @@ def test_json_has_the_plan_and_its_figures(capsys: pytest.CaptureFixture[str]) -
     assert found["machines"] == 1
     assert found["figures"]["REDIS_US"] == 66
     assert found["limits"][0]["rps"] == min(limit["rps"] for limit in found["limits"])
+
+
+def test_the_example_of_the_documentation_is_what_it_prints() -> None:
+    page = (CHECKOUT / "docs" / "scale-out.md").read_text(encoding="utf-8")
+    example = re.search(r"`make plan RPS=50000`, shortened:\n\n```\n(.*?)```", page, re.DOTALL)
+    assert example
+    printed = list(command.lines(planned(RPS="50000"), figures.read({}), {}))
+    shown = [line for line in example[1].splitlines() if line]
+    assert len(shown) == 8
+    assert [line for line in shown if line not in printed] == []
+    assert f"the plan has {planned(RPS='50000', APP_MS='4').all_machines} machines" in page
 
 
 def test_an_agreement_is_within_the_stated_error() -> None:
