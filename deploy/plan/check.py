@@ -1,9 +1,10 @@
 """`make plan CHECK=1`: predicts what this machine does from what requests cost, and measures it.
 
-A stack of its own runs for about a minute, under three loads in turn: one client, random arrivals
-at half of what the machine serves, and clients that ask again at once. The CPU time of each part at
-half load, and what one client waits beyond it, go into a simulation of this machine
-(deploy/plan/shared.py). Its throughput and response times are compared with those measured.
+A stack of its own runs for about a minute, in rounds of three loads: one client, random arrivals at
+half of what the machine serves, and clients that ask again at once. Every other round gives the
+figures: the CPU time of each part under each load, and what one client waits beyond it. They go
+into a simulation of this machine (deploy/plan/shared.py), whose throughput and response times are
+compared with those of the other rounds.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ LIGHT_SECONDS, HALF_SECONDS, FULL_SECONDS = 1.0, 2.0, 1.0
 HALF_CLIENTS, FULL_CLIENTS = 32, 8
 # How far a measurement may be from its prediction, as a factor up or down.
 STATED_ERROR = {"saturation": 1.25, "p50": 1.4, "p99": 2.0}
-# A round in which other programs use more of the cores is left out.
+# A round in which other programs use more of the cores is left out. Where ours take precedence
+# (`chrt --rr 1 make plan CHECK=1`) others have the rest only, and no round is.
 MOST_OTHERS = 0.1
+PRECEDENCE = (os.SCHED_RR, os.SCHED_FIFO)
 EXIT_DISAGREE, EXIT_BUSY = 1, 3
 NGINX_WORKERS = 2  # nginx/nginx.conf
 THREADS = 2
@@ -55,6 +58,8 @@ class Used:
 
     @property
     def others(self) -> float:
+        if others_use_the_rest_only():
+            return 0.0
         return max(0.0, self.everything - sum(self.parts.values()))
 
 
@@ -65,6 +70,10 @@ class Turn:
     times: list[float]
     seconds: float
     used: Used
+
+
+Round = tuple[Turn, Turn, Turn]
+LOADS = ("one client", "half load", "full load")
 
 
 class Phase:
@@ -79,7 +88,7 @@ class Phase:
             part: sum(turn.used.parts[part] for turn in turns) / len(self.times)
             for part in turns[0].used.parts
         }
-        # Cores that other programs and the host used.
+        # Cores that other programs and the host took from ours.
         self.others_busy = sum(turn.used.others for turn in turns) / seconds
 
 
@@ -118,42 +127,46 @@ def check(environ: Mapping[str, str], *, as_json: bool) -> int:
             flush=True,
         )
     found = _measured(processes, cores, seed)
-    light, half, full = found.phases
     places = {"generator": 1, "nginx": NGINX_WORKERS, "app": processes, "redis": 1}
     places["threads"] = processes * THREADS
-    rows = compare(light, half, full, rate=found.rate, cores=cores, places=places, seed=seed)
+    rows = compare(found.rounds, rate=found.rate, cores=cores, places=places, seed=seed)
     agree = all(row.agrees for row in rows)
-    costs = {part: 1e6 * it for part, it in half.costs.items()}
+    phases = dict(zip(LOADS, phases_of(found.rounds), strict=True))
+    costs = {
+        load: {part: 1e6 * it for part, it in phase.costs.items()} for load, phase in phases.items()
+    }
     if as_json:
         result = {
             "rows": [{**asdict(row), "error": row.error, "agrees": row.agrees} for row in rows],
             "agree": agree,
             "rate": found.rate,
             "cpu_us": costs,
-            "busy_elsewhere": half.others_busy,
-            "rounds": found.rounds,
+            "rounds": found.made,
             "quiet_rounds": found.quiet,
         }
         print(json.dumps(result))
     else:
-        print("\n".join(_lines(rows, costs, found, half.others_busy)))
+        print("\n".join(_lines(rows, costs, found)))
     if found.quiet < ROUNDS:
         return EXIT_BUSY
     return 0 if agree else EXIT_DISAGREE
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Found:
-    """*phases* are one client, half load and full load; half load is *rate* requests a second."""
+    """*rounds* are the *quiet* ones of those *made*, or all if those are too few.
 
-    phases: tuple[Phase, Phase, Phase]
+    Half load is *rate* requests a second.
+    """
+
+    rounds: Sequence[Round]
     rate: float
-    rounds: int = 0
-    quiet: int = 0
+    made: int
+    quiet: int
 
 
 def _measured(processes: int, cores: int, seed: int) -> _Found:
-    """Load a stack in rounds. Returns the quiet ones, or all if there are too few."""
+    """Load a stack in rounds."""
     settings = {"STACK_PORT": "0", "STACK_WORKLOAD": "on", "STACK_DEMO": "on"}
     settings["STACK_NAME"] = f"plan-{secrets.token_hex(4)}"
     settings |= {"STACK_PROCESSES": str(processes), "STACK_THREADS": str(THREADS)}
@@ -173,8 +186,8 @@ def _measured(processes: int, cores: int, seed: int) -> _Found:
         # Every worker has served some, and then the speed is known roughly.
         closed(FULL_CLIENTS, FULL_SECONDS)
         rate = len(closed(FULL_CLIENTS, HALF_SECONDS)) / HALF_SECONDS / 2
-        rounds: list[tuple[Turn, Turn, Turn]] = []
-        quiet: list[tuple[Turn, Turn, Turn]] = []
+        rounds: list[Round] = []
+        quiet: list[Round] = []
         while len(quiet) < ROUNDS and len(rounds) < MOST_ROUNDS:
             arrivals = load.moments(rate, HALF_SECONDS, seed * MOST_ROUNDS + len(rounds))
             turns = (
@@ -185,8 +198,8 @@ def _measured(processes: int, cores: int, seed: int) -> _Found:
             rounds.append(turns)
             if is_quiet(turns, cores):
                 quiet.append(turns)
-    light, half, full = zip(*(rounds if len(quiet) < ROUNDS else quiet), strict=True)
-    return _Found((Phase(light), Phase(half), Phase(full)), rate, len(rounds), len(quiet))
+    used_rounds = rounds if len(quiet) < ROUNDS else quiet
+    return _Found(used_rounds, rate, len(rounds), len(quiet))
 
 
 def is_quiet(turns: Sequence[Turn], cores: int) -> bool:
@@ -195,36 +208,41 @@ def is_quiet(turns: Sequence[Turn], cores: int) -> bool:
     return sum(it.used.others for it in turns) <= MOST_OTHERS * cores * seconds
 
 
+def others_use_the_rest_only() -> bool:
+    """Whether this process and the stack that it starts take precedence."""
+    return os.sched_getscheduler(0) in PRECEDENCE
+
+
+def phases_of(rounds: Sequence[Round]) -> tuple[Phase, Phase, Phase]:
+    """Return what one client, half load and full load saw."""
+    light, half, full = zip(*rounds, strict=True)
+    return Phase(light), Phase(half), Phase(full)
+
+
 def compare(
-    light: Phase,
-    half: Phase,
-    full: Phase,
-    *,
-    rate: float,
-    cores: int,
-    places: Mapping[str, int],
-    seed: int,
+    rounds: Sequence[Round], *, rate: float, cores: int, places: Mapping[str, int], seed: int
 ) -> list[Row]:
-    """Predict full load's throughput and half load's times; return them beside those measured."""
-    steps = shared.route(half.costs)
+    """Predict the second, fourth … of *rounds* from the others; return both beside each other."""
+    light, half, full = phases_of(rounds[::2])
+    _, then_half, then_full = phases_of(rounds[1::2])
 
-    def machine(phase: Phase) -> shared.Machine:
-        return shared.Machine(cores, places, min(phase.others_busy, 0.9 * cores))
+    def simulated(phase: Phase, *, at: float = 0.0, clients: int = 0) -> tuple[list[float], float]:
+        machine = shared.Machine(cores, places, min(phase.others_busy, 0.9 * cores))
+        steps = shared.route(phase.costs)
+        return shared.answers(machine, steps, rate=at, clients=clients, seed=seed)
 
-    alone, _ = shared.answers(machine(light), shared.route(light.costs), clients=1, seed=seed)
-    waits = _beyond(alone, light.times)
+    waits = _beyond(simulated(light, clients=1)[0], light.times)
     source = random.Random(seed)  # noqa: S311 - not for secrets
-    predicted, _ = shared.answers(machine(half), steps, rate=rate, seed=seed)
-    predicted = sorted(it + source.choice(waits) for it in predicted)
-    _, saturation = shared.answers(machine(full), steps, clients=FULL_CLIENTS, seed=seed)
+    predicted = sorted(it + source.choice(waits) for it in simulated(half, at=rate)[0])
+    saturation = simulated(full, clients=FULL_CLIENTS)[1]
     return [
-        Row("saturation", "/s", saturation, full.rate),
+        Row("saturation", "/s", saturation, then_full.rate),
         *(
             Row(
                 name,
                 "ms",
                 1000 * simulate.share_of(predicted, share),
-                1000 * simulate.share_of(half.times, share),
+                1000 * simulate.share_of(then_half.times, share),
             )
             for name, share in (("p50", 0.5), ("p99", 0.99))
         ),
@@ -241,14 +259,12 @@ def _beyond(simulated: Sequence[float], measured: Sequence[float]) -> list[float
 
 
 def _lines(
-    rows: list[Row], costs_us: Mapping[str, float], found: _Found, others: float
+    rows: list[Row], costs_us: Mapping[str, Mapping[str, float]], found: _Found
 ) -> Iterator[str]:
-    parts = ", ".join(f"{name} {it:.0f}" for name, it in costs_us.items())
-    yield f"CPU time a request at half load, µs: {parts}"
-    yield (
-        f"{found.quiet} of {found.rounds} rounds were quiet;"
-        f" other programs and the host used {others:.2f} cores"
-    )
+    yield f"{found.quiet} of {found.made} rounds were quiet. CPU time a request, µs:"
+    for load_, costs in costs_us.items():
+        parts = ", ".join(f"{name} {it:.0f}" for name, it in costs.items())
+        yield f"  {load_:<12}{parts}; {sum(costs.values()):,.0f} in all"
     yield ""
     yield f"{'':<12}{'predicted':>12}{'measured':>12}{'ratio':>8}   agrees within"
     for row in rows:
@@ -261,7 +277,8 @@ def _lines(
     yield f"p50 and p99 are those of random arrivals, {found.rate:,.0f} requests/s."
     if found.quiet < ROUNDS:
         yield "Other programs were busy in too many rounds, which the stated error leaves out:"
-        yield "run it again while the machine does nothing else."
+        yield "run it again while the machine does nothing else, or `chrt --rr 1 make plan"
+        yield "CHECK=1`, with which the stack takes precedence for a minute."
 
 
 def used(pids: Mapping[str, int]) -> Used:
