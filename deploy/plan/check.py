@@ -133,7 +133,7 @@ def check(environ: Mapping[str, str], *, as_json: bool) -> int:
     agree = all(row.agrees for row in rows)
     phases = dict(zip(LOADS, phases_of(found.rounds), strict=True))
     costs = {
-        load: {part: 1e6 * it for part, it in phase.costs.items()} for load, phase in phases.items()
+        kind: {part: 1e6 * it for part, it in phase.costs.items()} for kind, phase in phases.items()
     }
     if as_json:
         result = {
@@ -198,8 +198,8 @@ def _measured(processes: int, cores: int, seed: int) -> _Found:
             rounds.append(turns)
             if is_quiet(turns, cores):
                 quiet.append(turns)
-    used_rounds = rounds if len(quiet) < ROUNDS else quiet
-    return _Found(used_rounds, rate, len(rounds), len(quiet))
+    enough = len(quiet) == ROUNDS
+    return _Found(quiet if enough else rounds, rate, len(rounds), len(quiet))
 
 
 def is_quiet(turns: Sequence[Turn], cores: int) -> bool:
@@ -262,9 +262,9 @@ def _lines(
     rows: list[Row], costs_us: Mapping[str, Mapping[str, float]], found: _Found
 ) -> Iterator[str]:
     yield f"{found.quiet} of {found.made} rounds were quiet. CPU time a request, µs:"
-    for load_, costs in costs_us.items():
+    for kind, costs in costs_us.items():
         parts = ", ".join(f"{name} {it:.0f}" for name, it in costs.items())
-        yield f"  {load_:<12}{parts}; {sum(costs.values()):,.0f} in all"
+        yield f"  {kind:<12}{parts}; {sum(costs.values()):,.0f} in all"
     yield ""
     yield f"{'':<12}{'predicted':>12}{'measured':>12}{'ratio':>8}   agrees within"
     for row in rows:

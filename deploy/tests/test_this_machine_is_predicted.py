@@ -7,6 +7,7 @@ comparison is tested with loads that are simulated instead of measured.
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -62,7 +63,13 @@ def test_a_machine_that_is_as_simulated_agrees(slower: float) -> None:
     assert [row.agrees for row in rows] == [slower == 1] * 3
 
 
-def test_a_round_with_busy_neighbours_is_not_quiet() -> None:
-    for others, quiet in ((0.0, True), (0.1, True), (0.5, False)):
+def test_a_round_with_busy_neighbours_is_not_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_round(others: float) -> list[Turn]:
         used = Used({"nginx": 0.3, "app": 0.5, "redis": 0.1}, 0.1, 1.0 + others)
-        assert check.is_quiet([Turn([0.001], 1.0, used)] * 3, cores=2) is quiet
+        return [Turn([0.001], 1.0, used)] * 3
+
+    for others, quiet in ((0.0, True), (0.1, True), (0.5, False)):
+        assert check.is_quiet(one_round(others), cores=2) is quiet
+    # With precedence they have what is left.
+    monkeypatch.setattr(os, "sched_getscheduler", lambda pid: os.SCHED_RR)
+    assert check.is_quiet(one_round(0.5), cores=2)
