@@ -31,9 +31,9 @@ pytestmark = pytest.mark.long
 # Certificates by ACME took 103, besides their unit, and HTTP/2 and the list of new pins 36.
 # A command whose reader has gone ends without a traceback: 31. Form tokens that touch no other app
 # of the process took 13.
-# A load test with workers, whose counts, accounts and passwords must not collide: 261.
+# A load test with workers, whose counts, accounts and passwords must not collide: 263.
 # The aim is still 12,000.
-MOST_LINES = 15_926
+MOST_LINES = 15_928
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
