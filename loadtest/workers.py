@@ -61,7 +61,7 @@ class Workers:
     @property
     def waiting(self) -> bool:
         """Whether workers are missing and nothing has begun."""
-        return self._runner.state == "ready" and self._runner.worker_count < self.expected
+        return bool(self._runner.state == "ready" and self._runner.worker_count < self.expected)
 
     @property
     def connected(self) -> str:

@@ -98,7 +98,7 @@ def test_the_page_tells_of_workers_that_are_lost_or_never_come() -> None:
             *("--workers", "2", "--listen", "127.0.0.1:0", "--wait", "1"),
         )
         process = start("--host", url, "--web-port", str(ports.free()), "--workers", "2")
-        wait_until(lambda: len(children(process)) == 2, 30)
+        wait_until(lambda: len(children(process)) == 2, 60)
         assert process.stdout
         for line in process.stdout:
             if line.startswith("2 of 2 workers are connected"):
