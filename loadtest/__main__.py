@@ -97,8 +97,8 @@ _WORKER = ("--worker", "--loglevel=WARNING", "--exit-code-on-error=0")
 def _gather_workers(options: argparse.Namespace) -> list[str]:
     """Start the workers, unless --listen waits for others; return the options of a master.
 
-    Locust's own ``--processes`` is not used: it has one port for all runs of a machine, Ctrl-C
-    reaches its workers before their users have logged out, and a lost worker does not fail a run.
+    Locust's own ``--processes`` would spare the lines that start them. But Ctrl-C in a terminal
+    reaches its workers too, while users are logged in, and they outlive a killed master by 60 s.
     """
     os.environ.update(LOADTEST_WAIT=str(options.wait))
     host, _, port = (options.listen or f"127.0.0.1:{_free_port()}").rpartition(":")

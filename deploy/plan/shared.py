@@ -71,7 +71,7 @@ class _Run:
     running: list[tuple[float, int, _Job]] = field(default_factory=list)
     busy: dict[str, int] = field(default_factory=dict)
     lines: dict[str, deque[tuple[_Job, Step]]] = field(default_factory=dict)
-    started: int = 0
+    number: int = 0  # of steps begun: those that end together end in this order
 
     def speed(self) -> float:
         return min(1.0, self.machine.cores / max(1, len(self.running)))
@@ -87,8 +87,8 @@ class _Run:
         self.now = to
 
     def work(self, job: _Job, seconds: float) -> None:
-        self.started += 1
-        heapq.heappush(self.running, (self.clock + seconds, self.started, job))
+        self.number += 1
+        heapq.heappush(self.running, (self.clock + seconds, self.number, job))
 
     def go_on(self, job: _Job) -> bool:
         """Take *job* through its steps as far as it gets now; return whether it is answered."""
