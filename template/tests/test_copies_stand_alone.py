@@ -119,7 +119,11 @@ def test_linters_find_nothing_and_every_test_can_be_collected(plain: Path) -> No
 
 def test_it_runs_here(plain: Path) -> None:
     run_and_load(Commands(plain))
-    chosen = ("stack/test_timeouts_and_sizes_agree.py", "accounts/test_session_id_changes.py")
+    chosen = (
+        "stack/test_timeouts_and_sizes_agree.py",
+        "stack/test_documents_name_what_exists.py",
+        "accounts/test_session_id_changes.py",
+    )
     done = Commands(plain).make("test", f"ARGS=-q {' '.join(f'tests/{name}' for name in chosen)}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d+ passed", done.stdout)
