@@ -13,14 +13,14 @@ from typing import Any
 from flask import Flask, Response, current_app, g, request
 
 from app.security.login import current_user
-from app.sessions import RedisSession, RedisSessionInterface
+from app.sessions import RedisSession
 
 LIFETIME_SECONDS = 90 * 24 * 3600
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
-def init_app(app: Flask, sessions: RedisSessionInterface) -> None:
+def init_app(app: Flask, sessions: Any) -> None:
     app.after_request(_set_cookie)
     given = sessions.session_class
     sessions.session_class = type(given.__name__, (_TokenOfStrangers, given), {})
