@@ -32,8 +32,9 @@ pytestmark = pytest.mark.long
 # A command whose reader has gone ends without a traceback: 31. Form tokens that touch no other app
 # of the process took 13.
 # A load test with workers, whose counts, accounts and passwords must not collide: 263.
+# Ctrl-C that ends Locust's page, and tests in the background: 7.
 # The aim is still 12,000.
-MOST_LINES = 15_928
+MOST_LINES = 15_935
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
