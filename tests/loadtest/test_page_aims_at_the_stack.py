@@ -89,7 +89,8 @@ import gevent
 from types import SimpleNamespace as Of
 from loadtest import headless
 
-headless.begin(Of(parsed_options=Of(headless=False), user_classes=[]))
+options = Of(headless=False, master=False, worker=False)
+headless.begin(Of(parsed_options=options, user_classes=[]))
 
 def swallow():
     try:
