@@ -18,12 +18,17 @@ OVERLAYS = ("one-node", "production")
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
-def render(overlay: str, scratch: Path) -> list[Manifest]:
-    """Return what `kubectl apply -k` would send for *overlay*; *scratch* is an empty directory."""
+def render(overlay: str, scratch: Path, *components: str) -> list[Manifest]:
+    """Return what `kubectl apply -k` would send for *overlay* with *components*.
+
+    *scratch* is a directory without a folder `kubernetes`.
+    """
     folder = scratch / "kubernetes"
     shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("secrets"))
     secrets = folder / "overlays" / overlay / "secrets"
     secrets.mkdir()
+    with (secrets.parent / "kustomization.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"\ncomponents: {[f'../../components/{name}' for name in components]}\n")
     for name in ("secret_key", "redis_password"):
         (secrets / name).write_text(SECRET, encoding="utf-8")
     beside = Path(sys.executable).with_name("kubectl")

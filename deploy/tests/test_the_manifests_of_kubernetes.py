@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -231,6 +232,17 @@ def test_the_network_allows_the_path_and_nothing_else(
         *PATH,
         *(("egress", pod, "192.0.2.0/24", port) for pod in pods for port in (6379, 26379)),
     }
+
+
+def test_the_database_of_an_app_is_reached_by_a_component(
+    one_node: list[Manifest], tmp_path: Path
+) -> None:
+    with_database = render("one-node", tmp_path, "database")
+    allowed = {("egress", pod, "198.51.100.0/24", 5432) for pod in ("web", "migrate")}
+    assert set(connections(with_database)) - set(connections(one_node)) == allowed
+    policy = one(with_database, "NetworkPolicy", "allow-to-database")
+    assert policy["metadata"]["namespace"] == "stack"
+    kubernetes_validate.validate(policy, "1.37", strict=True)
 
 
 def test_whatever_no_policy_names_is_denied(manifests: list[Manifest]) -> None:
@@ -462,7 +474,28 @@ def test_migrations_run_once_a_release_and_not_in_each_pod(manifests: list[Manif
     }
     assert migrate["envFrom"] == app["envFrom"]
     assert "STACK_BEFORE_START" not in {v["name"] for v in migrate["env"]}
-    assert "STACK_BEFORE_START" in migrate["command"][-1]
+    for setting in ("STACK_BEFORE_START", "STACK_USERS_URL", "STACK_USERS_URL_FILE"):
+        assert f"${{{setting}-}}" in migrate["command"][-1]
+
+
+def test_migrations_can_run_before_the_pods(manifests: list[Manifest]) -> None:
+    """`kubectl apply -l app.kubernetes.io/name!=web` sends the Job and all that it needs."""
+    first = [
+        manifest
+        for manifest in manifests
+        if manifest["metadata"].get("labels", {}).get("app.kubernetes.io/name") != "web"
+    ]
+    assert {"Deployment", "Service"} & {m["kind"] for m in manifests if m not in first} == {
+        "Deployment",
+        "Service",
+    }
+    one(first, "Job", "migrate")
+    names = {manifest["metadata"]["name"] for manifest in first}
+    pod = templates(first)["migrate"]["spec"]
+    needed = {s["configMapRef"]["name"] for s in pod["containers"][0]["envFrom"]}
+    needed |= {v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v}
+    assert needed - names == {"project"}
+    assert {m["kind"] for m in first} >= {"Namespace", "NetworkPolicy", "Secret", "ConfigMap"}
 
 
 def test_secrets_are_generated_and_no_file_of_them_is_in_git(manifests: list[Manifest]) -> None:
