@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from typing import Protocol
 
-from .connection import Connection, in_thread
+from .connection import in_thread
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +27,20 @@ MAX_PROBES = 4
 PROBE_PAUSE = 0.025
 
 
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
 class Circuit:
     """One for each process and client. Each command reads `open`, a plain attribute."""
 
-    def __init__(self, name: str, connect: Callable[[], Connection]) -> None:
-        """`name` is for the log. `connect` must return a connection that has answered a PING."""
+    def __init__(self, name: str, connect: Callable[[], Closable]) -> None:
+        """`name` is for the log. `connect` must return a connection that has had an answer."""
         self.open = False
         self._name = name
         self._connect = connect
         self._lock = threading.Lock()
-        self._probes: list[Future[Connection]] = []
+        self._probes: list[Future[Closable]] = []
         self._started = self._opened = 0.0
 
     def trip(self, reason: str) -> None:
@@ -43,7 +48,7 @@ class Circuit:
         if not self.open:
             self._opened = time.monotonic()
             self.open = True
-            log.warning("redis %s: %s; failing fast until it answers", self._name, reason)
+            log.warning("%s: %s; failing fast until it answers", self._name, reason)
 
     def closes(self) -> bool:
         """Whether Redis answers again. Takes at most about `PROBE_WAIT`."""
@@ -69,10 +74,10 @@ class Circuit:
             try:
                 probe.result().close()
             except Exception as error:
-                log.debug("redis %s: probe: %s", self._name, error)
+                log.debug("%s: probe: %s", self._name, error)
                 continue
             self._probes.clear()
             self.open = False
-            log.warning("redis %s: answers again after %.1f s", self._name, now - self._opened)
+            log.warning("%s: answers again after %.1f s", self._name, now - self._opened)
             return True
         return False

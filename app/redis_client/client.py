@@ -87,7 +87,7 @@ class _Process:
     def __init__(self, client: RedisClient) -> None:
         self.pid = os.getpid()
         self.thread = _Thread()
-        self.circuit = Circuit(client.name, client.open_and_ping)
+        self.circuit = Circuit(f"redis {client.name}", client.open_and_ping)
         # When any thread had its last replies, by time.monotonic().
         self.answered = 0.0
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import hiredis
 from redis import ConnectionPool
@@ -21,6 +21,7 @@ from redis import exceptions as redis_py
 
 from .errors import ReplyError
 
+T = TypeVar("T")
 Argument = str | bytes | int | float
 Command = Sequence[Argument]
 
@@ -113,14 +114,14 @@ class Connection:
         self._connection.disconnect()
 
 
-def in_thread(connect: Callable[[], Connection]) -> Future[Connection]:
+def in_thread(connect: Callable[[], T]) -> Future[T]:
     """Connect in a daemon thread. A connection that nobody waits for any more is closed.
 
     Name resolution, a TLS handshake, a query to Sentinel and a credential provider take no
     deadline: `getaddrinfo` alone waits 5 s a try for a name server that does not answer. Waiting
     for a thread takes one.
     """
-    future: Future[Connection] = Future()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
@@ -130,7 +131,7 @@ def in_thread(connect: Callable[[], Connection]) -> Future[Connection]:
             future.set_exception(error.with_traceback(None))
 
     try:
-        threading.Thread(target=run, name="redis-connect", daemon=True).start()
+        threading.Thread(target=run, name="connect", daemon=True).start()
     except RuntimeError as error:  # the process or its container has no thread left
         raise ConnectionError(str(error)) from error
     return future

@@ -6,17 +6,22 @@ The packages are those of requirements/sql.txt. A copy installs them by project/
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.engine import make_url
+from werkzeug.utils import import_string
 
 from app.redis_client import StoreUnavailable
+from app.redis_client.circuit import Circuit
 from app.security import SecurityManager
 from app.security.users import Credentials, NameTaken, User, UserStore
+from app.sql_users.deadline import left, within
 
 METADATA = sql.MetaData()
 USERS = sql.Table(
@@ -36,26 +41,31 @@ USERS = sql.Table(
 )
 
 
+log = logging.getLogger(__name__)
+
+# Seconds that one call of the store may take. SQLite waits half as long for a lock.
+LIMIT = 2.0
+
+
 class SqlUserStore(UserStore):
-    """Each method takes one statement in a transaction of its own."""
+    """Each method takes one statement, which is its own transaction. A write asks first whether the
+    connection still works: a read is repeated on another one, and a write must not be.
+    """
 
     def __init__(self, user_model: type[User], engine: sql.Engine) -> None:
         super().__init__(user_model)
         self._engine = engine
+        self.begin()
+
+    def begin(self) -> None:
+        """Share nothing with a parent process, which goes on to use its connections."""
+        self._engine.dispose(close=False)
+        self._circuit = Circuit("STACK_USERS_URL", self._probe)
+        self._answered = 0.0  # when any thread had its last answer, by time.monotonic()
 
     def create(self, user: User, canonical_name: str, password_hash: str) -> None:
-        values = {
-            "id": user.id,
-            "canonical_name": canonical_name,
-            "name": user.name,
-            "created_at": user.created_at,
-            "details": dict(user.details),
-            "password_hash": password_hash,
-            **_changeable(user, user.epoch),
-        }
         try:
-            with self._transaction() as connection:
-                connection.execute(USERS.insert().values(values))
+            self._write(USERS.insert().values(row_of(user, canonical_name, password_hash)))
         except sql.exc.IntegrityError:
             raise NameTaken(canonical_name) from None
 
@@ -71,23 +81,18 @@ class SqlUserStore(UserStore):
         if password_hash is not None:
             values["password_hash"] = password_hash
         unchanged = (USERS.c.id == user.id) & (USERS.c.epoch == user.epoch)
-        with self._transaction() as connection:
-            return connection.execute(USERS.update().where(unchanged).values(values)).rowcount == 1
+        return self._write(USERS.update().where(unchanged).values(values)) == 1
 
     def delete(self, user: User, canonical_name: str) -> None:  # noqa: ARG002 - it goes with the row
-        with self._transaction() as connection:
-            connection.execute(USERS.delete().where(USERS.c.id == user.id))
+        self._write(USERS.delete().where(USERS.c.id == user.id))
 
     def page(self, start: int, size: int) -> list[User]:
         ordered = USERS.select().order_by(USERS.c.created_at, USERS.c.id)
-        with self._transaction() as connection:
-            rows = connection.execute(ordered.offset(start).limit(size)).all()
-        return [self._user(row) for row in rows]
+        return [self._user(row) for row in self._read(ordered.offset(start).limit(size))]
 
     def _find(self, condition: sql.ColumnElement[bool]) -> Credentials | None:
-        with self._transaction() as connection:
-            row = connection.execute(USERS.select().where(condition)).one_or_none()
-        return None if row is None else Credentials(self._user(row), row.password_hash)
+        rows = self._read(USERS.select().where(condition))
+        return Credentials(self._user(rows[0]), rows[0].password_hash) if rows else None
 
     def _user(self, row: Any) -> User:
         roles = tuple(row.roles)
@@ -95,18 +100,58 @@ class SqlUserStore(UserStore):
             row.id, row.name, roles, row.active, row.created_at, row.epoch, row.details
         )
 
+    def _read(self, query: sql.Select[Any]) -> Sequence[sql.Row[Any]]:
+        """Raises StoreUnavailable within LIMIT, and at once while the circuit is open."""
+        if self._circuit.open and not self._circuit.closes():
+            raise StoreUnavailable("the database does not answer: failing fast")
+        begun = time.monotonic()
+        try:
+            with self._told(), within(LIMIT):
+                rows = self._rows(query)
+        except StoreUnavailable as error:
+            if self._answered < begun:
+                self._circuit.trip(error.reason)
+            raise
+        self._answered = time.monotonic()
+        return rows
+
+    def _write(self, statement: sql.Insert | sql.Update | sql.Delete) -> int:
+        """Return the number of rows. Raises as `_read`, and IntegrityError."""
+        self._read(sql.select(1))
+        try:
+            with self._told(), within(LIMIT), self._engine.connect() as connection:
+                return connection.execute(statement).rowcount
+        except StoreUnavailable as error:
+            log.error("STACK_USERS_URL: a write failed: %s", error)
+            raise
+
+    def _rows(self, query: sql.Select[Any]) -> Sequence[sql.Row[Any]]:
+        try:
+            with self._engine.connect() as connection:
+                return connection.execute(query).all()
+        except sql.exc.DBAPIError as error:
+            if not error.connection_invalidated or left() == 0:
+                raise
+        # The server has closed the pooled connections, for example by its restart.
+        with self._engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def _probe(self) -> sql.Connection:
+        with within(LIMIT):
+            self._rows(sql.select(USERS.c.id).limit(1))
+            return self._engine.connect()
+
     @contextmanager
-    def _transaction(self) -> Iterator[sql.Connection]:
+    def _told(self) -> Iterator[None]:
         """Raises StoreUnavailable for every failure of the database but a broken constraint."""
         try:
-            with self._engine.begin() as connection:
-                yield connection
+            yield
         except sql.exc.IntegrityError:
             raise
         except (sql.exc.DBAPIError, sql.exc.TimeoutError) as error:
             # Without the statement. A driver's own message has no password.
             reason = getattr(error, "orig", None) or error
-            raise StoreUnavailable(f"STACK_USERS_URL: {reason}") from None
+            raise StoreUnavailable(str(reason)) from None
 
 
 def keeping_users_in(
@@ -118,44 +163,76 @@ def keeping_users_in(
     ImportError if its driver is not installed.
     """
     engine = engine_of(url, connections)
-    # A child must not use its parent's connections. It leaves them open for the parent.
-    os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
 
     def store(user_model: type[User], _redis: object) -> UserStore:
-        return SqlUserStore(user_model, engine)
+        users = SqlUserStore(user_model, engine)
+        os.register_at_fork(after_in_child=users.begin)
+        return users
 
-    return type(manager.__name__, (manager,), {"user_store": staticmethod(store)})
+    def begin(self: SecurityManager, *arguments: Any) -> None:
+        manager.__init__(self, *arguments)
+        # Creating the demo account opened a connection, which forked workers must not share.
+        engine.dispose()
+
+    return type(
+        manager.__name__, (manager,), {"user_store": staticmethod(store), "__init__": begin}
+    )
 
 
-def engine_of(url: str, connections: int = 1) -> sql.Engine:
-    """Connects at the first use. Raises ValueError, which does not repeat *url*: it is a secret."""
+def engine_of(url: str, connections: int = 1, *, transactions: bool = False) -> sql.Engine:
+    """Connects at the first use. Without *transactions*, each statement is one.
+
+    Raises ValueError, which does not repeat *url*: it is a secret.
+    """
     try:
         parsed = make_url(url)
     except (sql.exc.ArgumentError, ValueError):
         raise ValueError("is not a URL: must be like postgresql://user@host/database") from None
-    if parsed.drivername in {"postgresql", "postgresql+psycopg"}:
+    postgresql = parsed.drivername in {"postgresql", "postgresql+psycopg"}
+    if postgresql:
         parsed = parsed.set(drivername="postgresql+psycopg")
-        # In ms. A worker waits no longer for a lock or a slow database.
-        limits = "-c statement_timeout=2000 -c lock_timeout=1000"
         arguments: dict[str, Any] = {
             "connect_timeout": 2,  # s, the least that libpq accepts
-            "tcp_user_timeout": 2000,
-            "options": limits,
+            "keepalives_idle": 60,  # s: a firewall forgets connections that are silent for longer
+            "tcp_user_timeout": 2000,  # ms
+            # In ms. The server gives up what nobody waits for any more.
+            "options": "-c statement_timeout=2000 -c lock_timeout=1000",
         }
     elif parsed.drivername == "sqlite" and parsed.database not in {None, "", ":memory:"}:
-        arguments = {"timeout": 1}
+        arguments = {"timeout": LIMIT / 2}
     else:
         raise ValueError("must begin with postgresql:// or be sqlite:////path/of/a/file")
-    return sql.create_engine(
+    engine = sql.create_engine(
         parsed,
         connect_args=arguments,
+        isolation_level=None if transactions else "AUTOCOMMIT",
         pool_size=connections,
         max_overflow=0,
         pool_timeout=1,
-        pool_pre_ping=True,
         hide_parameters=True,
         json_serializer=lambda value: json.dumps(value, ensure_ascii=False),
     )
+    if postgresql:
+        connect = import_string("app.sql_users.postgresql:connect")  # SQLite needs no psycopg
+
+        @sql.event.listens_for(engine, "do_connect")
+        def _(_dialect: object, _record: object, given: Any, options: Any) -> Any:
+            return connect(*given, **options)
+
+    return engine
+
+
+def row_of(user: User, canonical_name: str, password_hash: str) -> dict[str, Any]:
+    """Return the columns of an account."""
+    return {
+        "id": user.id,
+        "canonical_name": canonical_name,
+        "name": user.name,
+        "created_at": user.created_at,
+        "details": dict(user.details),
+        "password_hash": password_hash,
+        **_changeable(user, user.epoch),
+    }
 
 
 def _changeable(user: User, epoch: int) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def migrate(engine: sql.Engine) -> None:
 
 def main() -> int:
     try:
-        migrate(engine_of(users_url(os.environ)))
+        migrate(engine_of(users_url(os.environ), transactions=True))
     except (ValueError, ImportError) as error:
         reason: object = error
     except sql.exc.SQLAlchemyError as error:

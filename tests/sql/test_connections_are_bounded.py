@@ -1,0 +1,94 @@
+"""A process has a connection for each of its threads at most; a swap has two sets for a moment."""
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from stack.checkout import CHECKOUT
+from tests.servers.postgresql import postgresql
+from tests.servers.redis import RedisServer
+from tests.servers.uwsgi import ask, serving
+from tests.waiting import wait_until
+
+APP = """
+from app import create_app
+
+application = create_app()
+
+@application.get("/asked")
+def asked():
+    (demo,) = application.extensions["security"].users.page(0, 1)
+    return demo.name
+"""
+PROCESSES = THREADS = 2
+CONNECTED = """
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid != pg_backend_pid()
+"""
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with postgresql() as server:
+        yield server.url
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("lazy", ["off", "on"])
+def test_workers_share_none_and_keep_one_a_thread(
+    tmp_path: Path, redis: RedisServer, url: str, lazy: str
+) -> None:
+    done = threading.Event()
+    faults: list[Exception] = []
+
+    def visit(port: int) -> None:
+        while not done.is_set():
+            try:
+                assert ask(port, "/asked") == b"demo"
+            except Exception as error:
+                faults.append(error)
+                return
+
+    with (
+        psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as observer,
+        serving(
+            tmp_path,
+            app=APP,
+            **redis.environ,
+            PYTHONPATH=os.pathsep.join([str(tmp_path), str(CHECKOUT)]),
+            STACK_USERS_URL=url,
+            STACK_DEMO="on",
+            STACK_PROCESSES=str(PROCESSES),
+            STACK_THREADS=str(THREADS),
+            STACK_LAZY_APPS=lazy,
+        ) as server,
+    ):
+        cursor = observer.cursor()
+
+        def connected() -> int:
+            (count,) = cursor.execute(CONNECTED).fetchone() or (0,)
+            return int(count)
+
+        visitors = [threading.Thread(target=visit, args=(server.port,)) for _ in range(8)]
+        for visitor in visitors:
+            visitor.start()
+        seen = []
+        try:
+            wait_until(lambda: connected() > 1, 20)
+            watching = threading.Thread(
+                target=lambda: [seen.append(connected()) for _ in iter(done.is_set, True)]
+            )
+            watching.start()
+            assert server.reload().returncode == 0
+        finally:
+            done.set()
+            for visitor in visitors:
+                visitor.join()
+        watching.join()
+        assert faults == []
+        assert max(seen) <= 2 * PROCESSES * THREADS
+        wait_until(lambda: connected() <= PROCESSES * THREADS, 30)
