@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operate.accounts_move import accounts_move
 from operate.audit import audit
 from operate.backup import backup
 from operate.certs import certs
@@ -13,6 +14,7 @@ from operate.top import top
 from stack.commands import Command
 
 COMMANDS: dict[str, Command] = {
+    "accounts-move": accounts_move,
     "audit": audit,
     "backup": backup,
     "certs": certs,

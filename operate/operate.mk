@@ -1,8 +1,10 @@
 # Included by the Makefile.
-.PHONY: backup restore rotate certs top deploy sbom audit
+.PHONY: accounts-move backup restore rotate certs top deploy sbom audit
 
 operate := @$(PYTHON) -m operate
 
+accounts-move: ## Take the accounts to where .env says: database or Redis (EXTRA=, DROP=yes)
+	$(operate) accounts-move
 backup: ## Write all data to one file (FILE=, BACKUP_RECIPIENT=, SECRETS=yes)
 	$(operate) backup
 restore: ## Put a backup's data in place (FILE=, BACKUP_IDENTITY=, SECRETS=yes, YES=1)

@@ -144,6 +144,11 @@ def _redis_password(runtime: Runtime, _environ: Mapping[str, str], progress: Pro
 def _reload(runtime: Runtime, progress: Progress) -> None:
     """Reload the app and wait until no request is served with the earlier secrets."""
     runtime.reload()
+    wait_for_former_workers(runtime, progress)
+
+
+def wait_for_former_workers(runtime: Runtime, progress: Progress) -> None:
+    """Return once only the newest workers serve. Raises StackError after DRAIN_TIMEOUT_S."""
     begun = time.monotonic()
     while not _drained(runtime):
         waited = time.monotonic() - begun

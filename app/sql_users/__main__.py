@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy as sql
 from alembic import command  # type: ignore[import-not-found, unused-ignore]
 from alembic.config import Config  # type: ignore[import-not-found, unused-ignore]
+from alembic.util import CommandError  # type: ignore[import-not-found, unused-ignore]
 
 from app.settings import users_url
 from app.sql_users import engine_of
@@ -34,7 +35,7 @@ def migrate(engine: sql.Engine) -> None:
 def main() -> int:
     try:
         migrate(engine_of(users_url(os.environ), transactions=True))
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, CommandError) as error:
         reason: object = error
     except sql.exc.SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error

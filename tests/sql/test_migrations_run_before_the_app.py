@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from alembic.migration import MigrationContext
 
 from app.sql_users import METADATA, engine_of
 from stack.checkout import CHECKOUT
+from tests.servers.uwsgi import ask, serving
 
 VERSION_TABLE = "stack_users_version"
 # Not a package: the entrypoint imports it under its bare name.
@@ -87,3 +89,18 @@ def test_a_failed_migration_starts_nothing_and_says_why(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (23, "")
     assert "unable to open database file" in done.stderr
     assert "the migration of STACK_USERS_URL failed" in done.stderr
+
+
+def test_a_reload_whose_migration_fails_keeps_the_running_code(tmp_path: Path) -> None:
+    file = tmp_path / "users.sqlite"
+    with serving(tmp_path / "app", STACK_USERS_URL=f"sqlite:///{file}") as server:
+        with sqlite3.connect(file) as database:
+            # As a later version of the app leaves it.
+            database.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'later'")
+        reloaded = server.reload()
+        assert reloaded.returncode != 0
+        said = reloaded.stdout + reloaded.stderr
+        assert "Can't locate revision identified by 'later'" in said
+        assert "the migration of STACK_USERS_URL failed" in said
+        assert "Traceback" not in said
+        assert ask(server.port).startswith(b"1 ")
