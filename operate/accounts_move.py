@@ -96,7 +96,7 @@ def _move(
         if to_database:
             _permit(runtime, "%R~account:*")
         with _beside_the_app(runtime, task, database, progress, extra) as count:
-            progress.step(f"read back {count} accounts; the app takes them over")
+            progress.step(f"read back {count} accounts; the app begins to use them")
             if isinstance(runtime, ComposeRuntime):
                 deploy_containers.deploy(runtime, progress)
             elif isinstance(runtime, LocalRuntime):
