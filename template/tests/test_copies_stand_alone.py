@@ -33,7 +33,7 @@ pytestmark = pytest.mark.long
 # of the process took 13.
 # A load test with workers, whose counts, accounts and passwords must not collide: 263.
 # Ctrl-C that ends Locust's page, and tests in the background: 7.
-# A database's URL from a file, in no message, and a circuit for it took 39, and a swap that reads the
+# A database's URL from a file, in no message, and its circuit took 39, and a swap that reads the
 # table of processes once 11.
 # The aim is still 12,000.
 MOST_LINES = 15_985
