@@ -69,10 +69,12 @@ class Workers:
 
     def give_up(self, why: str, code: int) -> None:
         """End the workers and this process. Locust would wait on, for ever."""
-        print(f"loadtest: {why}", file=sys.stderr, flush=True)
-        self._runner.send_message("quit")
-        gevent.sleep(0.5)
-        os._exit(code)
+        try:
+            self._runner.send_message("quit")
+            gevent.sleep(0.5)
+            print(f"loadtest: {why}", file=sys.stderr, flush=True)
+        finally:  # also if nobody reads the message any more
+            os._exit(code)
 
     def watch(self, seconds: float) -> None:
         """Wait for the workers of Locust's page, and say so when one is lost."""
