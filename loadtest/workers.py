@@ -68,7 +68,7 @@ class Workers:
         return f"{self._runner.worker_count} of {self.expected} workers"
 
     def give_up(self, why: str, code: int) -> None:
-        """End the workers and this process. Locust would wait on, for ever."""
+        """End the workers and this process. Locust would wait on without end."""
         try:
             self._runner.send_message("quit")
             gevent.sleep(0.5)

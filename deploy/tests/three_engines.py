@@ -113,7 +113,7 @@ class Engines:
             "--kill-child",
             "--mount-proc",
         )
-        # The shell is the first process of its namespace and takes over orphans.
+        # The shell is the first process of its namespace and becomes the parent of orphans.
         self._start(str(node), "unshare", *namespaces, "sh", "-c", f"{name}; {engine} & wait")
         process = self._running[str(node)]
         self._ip(
