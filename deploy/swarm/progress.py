@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# The first version of a service has none to return to, and the Swarm starts its tasks again and again.
+# The first version of a service has none to return to: the Swarm starts its tasks again and again.
 _FAILURES = 5
 
 
