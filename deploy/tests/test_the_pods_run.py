@@ -1,0 +1,178 @@
+"""The rendered pods run: podman starts what one-node would send to a cluster, and people use it.
+
+podman acts on no readiness probe and has no Service, so the test asks as an Ingress would.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pytest
+
+from deploy.tests.manifests import Manifest, render, templates
+from deploy.tests.pods import Podman, playable
+from stack.checkout import CHECKOUT
+from stack.compose.runtime import ComposeRuntime
+from tests.deploy.engine import image_of
+from tests.people.over_http import Person, walk_through
+from tests.waiting import wait_until
+
+pytestmark = [pytest.mark.containers, pytest.mark.pods]
+
+USERS = {"app": 10001, "redis": 10002, "nginx": 10003}
+# The limits of logins are per address, and here all people have one.
+SETTINGS = {"STACK_HOSTS": "", "STACK_WORKLOAD": "on", "STACK_LOGIN_RATE": "0"}
+
+
+@dataclass(frozen=True)
+class Pods:
+    podman: Podman
+    manifests: list[Manifest]
+    web: str
+    redis: str
+    hosts: dict[str, str]
+    images: dict[str, str]
+    address: str
+
+    def container(self, name: str) -> str:
+        return f"{self.redis if name == 'redis' else self.web}-{name}"
+
+    def play(self, workload: str, name: str, **settings: str) -> str:
+        return self.podman.play(
+            playable(
+                self.manifests,
+                workload,
+                name,
+                images=self.images,
+                hosts=self.hosts,
+                settings={**SETTINGS, **settings},
+            )
+        )
+
+    def ready(self, address: str | None = None) -> bool:
+        """Ask what the readiness probe asks."""
+        try:
+            return Person(address or self.address).get("/readyz").status == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def pods(stack: ComposeRuntime, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+    folder = tmp_path_factory.mktemp("pods")
+    podman = Podman(folder, f"pods-{os.getpid()}")
+    manifests = render("one-node", folder)
+    hosts: dict[str, str] = {}
+    names = (f"{podman.prefix}-web", f"{podman.prefix}-redis", hosts)
+    try:
+        images = podman.load(*map(image_of, USERS))
+        hosts["redis"] = Pods(podman, manifests, *names, images, "").play("redis", names[1])
+        ip = Pods(podman, manifests, *names, images, "").play("web", names[0])
+        found = Pods(podman, manifests, *names, images, f"http://{ip}:8080")
+        wait_until(found.ready)
+        yield found
+    finally:
+        podman.clean()
+
+
+def test_a_member_signs_up_posts_and_logs_out(pods: Pods) -> None:
+    walk_through(pods.address)
+    if (CHECKOUT / "app" / "posts").is_dir():
+        person = Person(pods.address)
+        password = "correct-horse-battery-staple"
+        person.fill_in("/auth/register", name="writer", password=password, repeated=password)
+        post = person.fill_in("/posts/", title="From a pod", text="It is kept in Redis.")
+        assert post.status == 200 and "Your post has been published." in post.text
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_every_process_is_unprivileged(pods: Pods, name: str) -> None:
+    lines = pods.podman.execute(pods.container(name), "cat /proc/[0-9]*/status").splitlines()
+    fields = ("Uid:", "CapEff:", "CapPrm:", "CapBnd:", "NoNewPrivs:", "Seccomp:")
+    values = {
+        field: {line.split(maxsplit=1)[1] for line in lines if line.startswith(field)}
+        for field in fields
+    }
+    none = {"0" * 16}
+    user = {"\t".join([str(USERS[name])] * 4)}
+    assert values == dict(zip(fields, (user, none, none, none, {"1"}, {"2"}), strict=True))
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_the_root_is_read_only_and_memory_is_limited(pods: Pods, name: str) -> None:
+    container = pods.container(name)
+    assert pods.podman.execute(container, "touch /srv/it 2>/dev/null || echo no").strip() == "no"
+    mounts = pods.podman.execute(container, "cat /proc/mounts").splitlines()
+    options = {line.split()[1]: line.split()[3].split(",") for line in mounts}
+    assert "ro" in options["/"]
+    workload = templates(pods.manifests)["redis" if name == "redis" else "web"]
+    (limit,) = [
+        each["resources"]["limits"]["memory"]
+        for each in workload["spec"]["containers"]
+        if each["name"] == name
+    ]
+    files = "/sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes"
+    in_force = pods.podman.execute(container, f"cat {files} 2>/dev/null || true").strip()
+    assert int(in_force) == int(limit.removesuffix("Mi")) << 20
+
+
+def test_nginx_uses_the_socket_and_cannot_replace_it(pods: Pods) -> None:
+    nginx = pods.container("nginx")
+    assert pods.podman.execute(nginx, "ls -l /run/app/uwsgi.sock").startswith(("s", "l"))
+    refused = "rm -f /run/app/uwsgi.sock 2>/dev/null || echo no"
+    assert pods.podman.execute(nginx, refused).strip() == "no"
+    secrets = "ls /secrets/app /secrets/redis 2>/dev/null || echo none"
+    assert pods.podman.execute(nginx, secrets).strip() == "none"
+
+
+def test_readiness_needs_redis_and_liveness_does_not(pods: Pods) -> None:
+    redis, started = pods.container("redis"), {}
+    for name in ("nginx", "app"):
+        started[name] = pods.podman.inspect(pods.container(name))["State"]["StartedAt"]
+    assert pods.podman.alive(redis)
+    pods.podman("pause", redis)
+    try:
+        wait_until(lambda: Person(pods.address).get("/readyz").status == 503)
+        assert not pods.podman.alive(redis)
+        for name in ("nginx", "app"):
+            assert pods.podman.alive(pods.container(name)), name
+    finally:
+        pods.podman("unpause", redis)
+    wait_until(pods.ready)
+    for name, before in started.items():
+        assert pods.podman.inspect(pods.container(name))["State"]["StartedAt"] == before
+
+
+def test_the_job_runs_what_a_release_asks_for(pods: Pods) -> None:
+    name = f"{pods.podman.prefix}-migrate"
+    pods.play("migrate", name, STACK_BEFORE_START="id -u && touch /data/it && echo migrated")
+    assert pods.podman.finished(f"{name}-migrate") == 0
+    assert pods.podman("logs", f"{name}-migrate").split() == ["10001", "migrated"]
+
+
+def test_a_stop_loses_no_request(pods: Pods) -> None:
+    """People ask until the pod is out of the Service; requests of 3 s are still on their way."""
+    name = f"{pods.podman.prefix}-leaving"
+    address = f"http://{pods.play('web', name)}:8080"
+    wait_until(lambda: pods.ready(address))
+    statuses: list[int] = []
+    wait = 7.0  # nginx waits 10 s
+
+    def ask(path: str) -> None:
+        person, ends = Person(address), time.monotonic() + wait
+        while time.monotonic() < ends:
+            statuses.append(person.get(path).status)
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor() as pool:
+        asking = [pool.submit(ask, "/workload/io?ms=3000") for _ in range(3)]
+        asking += [pool.submit(ask, "/") for _ in range(2)]
+        codes = pods.podman.stop(name)
+        for each in asking:
+            each.result()
+    assert codes == {"app": 0, "nginx": 0}
+    assert len(statuses) > 20 and set(statuses) == {200}
