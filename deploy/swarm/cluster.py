@@ -46,7 +46,8 @@ def up(environ: Mapping[str, str]) -> int:
     stack_file = convert(config, _secrets(settings, name))
     _docker(
         settings,
-        *("stack", "deploy", "--prune", "--resolve-image=never"),
+        # Nodes pull with the login that `docker login` left on this machine.
+        *("stack", "deploy", "--prune", "--resolve-image=never", "--with-registry-auth"),
         *("--compose-file=-", name),
         given=json.dumps(stack_file),
     )

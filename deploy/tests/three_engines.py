@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
+from tests.needs import missing_engine
 from tests.waiting import wait_until
 
 PROGRAMS = {
@@ -45,6 +46,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 def missing() -> str | None:
     """Return why three engines cannot run here; None if they can."""
+    if reason := missing_engine():
+        return reason
     if os.geteuid() != 0:
         return "root, because it starts engines in network namespaces"
     lacking = sorted({package for name, package in PROGRAMS.items() if shutil.which(name) is None})
