@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import secrets
+import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
@@ -13,6 +14,7 @@ from faults import report
 from faults.catalogue import FAULTS
 from faults.fault import Fault
 from faults.stage import Stage
+from faults.stores import operate_missing
 from faults.trial import Outcome, attempt
 from stack.checkout import CHECKOUT
 from stack.choose import choose
@@ -25,22 +27,22 @@ RESULTS = CHECKOUT / "results" / "faults"
 def faults(environ: Mapping[str, str]) -> int:
     """Try the faults that ONLY names, or all; return 1 if a promise is broken.
 
-    RUNTIME=local|compose; DURING=reload swaps the app's masters in the middle of each fault;
-    PUBLISH=1 writes the table into docs/faults.md.
+    RUNTIME=local|compose; DURING=reload|deploy replaces the app in the middle of each fault;
+    PUBLISH=1 writes the rows into their table in docs/faults.md.
     """
     chosen = select(environ.get("ONLY", ""))
     during = environ.get("DURING", "")
-    if during not in ("", "reload"):
-        raise StackError(f"DURING={during!r}: must be reload or empty")
-    if environ.get("PUBLISH") and environ.get("ONLY"):
-        raise StackError("PUBLISH=1 publishes a whole table: leave ONLY out")
+    if during not in ("", "reload", "deploy"):
+        raise StackError(f"DURING={during!r}: must be reload, deploy or empty")
+    if during == "deploy" and (why := operate_missing("")):
+        raise StackError(f"DURING=deploy: {why}")
     runtime, reason = choose(environ)
     print(f"Runtime: {runtime.kind}, because {reason} (RUNTIME= overrides it).")
     folder = RESULTS / time.strftime("%Y-%m-%d-%H%M%S")
     progress = Progress.to_terminal()
     facts = {
         "Runtime": runtime.kind,
-        "run on": time.strftime("%Y-%m-%d"),
+        "run": f"{time.strftime('%Y-%m-%d')} {_commit()}",
         "kernel": platform.release().partition("-")[0],
         "cores": str(len(os.sched_getaffinity(0))),
         **({"during": f"a {during} in the middle of each"} if during else {}),
@@ -49,16 +51,26 @@ def faults(environ: Mapping[str, str]) -> int:
     for outcome in tried(chosen, runtime.kind, during, progress):
         progress.clear()
         print(f"    {said(outcome)}", flush=True)
+        outcome.run = facts["run"]
         outcomes.append(outcome)
         outcomes.sort(key=lambda one: list(FAULTS).index(one.fault))
         report.write(folder, outcomes, facts)
     broken = [outcome.fault for outcome in outcomes if outcome.broken]
     if environ.get("PUBLISH"):
-        report.publish(report.markdown(outcomes, facts), runtime.kind)
+        report.publish(outcomes, runtime.kind, during)
     print(f"\nThe table: {folder.relative_to(CHECKOUT)}/faults.md")
     if broken:
         print(f"Broken promises: {', '.join(broken)}")
     return 1 if broken else 0
+
+
+def _commit() -> str:
+    """Return the short name of the commit, with a + if files of it are changed."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--exclude=*", "--dirty=+"],
+        cwd=CHECKOUT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return done.stdout.strip()
 
 
 def select(only: str) -> list[Fault]:
@@ -77,6 +89,8 @@ def tried(chosen: Sequence[Fault], kind: str, during: str, progress: Progress) -
     for fault in chosen:
         if kind not in fault.runtimes:
             yield Outcome(fault.name, kind, missing=f"for {' and '.join(fault.runtimes)} only")
+        elif during == "deploy" and fault.restores:
+            yield Outcome(fault.name, kind, missing="a deploy and a restore exclude each other")
         elif why := fault.missing(kind):
             yield Outcome(fault.name, kind, missing=why)
         else:
@@ -122,6 +136,6 @@ def said(outcome: Outcome) -> str:
     text = report.seen_by_users(outcome)
     lost = f"lost {len(outcome.lost)} of {outcome.acknowledged}"
     text = f"{text}; back after {outcome.back_s:.1f} s; {lost}"
-    more = [*outcome.notes, *([f"the reload: {outcome.swap}"] if outcome.swap else [])]
+    more = [*outcome.notes, *([f"the {outcome.during}: {outcome.swap}"] if outcome.swap else [])]
     text += "".join(f"; {note}" for note in more)
     return text + "".join(f"\n    BROKEN: {fault}" for fault in outcome.broken)

@@ -33,7 +33,9 @@ class Fault:
     within_s: float = 10.0
     settings: Mapping[str, str] = field(default_factory=dict)
     runtimes: tuple[str, ...] = BOTH
-    # Of the copy: a disk of 24 MB; a clock that can jump.
+    # It puts older data in force: sessions end, and what is newer is gone.
+    restores: bool = False
+    # Of the copy: a disk of 48 MB; a clock that can jump.
     small_disk: bool = False
     clock: bool = False
     # Why it cannot be tried on this machine, or None.

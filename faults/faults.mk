@@ -1,4 +1,4 @@
 # Included by the Makefile.
 .PHONY: faults
-faults: ## Break a copy in each known way, show what users see (ONLY=, DURING=reload)
+faults: ## Break a copy in each known way, show what users see (ONLY=, DURING=reload|deploy)
 	@$(PYTHON) -m faults

@@ -6,15 +6,14 @@ import os
 import resource
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import cast
 
 from faults.fault import BrokenPromise, Fault
-from faults.stage import Stage
+from faults.stage import Stage, mount_small_disk, unmount_small_disk
 from stack.compose.runtime import ComposeRuntime
+from stack.errors import StackError
 
 # ── Disks ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -22,28 +21,26 @@ from stack.compose.runtime import ComposeRuntime
 def mount_missing(_: str) -> str | None:
     if os.geteuid() != 0:
         return "only root may mount a small disk"
-    probe = tempfile.mkdtemp(prefix="faults-")
     try:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "tmpfs", probe], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            return f"a small disk cannot be mounted: {done.stderr.strip()}"
-        subprocess.run(["umount", probe], check=True)
-    finally:
-        Path(probe).rmdir()
+        unmount_small_disk(mount_small_disk())
+    except StackError as error:
+        return str(error)
     return None
 
 
 @contextmanager
 def full_disk(stage: Stage) -> Iterator[None]:
-    """Fill the disk with all files of the copy."""
+    """Fill the disk with all files of the copy; in containers with those of Redis and the app.
+
+    There logs are on the engine's disk, and temporary files in the container's own tmpfs.
+    """
     filler = stage.disk / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(b"x" * 4096)
     try:
-        yield
+        with full_tmpfs(stage) if stage.kind == "compose" else nullcontext():
+            yield
     finally:
         filler.unlink()
 
@@ -143,14 +140,12 @@ def restarted_engine(stage: Stage) -> Iterator[None]:
 FAULTS = (
     Fault(
         "disk-full",
-        "the disk is full for 5 s: Redis' file, logs, temporary files",
+        "the disk (an ext4) is full for 5 s: Redis' file, the app's, temporary files; locally logs",
         full_disk,
         ("redis", r"AOF write error|No space left on device"),
         "RedisDown",
         hold_s=5,
         within_s=30,
-        # In containers, a small volume is a tmpfs, which is empty when its container restarts.
-        runtimes=("local",),
         small_disk=True,
         missing=mount_missing,
     ),

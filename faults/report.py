@@ -13,7 +13,7 @@ from stack.checkout import CHECKOUT
 from stack.errors import StackError
 
 DOCUMENT = CHECKOUT / "docs" / "faults.md"
-HEAD = ("fault", "what users see", "back after", "lost", "how one sees it")
+HEAD = ("fault", "what users see", "back after", "lost", "how one sees it", "run")
 LONGEST_LINE = 110
 
 
@@ -33,30 +33,39 @@ def markdown(outcomes: Sequence[Outcome], facts: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def publish(table: str, kind: str, document: Path = DOCUMENT) -> None:
-    """Put *table* where *document* has the one of this runtime."""
-    begin, end = f"<!-- table {kind} -->\n", f"<!-- /table {kind} -->"
+def publish(
+    outcomes: Sequence[Outcome], kind: str, during: str = "", document: Path = DOCUMENT
+) -> None:
+    """Put the rows of *outcomes* into their table in *document*, and keep the other rows."""
+    name = f"{kind} {during}".strip()
+    begin, end = f"<!-- table {name} -->\n", f"<!-- /table {name} -->"
     before, _, rest = document.read_text(encoding="utf-8").partition(begin)
-    _, found, after = rest.partition(end)
+    old, found, after = rest.partition(end)
     if not found:
         raise StackError(f"{document} has no place for a table: {begin.strip()}")
-    document.write_text(f"{before}{begin}{table}{found}{after}", encoding="utf-8")
+    rows = {row[1]: row[0] for row in re.finditer(r"^\| \*\*([\w-]+)\*\*.*\n", old, re.MULTILINE)}
+    rows |= {outcome.fault: f"{_row(cells(outcome))}\n" for outcome in outcomes}
+    table = "".join(rows[name] for name in FAULTS if name in rows)
+    head = f"{_row(HEAD)}\n{_row(['---'] * len(HEAD))}\n"
+    document.write_text(f"{before}{begin}{head}{table}{found}{after}", encoding="utf-8")
 
 
 def cells(outcome: Outcome) -> list[str]:
     fault = FAULTS[outcome.fault]
     first = f"**{fault.name}**: {fault.what}"
     if outcome.missing:
-        return [first, f"not tried: {outcome.missing}", "", "", f"alert {fault.alert}"]
+        return [first, f"not tried: {outcome.missing}", "", "", f"alert {fault.alert}", outcome.run]
     seen = [seen_by_users(outcome), *outcome.notes]
     if outcome.swap:
-        seen.append(f"the reload: {outcome.swap}")
-    seen += [f"**broken: {fault}**" for fault in outcome.broken]
+        seen.append(f"the {outcome.during}: {outcome.swap}")
+    seen += [f"**broken: {broken}**" for broken in outcome.broken]
     line = shown(outcome.log, fault.log[1]).replace("`", "'")
     sign = [f"`{fault.log[0]}`: `{line}`"] if line else []
     sign.append(f"alert {fault.alert}")
     lost = f"{len(outcome.lost) or 'nothing'} of {outcome.acknowledged}"
-    return [first, "; ".join(seen), f"{outcome.back_s:.1f} s", lost, "; ".join(sign)]
+    if fault.restores:
+        lost = "what is newer than the backup"
+    return [first, "; ".join(seen), f"{outcome.back_s:.1f} s", lost, "; ".join(sign), outcome.run]
 
 
 def shown(line: str, pattern: str) -> str:

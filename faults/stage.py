@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from stack.progress import Progress
 from stack.runtime import Runtime
 
 HARAKIRI_S = 5
+DEPLOY_MOST_S = 240
 SETTINGS = {
     "STACK_APP": "faults.app:create()",
     "STACK_PORT": "0",
@@ -48,6 +50,7 @@ class Stage:
         # Sentences about the fault that the figures of its users do not show.
         self.notes: list[str] = []
         self._disk = self._clock = Path(os.devnull)
+        self._deploys = 0
         self._preload: dict[str, str] = {}
         given = {**SETTINGS, "STACK_NAME": name, **settings}
         if clock:
@@ -58,10 +61,15 @@ class Stage:
             source = str(CHECKOUT / "faults" / "clock.c")
             _run("cc", "-shared", "-fPIC", "-O2", "-o", str(library), source)
             given["FAULTS_CLOCK"] = str(self._clock)
+        if small_disk:
+            self._disk = mount_small_disk()
+            for folder in ("run", "redis", "app"):
+                (self._disk / folder).mkdir()
+                (self._disk / folder).chmod(0o777)
+            given["FAULTS_DISK"] = str(self._disk)
+        # What the commands of operate/ take for the copy's directory.
+        self._link = CHECKOUT / "run" / name
         if kind == "local":
-            if small_disk:
-                self._disk = Path(tempfile.mkdtemp(prefix="faults-"))
-                _run("mount", "-t", "tmpfs", "-o", "size=24m,mode=0755", "tmpfs", str(self._disk))
             if clock:
                 # The services inherit this process's environment.
                 self._preload = {
@@ -69,13 +77,24 @@ class Stage:
                     "FAULTS_CLOCK": str(self._clock / "offset"),
                 }
                 os.environ |= self._preload
-            run = self._disk if small_disk else None
-            self.runtime: Runtime = _Local(given, run_dir=run, progress=progress)
+            run = self._disk / "run" if small_disk else None
+            local = _Local(given, run_dir=run, progress=progress)
+            self._link.parent.mkdir(exist_ok=True)
+            self._link.symlink_to(local.run_dir)
+            self.runtime: Runtime = local
+            self._environ = {}
         else:
             files = [CHECKOUT / "faults" / "compose.yml"]
             if clock:
                 files.append(CHECKOUT / "faults" / "compose.clock.yml")
+            if small_disk:
+                files.append(CHECKOUT / "faults" / "compose.disk.yml")
             self.runtime = ComposeRuntime(given, progress=progress, files=files)
+            names = [CHECKOUT / "docker-compose.yml", *files]
+            relative = (str(file.relative_to(CHECKOUT)) for file in names)
+            self._environ = {"COMPOSE_FILE": os.pathsep.join(relative)}
+        ports = {port: self.runtime.toggles[port] for port in ("STACK_PORT", "STACK_TLS_PORT")}
+        self._environ |= {**given, **ports, "RUNTIME": kind}
         self.address = ""
 
     def __enter__(self) -> Stage:
@@ -96,9 +115,13 @@ class Stage:
             if isinstance(self.runtime, ComposeRuntime):
                 self.runtime.remove_images()
         finally:
+            if self._link.is_symlink():
+                self._link.unlink()
+            else:
+                shutil.rmtree(self._link, ignore_errors=True)
+            self._link.with_name(f"{self._link.name}.lock").unlink(missing_ok=True)
             if self._disk.is_dir():
-                _run("umount", "--lazy", str(self._disk))
-                self._disk.rmdir()
+                unmount_small_disk(self._disk)
             if self._clock.is_dir():
                 shutil.rmtree(self._clock)
                 for name in self._preload:
@@ -107,10 +130,17 @@ class Stage:
     # ── Look ────────────────────────────────────────────────────────────────────────────────────
 
     def main(self, service: str) -> int:
-        """Return the pid, on this machine, of the process that was started for *service*."""
+        """Return the pid, on this machine, of the process that was started for *service*.
+
+        Raises StackError if it does not run: a signal to pid 0 would reach this process's group.
+        """
         if isinstance(self.runtime, LocalRuntime):
-            return self.runtime.main_pids()[service]
-        return self._containers()[service].pid
+            pid = self.runtime.main_pids()[service]
+        else:
+            pid = self._containers()[service].pid
+        if pid == 0:
+            raise StackError(f"{service} does not run")
+        return pid
 
     def family(self, service: str) -> dict[int, str]:
         """Return the command line of each process of *service* by its pid."""
@@ -176,7 +206,33 @@ class Stage:
         return ["docker", "exec", self._containers()[service].id]
 
     def _containers(self) -> dict[str, Container]:
-        return cast("ComposeRuntime", self.runtime).containers()
+        replicas = cast("ComposeRuntime", self.runtime).replicas()
+        running = [container for container in replicas if container.state == "running"]
+        found = {container.service: container for container in reversed(running)}
+        if missing := {"nginx", "app", "redis"} - found.keys():
+            raise StackError(f"{', '.join(sorted(missing))} does not run")
+        return found
+
+    def operate(self, command: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a command of operate/ on this copy, in a process group of its own."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("STACK_")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "operate", command],
+            cwd=CHECKOUT, env={**inherited, **self._environ, **variables}, process_group=0,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+
+    def deploy(self) -> None:
+        """Run `make deploy`, with a setting of the app changed. Raises StackError if it fails."""
+        self._deploys += 1
+        self._environ["STACK_SESSION_ABSOLUTE"] = str(43200 + self._deploys)
+        with self.operate("deploy") as deploy:
+            said, _ = deploy.communicate(timeout=DEPLOY_MOST_S)
+        if deploy.returncode != 0:
+            lines = [line for line in said.splitlines() if line.startswith("operate deploy: ")]
+            raise StackError(
+                (lines or ["operate deploy: it ended"])[0].partition(": ")[2], log=said
+            )
 
     def set_clock(self, offset: str) -> None:
         """Let the clock of every service be wrong by *offset* seconds."""
@@ -186,8 +242,31 @@ class Stage:
 
     @property
     def disk(self) -> Path:
-        """The small disk of a local copy."""
+        """The small disk of this copy."""
         return self._disk
+
+
+def mount_small_disk() -> Path:
+    """Mount an ext4 of 48 MB in a file, as root; return where. Raises StackError if that fails."""
+    where = Path(tempfile.mkdtemp(prefix="faults-"))
+    image = where.with_suffix(".ext4")
+    try:
+        with image.open("wb") as file:
+            file.truncate(48 << 20)
+        _run("mkfs.ext4", "-q", "-m", "0", str(image))
+        _run("mount", "-o", "loop", str(image), str(where))
+    except (StackError, OSError) as error:
+        where.rmdir()
+        image.unlink(missing_ok=True)
+        raise StackError(f"a small disk cannot be mounted: {error}") from None
+    where.chmod(0o755)
+    return where
+
+
+def unmount_small_disk(where: Path) -> None:
+    _run("umount", "--lazy", str(where))
+    where.rmdir()
+    where.with_suffix(".ext4").unlink()
 
 
 def _run(*command: str, check: bool = True) -> str:

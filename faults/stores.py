@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
+import subprocess
 import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
-from faults.fault import Fault
+from faults.fault import BrokenPromise, Fault
 from faults.stage import Stage
+from faults.users import ask
+from stack.checkout import CHECKOUT
 
 AWAY = r"failing fast until it answers"
 
@@ -81,6 +88,82 @@ def another_password(stage: Stage) -> Iterator[None]:
         stage.redis("ACL", "LOAD")
 
 
+# ── Restore ─────────────────────────────────────────────────────────────────────────────────────
+
+# The line of `make restore` after which it is killed, and how many seconds later.
+LOADING, SWITCHING = "loading its data", "putting them in force"
+MOMENTS = ((LOADING, 0.2), (SWITCHING, 0.0), (SWITCHING, 0.3), (SWITCHING, 1.0))
+
+
+def operate_missing(_: str) -> str | None:
+    return None if (CHECKOUT / "operate").is_dir() else "operate/ was left out"
+
+
+@contextmanager
+def killed_restore(stage: Stage) -> Iterator[None]:
+    """Kill `make restore` at each moment. Afterwards there are all old or all new data."""
+    yield
+    served = Counter[str]()
+    longest = 0.0
+    with TemporaryDirectory() as folder:
+        file = f"{folder}/backup.tar.gz"
+        then = _account(stage)
+        _ended(stage.operate("backup", FILE=file), "backup")
+        for line, delay in MOMENTS:
+            later = _account(stage)
+            begun = _killed_at(stage.operate("restore", FILE=file, YES="1"), line, delay)
+            # A step that was begun is finished without the command.
+            time.sleep(3)
+            if not stage.wait_until_it_answers(60):
+                raise BrokenPromise(f"no answer 60 s after a kill {delay} s after '{line}'")
+            longest = max(longest, time.monotonic() - begun - 3)
+            if not _exists(stage, then):
+                raise BrokenPromise("the data are neither the old nor the new ones")
+            served["old" if _exists(stage, later) else "new"] += 1
+        later = _account(stage)
+        _ended(stage.operate("restore", FILE=file, YES="1"), "restore")
+        if not _exists(stage, then) or _exists(stage, later):
+            raise BrokenPromise("a second restore did not put the backup's data in force")
+    said = ", ".join(f"{number} times the {kind} data" for kind, number in sorted(served.items()))
+    stage.notes.append(
+        f"after {len(MOMENTS)} kills Redis served {said}, never a part of them; a whole restore "
+        "afterwards succeeded"
+    )
+
+
+def _killed_at(command: subprocess.Popen[str], line: str, delay: float) -> float:
+    """Kill the process group *delay* seconds after *line*; return when, by the monotonic clock."""
+    assert command.stdout is not None  # noqa: S101 - a pipe
+    with command:
+        said = ""
+        for said in command.stdout:
+            if line in said:
+                time.sleep(delay)
+                os.killpg(command.pid, signal.SIGKILL)
+                return time.monotonic()
+        raise BrokenPromise(f"make restore ended: {said.strip()}")
+
+
+def _ended(command: subprocess.Popen[str], name: str) -> None:
+    with command:
+        said, _ = command.communicate(timeout=240)
+    if command.returncode != 0:
+        raise BrokenPromise(f"make {name}: {(said.splitlines() or ['it ended'])[-1]}")
+
+
+def _account(stage: Stage) -> str:
+    name = f"restore-{secrets.token_hex(4)}"
+    fields = {"mark": name, "person": name, "account": "yes"}
+    status = ask(stage.address, "/faults/mark", fields)[0]
+    if status != 200:
+        raise BrokenPromise(f"a new account got {status}")
+    return name
+
+
+def _exists(stage: Stage, name: str) -> bool:
+    return ask(stage.address, f"/faults/account/{name}")[0] == 200
+
+
 FAULTS = (
     Fault(
         "redis-kill",
@@ -129,5 +212,15 @@ FAULTS = (
         ("app", r"WRONGPASS|invalid username-password|failing fast"),
         "ServerErrors",
         hold_s=5,
+    ),
+    Fault(
+        "restore-kill",
+        "SIGKILL to `make restore` and its children, at four moments",
+        killed_restore,
+        ("redis", r"DB loaded from|Ready to accept connections"),
+        "none: the command's output, and Redis is away for about a second",
+        restores=True,
+        within_s=30,
+        missing=operate_missing,
     ),
 )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import threading
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from faults.fault import BrokenPromise, Fault
-from faults.stage import Stage
+from faults.stage import DEPLOY_MOST_S, Stage
 from faults.users import Users, counted
 from stack.errors import StackError
 
@@ -33,6 +34,7 @@ class Outcome:
     usual_s: float = 0.0  # the median before the fault
     back_s: float = 0.0  # from the end of the fault to the last request that failed
     within_s: float = 0.0
+    run: str = ""  # the date and the commit
     acknowledged: int = 0
     lost: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -53,8 +55,8 @@ def attempt(fault: Fault, stage: Stage, during: str = "", rate: float = RATE) ->
     stage.notes.clear()
     service, pattern = fault.log
     before = len(stage.log(service)) if service else 0
-    swap = _Swap(stage)
-    with Users(stage.address, rate) as users:
+    swap = _Swap(stage, during)
+    with Users(stage.address, rate, may_be_logged_out=fault.restores) as users:
         time.sleep(WARM_S)
         if early := [answer for answer in users.answers() if answer.failed]:
             outcome.broken.append(f"requests failed before the fault: {counted(early)}")
@@ -63,18 +65,20 @@ def attempt(fault: Fault, stage: Stage, during: str = "", rate: float = RATE) ->
         struck = time.monotonic()
         try:
             with fault.strike(stage):
-                if during == "reload":
+                if during:
                     swap.start()
                 _pass(stage, users, struck, fault.hold_s)
         except BrokenPromise as broken:
             outcome.broken.append(str(broken))
-        except (StackError, OSError) as error:
+        except (StackError, OSError, KeyError) as error:
             outcome.broken.append(f"the fault could not be made: {error}")
         ended = time.monotonic()
         if not _calm(stage, users, ended, fault.within_s):
             outcome.broken.append(f"requests still fail {fault.within_s:.0f} s after the fault")
-        if during == "reload":
+        if during:
             outcome.swap = swap.result()
+            if not _calm(stage, users, time.monotonic(), fault.within_s):
+                outcome.broken.append(f"requests still fail after the {during}")
     answers = users.answers(struck)
     last = users.last_failure(struck)
     outcome.requests = len(answers)
@@ -84,8 +88,10 @@ def attempt(fault: Fault, stage: Stage, during: str = "", rate: float = RATE) ->
     outcome.back_s = max(0.0, last - ended) if last is not None else 0.0
     outcome.acknowledged = users.acknowledged()
     outcome.notes = list(stage.notes)
-    _read_back(users, outcome)
-    if service:
+    if not fault.restores:
+        _read_back(users, outcome)
+    # A deploy removes the container of the app, and its log.
+    if service and during != "deploy":
         outcome.log = _line(stage, service, pattern, before)
         if not outcome.log:
             outcome.broken.append(f"the log of {service} has no line like {pattern}")
@@ -144,21 +150,21 @@ def _line(stage: Stage, service: str, pattern: str, before: int) -> str:
 
 
 class _Swap(threading.Thread):
-    """A reload in the middle of a fault."""
+    """A reload or a deploy in the middle of a fault."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, kind: str) -> None:
         super().__init__(daemon=True)
-        self._stage = stage
-        self._said = "it did not end within 120 s"
+        self._swap = stage.deploy if kind == "deploy" else stage.runtime.reload
+        self._said = f"it did not end within {DEPLOY_MOST_S} s"
 
     def run(self) -> None:
         begun = time.monotonic()
         try:
-            self._stage.runtime.reload()
+            self._swap()
             self._said = f"done after {time.monotonic() - begun:.1f} s"
-        except (StackError, OSError) as error:
+        except (StackError, OSError, subprocess.TimeoutExpired) as error:
             self._said = f"refused: {str(error).splitlines()[0]}"
 
     def result(self) -> str:
-        self.join(120)
+        self.join(DEPLOY_MOST_S)
         return self._said

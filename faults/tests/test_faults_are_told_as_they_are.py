@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,12 @@ import pytest
 
 from faults import report
 from faults.catalogue import FAULTS
-from faults.stage import Stage
+from faults.machine import mount_missing
+from faults.stage import Stage, mount_small_disk, unmount_small_disk
 from faults.trial import Outcome, attempt
 from stack.checkout import CHECKOUT
+from stack.errors import StackError
+from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
 
 
@@ -60,8 +64,7 @@ def test_lost_data_and_a_missing_line_are_broken_promises(stage: Stage) -> None:
     ("variables", "message"),
     [
         ({"ONLY": "redis-stop,moon"}, "ONLY=moon: there are worker-kill, "),
-        ({"PUBLISH": "1", "ONLY": "redis-stop"}, "PUBLISH=1 publishes a whole table"),
-        ({"DURING": "lunch"}, "DURING='lunch': must be reload or empty"),
+        ({"DURING": "lunch"}, "DURING='lunch': must be reload, deploy or empty"),
     ],
 )
 def test_unknown_values_are_named(variables: dict[str, str], message: str) -> None:
@@ -99,9 +102,46 @@ def test_the_published_page_has_every_fault_in_both_runtimes() -> None:
 
 def test_a_table_is_published_in_its_place(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("a\n<!-- table local -->\nold\n<!-- /table local -->\nb\n")
-    report.publish("new\n", "local", page)
-    assert page.read_text() == "a\n<!-- table local -->\nnew\n<!-- /table local -->\nb\n"
+    page.write_text("a\n<!-- table local deploy -->\n<!-- /table local deploy -->\nb\n")
+    for name, run in (("redis-kill", "1"), ("worker-kill", "2"), ("redis-kill", "3")):
+        report.publish([Outcome(name, "local", "deploy", run=run)], "local", "deploy", page)
+    lines = page.read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| **")]
+    assert [row.split("**")[1] for row in rows] == ["worker-kill", "redis-kill"]
+    assert [row.split(" | ")[-1] for row in rows] == ["2 |", "3 |"]
+    assert (lines[0], lines[-1]) == ("a", "b")
+    with pytest.raises(StackError, match="has no place for a table: <!-- table compose -->"):
+        report.publish([], "compose", "", page)
+
+
+def test_a_service_that_does_not_run_gets_no_signal(stage: Stage) -> None:
+    """Signals to pid 0 reach the group of the sender, and everything is a descendant of pid 0."""
+    assert isinstance(stage.runtime, LocalRuntime)
+    supervisor = stage.runtime._supervisor(stage.runtime.state())
+    supervisor.stop_program("nginx")
+    with pytest.raises(StackError, match="nginx does not run"):
+        stage.workers("nginx")
+    supervisor.start_program("nginx")
+    assert stage.wait_until_it_answers(30)
+
+
+@pytest.mark.skipif(not (CHECKOUT / "operate").exists(), reason="operate was left out")
+def test_a_deploy_in_the_middle_is_told(stage: Stage) -> None:
+    outcome = attempt(replace(FAULTS["worker-kill"], log=("", "")), stage, "deploy")
+    assert outcome.swap.startswith("done after ")
+    assert outcome.broken == []
+    assert "the deploy: done after " in report.cells(outcome)[1]
+
+
+def test_a_small_disk_is_one_and_goes_away() -> None:
+    if why := mount_missing("local"):
+        pytest.skip(why)
+    disk = mount_small_disk()
+    try:
+        assert 20e6 < shutil.disk_usage(disk).total < 60e6
+    finally:
+        unmount_small_disk(disk)
+    assert not disk.exists() and not disk.with_suffix(".ext4").exists()
 
 
 @pytest.mark.skipif(
