@@ -148,7 +148,7 @@ def _ended(command: subprocess.Popen[str], name: str) -> None:
     with command:
         said, _ = command.communicate(timeout=240)
     if command.returncode != 0:
-        raise BrokenPromise(f"make {name}: {(said.splitlines() or ['it ended'])[-1]}")
+        raise BrokenPromise(f"make {name}: {' / '.join(said.splitlines()[-3:])}")
 
 
 def _account(stage: Stage) -> str:

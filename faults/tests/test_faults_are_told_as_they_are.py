@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +23,7 @@ from faults.catalogue import FAULTS
 from faults.machine import mount_missing
 from faults.stage import Stage, mount_small_disk, unmount_small_disk
 from faults.trial import Outcome, attempt
+from faults.users import ask
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -123,6 +127,24 @@ def test_a_service_that_does_not_run_gets_no_signal(stage: Stage) -> None:
         stage.workers("nginx")
     supervisor.start_program("nginx")
     assert stage.wait_until_it_answers(30)
+
+
+def test_a_full_disk_does_not_end_what_starts_the_services_again(stage: Stage) -> None:
+    """A log line that supervisord cannot write was its end, and Redis stayed away for good."""
+    assert isinstance(stage.runtime, LocalRuntime)
+    pid = stage.runtime.state().supervisor_pid
+    limit = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        os.kill(stage.main("redis"), signal.SIGKILL)
+        time.sleep(1.5)  # it has tried to write that Redis ended
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, limit)
+    fields = {"mark": "after", "person": "somebody"}
+    deadline = time.monotonic() + 60
+    while ask(stage.address, "/faults/mark", fields)[0] != 200:
+        assert time.monotonic() < deadline, "Redis is not started again"
+        time.sleep(0.2)
 
 
 @pytest.mark.skipif(not (CHECKOUT / "operate").exists(), reason="operate was left out")

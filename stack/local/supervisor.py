@@ -64,6 +64,16 @@ stdout_logfile=NONE
 """
 
 
+# supervisord, which a full disk does not end: its logger raises where it cannot report a line that
+# it could not write.
+_SUPERVISORD = """
+import supervisor.loggers
+supervisor.loggers.Handler.handleError = lambda handler: None
+from supervisor.supervisord import main
+main()
+"""
+
+
 class Supervisor:
     """The supervisord whose files are in *run*.
 
@@ -88,7 +98,7 @@ class Supervisor:
         config.write_text(self._render(name, entrypoints), encoding="utf-8")
         with (self._run / "logs" / "supervisord.out").open("wb") as out:
             return subprocess.Popen(
-                [self._binaries / "supervisord", "--configuration", config],
+                [self._binaries / "python", "-c", _SUPERVISORD, "--configuration", config],
                 cwd=self._checkout,
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
