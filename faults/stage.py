@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -221,6 +223,17 @@ class Stage:
             cwd=CHECKOUT, env={**inherited, **self._environ, **variables}, process_group=0,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+    def wait_for_operate(self, seconds: float) -> bool:
+        """Wait until no process holds the lock of operate/; return whether that happened."""
+        deadline = time.monotonic() + seconds
+        with (self._link / "operate.lock").open("a") as lock:
+            while time.monotonic() < deadline:
+                with suppress(BlockingIOError):
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return True
+                time.sleep(0.1)
+        return False
 
     def deploy(self) -> None:
         """Run `make deploy`, with a setting of the app changed. Raises StackError if it fails."""

@@ -92,6 +92,7 @@ def another_password(stage: Stage) -> Iterator[None]:
 
 # The line of `make restore` after which it is killed, and how many seconds later.
 LOADING, SWITCHING = "loading its data", "putting them in force"
+REDIS_MOST_S = 60
 MOMENTS = ((LOADING, 0.2), (SWITCHING, 0.0), (SWITCHING, 0.3), (SWITCHING, 1.0))
 
 
@@ -104,19 +105,16 @@ def killed_restore(stage: Stage) -> Iterator[None]:
     """Kill `make restore` at each moment. Afterwards there are all old or all new data."""
     yield
     served = Counter[str]()
-    longest = 0.0
     with TemporaryDirectory() as folder:
         file = f"{folder}/backup.tar.gz"
         then = _account(stage)
         _ended(stage.operate("backup", FILE=file), "backup")
         for line, delay in MOMENTS:
             later = _account(stage)
-            begun = _killed_at(stage.operate("restore", FILE=file, YES="1"), line, delay)
+            _kill_at(stage.operate("restore", FILE=file, YES="1"), line, delay)
             # A step that was begun is finished without the command.
-            time.sleep(3)
-            if not stage.wait_until_it_answers(60):
-                raise BrokenPromise(f"no answer 60 s after a kill {delay} s after '{line}'")
-            longest = max(longest, time.monotonic() - begun - 3)
+            if not stage.wait_for_operate(120):
+                raise BrokenPromise("what a killed restore had begun is not finished after 120 s")
             if not _exists(stage, then):
                 raise BrokenPromise("the data are neither the old nor the new ones")
             served["old" if _exists(stage, later) else "new"] += 1
@@ -131,8 +129,8 @@ def killed_restore(stage: Stage) -> Iterator[None]:
     )
 
 
-def _killed_at(command: subprocess.Popen[str], line: str, delay: float) -> float:
-    """Kill the process group *delay* seconds after *line*; return when, by the monotonic clock."""
+def _kill_at(command: subprocess.Popen[str], line: str, delay: float) -> None:
+    """Kill the process group *delay* seconds after *line* of its output."""
     assert command.stdout is not None  # noqa: S101 - a pipe
     with command:
         said = ""
@@ -140,7 +138,7 @@ def _killed_at(command: subprocess.Popen[str], line: str, delay: float) -> float
             if line in said:
                 time.sleep(delay)
                 os.killpg(command.pid, signal.SIGKILL)
-                return time.monotonic()
+                return
         raise BrokenPromise(f"make restore ended: {said.strip()}")
 
 
@@ -161,7 +159,12 @@ def _account(stage: Stage) -> str:
 
 
 def _exists(stage: Stage, name: str) -> bool:
-    return ask(stage.address, f"/faults/account/{name}")[0] == 200
+    deadline = time.monotonic() + REDIS_MOST_S
+    while (status := ask(stage.address, f"/faults/account/{name}")[0]) not in (200, 404):
+        if time.monotonic() > deadline:
+            raise BrokenPromise(f"{status} for {REDIS_MOST_S} s after a kill")
+        time.sleep(0.2)
+    return status == 200
 
 
 FAULTS = (
