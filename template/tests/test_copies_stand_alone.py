@@ -34,9 +34,9 @@ pytestmark = pytest.mark.long
 # A load test with workers, whose counts, accounts and passwords must not collide: 265.
 # Ctrl-C that ends Locust's page, and tests in the background: 7.
 # A database's URL from a file, in no message, and its circuit took 39, and a swap that reads the
-# table of processes once 11.
+# table of processes once 11. A supervisord that a full disk does not end took 10.
 # The aim is still 12,000.
-MOST_LINES = 15_987
+MOST_LINES = 15_992
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
