@@ -183,7 +183,7 @@ def test_a_rotation_whose_answer_is_lost_is_not_a_logout(app, proxy, redis):
 
 def test_a_stopped_server(redis):
     """The real process, stopped, instead of a proxy."""
-    app = make_app(client_of(redis))
+    app = make_app(connect(redis.url, redis.password))
     browser = logged_in(app)
     os.kill(redis.process.pid, signal.SIGSTOP)
     try:

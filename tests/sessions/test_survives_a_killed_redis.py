@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from app.redis_client import connect
 from tests.servers.redis import running_redis
-from tests.sessions.pages import client_of, make_app
+from tests.sessions.pages import make_app
 
 CYCLES = 3
 WRITERS = 4
@@ -53,7 +54,7 @@ def redis():
 
 
 def test_nothing_acknowledged_is_lost(redis):
-    app = make_app(client_of(redis))
+    app = make_app(connect(redis.url, redis.password))
     writers = [Writer(app, f"writer-{number}") for number in range(WRITERS)]
     for writer in writers:
         writer.start()
