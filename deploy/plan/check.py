@@ -3,8 +3,8 @@
 A stack of its own runs for about a minute, in rounds of three loads: one client, random arrivals at
 half of what the machine serves, and clients that ask again at once. Every other round gives the
 figures: the CPU time of each part under each load, and what one client waits beyond it. They go
-into a simulation of this machine (deploy/plan/shared.py), whose throughput and response times are
-compared with those of the other rounds.
+into a simulation of this machine (deploy/plan/one_machine.py), whose throughput and response times
+are compared with those of the other rounds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from deploy.plan import figures, load, shared, simulate
+from deploy.plan import figures, load, many_machines, one_machine
 from stack.local.runtime import LocalRuntime
 
 ROUNDS, MOST_ROUNDS = 12, 40
@@ -227,9 +227,9 @@ def compare(
     _, then_half, then_full = phases_of(rounds[1::2])
 
     def simulated(phase: Phase, *, at: float = 0.0, clients: int = 0) -> tuple[list[float], float]:
-        machine = shared.Machine(cores, places, min(phase.others_busy, 0.9 * cores))
-        steps = shared.route(phase.costs)
-        return shared.answers(machine, steps, rate=at, clients=clients, seed=seed)
+        machine = one_machine.Machine(cores, places, min(phase.others_busy, 0.9 * cores))
+        steps = one_machine.route(phase.costs)
+        return one_machine.answers(machine, steps, rate=at, clients=clients, seed=seed)
 
     waits = _beyond(simulated(light, clients=1)[0], light.times)
     source = random.Random(seed)  # noqa: S311 - not for secrets
@@ -241,8 +241,8 @@ def compare(
             Row(
                 name,
                 "ms",
-                1000 * simulate.share_of(predicted, share),
-                1000 * simulate.share_of(then_half.times, share),
+                1000 * many_machines.share_of(predicted, share),
+                1000 * many_machines.share_of(then_half.times, share),
             )
             for name, share in (("p50", 0.5), ("p99", 0.99))
         ),
@@ -255,7 +255,10 @@ def _beyond(simulated: Sequence[float], measured: Sequence[float]) -> list[float
     It is wake-ups and interruptions. It is negative where a part works on after its answer.
     """
     shares = [number / 1000 for number in range(1000)]
-    return [simulate.share_of(measured, it) - simulate.share_of(simulated, it) for it in shares]
+    return [
+        many_machines.share_of(measured, it) - many_machines.share_of(simulated, it)
+        for it in shares
+    ]
 
 
 def _lines(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from deploy.plan import queueing, simulate
+from deploy.plan import many_machines, queueing
 from deploy.plan.figures import number
 from stack.errors import StackError
 from toggles import TOGGLES, Whole
@@ -113,12 +113,12 @@ def size(asked: Demand, figures: Mapping[str, float]) -> Plan:
         Limit("threads of the app", stacks * machines * slots / held_s),
     ]
     variation = figures["VARIATION"]
-    times = simulate.answers(
+    times = many_machines.answers(
         rate=rps,
         machines=machines,
         cores=cores,
-        cpu=lambda source: simulate.varying(source, cpu_s, variation),
-        redis=lambda source: simulate.varying(source, redis_s, variation),
+        cpu=lambda source: many_machines.varying(source, cpu_s, variation),
+        redis=lambda source: many_machines.varying(source, redis_s, variation),
         wait=asked.app_wait_s,
         seed=int(figures["SEED"]),
     )
@@ -140,8 +140,8 @@ def size(asked: Demand, figures: Mapping[str, float]) -> Plan:
         rps_of_a_redis=busy / redis_s,
         limits=tuple(sorted(limits, key=lambda it: it.rps)),
         mean_s=cpu_s + cores_wait + redis_s + redis_wait + asked.app_wait_s,
-        p50_s=simulate.share_of(times, 0.5),
-        p99_s=simulate.share_of(times, 0.99),
+        p50_s=many_machines.share_of(times, 0.5),
+        p99_s=many_machines.share_of(times, 0.99),
         simulated_mean_s=sum(times) / len(times),
     )
 

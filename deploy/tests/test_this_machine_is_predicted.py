@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from deploy.plan import check, command, shared
+from deploy.plan import check, command, one_machine
 from deploy.plan.check import Turn, Used
 
 COSTS = {"nginx": 0.0002, "app": 0.0008, "redis": 0.0001, "generator": 0.0002}
@@ -47,10 +47,10 @@ def turn(times: list[float], rate: float, *, slower: float = 1.0) -> Turn:
 
 @pytest.mark.parametrize("slower", [1.0, 3.0])
 def test_a_machine_that_is_as_simulated_agrees(slower: float) -> None:
-    machine, steps = shared.Machine(2, PLACES), shared.route(COSTS)
-    alone, rate_alone = shared.answers(machine, steps, clients=1, requests=2000, seed=8)
-    random, _ = shared.answers(machine, steps, rate=RATE, seed=8)
-    closed, rate_full = shared.answers(machine, steps, clients=8, requests=4000, seed=8)
+    machine, steps = one_machine.Machine(2, PLACES), one_machine.route(COSTS)
+    alone, rate_alone = one_machine.answers(machine, steps, clients=1, requests=2000, seed=8)
+    random, _ = one_machine.answers(machine, steps, rate=RATE, seed=8)
+    closed, rate_full = one_machine.answers(machine, steps, clients=8, requests=4000, seed=8)
     one = turn([it + 0.0003 for it in alone], rate_alone)
     measured = [it + 0.0003 for it in random]
     rounds = [

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from deploy.plan import queueing, simulate
+from deploy.plan import many_machines, queueing
 
 
 @pytest.mark.parametrize(("servers", "load"), [(1, 0.5), (3, 2.0), (10, 6.0), (40, 38.5)])
@@ -65,30 +65,30 @@ def test_servers_for_is_the_smallest_number() -> None:
 
 @pytest.mark.parametrize("variation", [0.0, 0.5, 1.0])
 def test_the_simulation_has_the_mean_of_the_formula(variation: float) -> None:
-    def cpu(source: random.Random) -> simulate.Draw:
-        return simulate.varying(source, 0.5, variation)
+    def cpu(source: random.Random) -> many_machines.Draw:
+        return many_machines.varying(source, 0.5, variation)
 
-    times = simulate.answers(rate=5.6, machines=1, cores=4, cpu=cpu, seed=3)
+    times = many_machines.answers(rate=5.6, machines=1, cores=4, cpu=cpu, seed=3)
     expected = 0.5 + queueing.mean_wait(4, 5.6, 0.5, variation)
     assert sum(times) / len(times) == pytest.approx(expected, rel=0.05)
 
 
 def test_the_simulation_has_the_percentiles_of_the_formula() -> None:
-    times = simulate.answers(
-        rate=5.6, machines=1, cores=4, cpu=lambda it: simulate.varying(it, 0.5, 1.0), seed=3
+    times = many_machines.answers(
+        rate=5.6, machines=1, cores=4, cpu=lambda it: many_machines.varying(it, 0.5, 1.0), seed=3
     )
     for share in (0.5, 0.9, 0.99):
         expected = queueing.percentile(4, 5.6, 0.5, share)
-        assert simulate.share_of(times, share) == pytest.approx(expected, rel=0.08), share
+        assert many_machines.share_of(times, share) == pytest.approx(expected, rel=0.08), share
 
 
 def test_machines_share_the_arrivals_and_one_redis() -> None:
-    times = simulate.answers(
+    times = many_machines.answers(
         rate=60.0,
         machines=3,
         cores=2,
-        cpu=lambda it: simulate.varying(it, 0.06, 1.0),
-        redis=lambda it: simulate.varying(it, 0.01, 1.0),
+        cpu=lambda it: many_machines.varying(it, 0.06, 1.0),
+        redis=lambda it: many_machines.varying(it, 0.01, 1.0),
         wait=0.2,
         seed=5,
     )
@@ -99,11 +99,11 @@ def test_machines_share_the_arrivals_and_one_redis() -> None:
 
 def test_a_seed_repeats_a_simulation() -> None:
     def run(seed: int) -> list[float]:
-        return simulate.answers(
+        return many_machines.answers(
             rate=1.0,
             machines=2,
             cores=1,
-            cpu=lambda it: simulate.varying(it, 0.5, 1.0),
+            cpu=lambda it: many_machines.varying(it, 0.5, 1.0),
             requests=500,
             seed=seed,
         )
