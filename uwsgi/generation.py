@@ -54,6 +54,7 @@ class Generation:
             environ[name] != "0" for name in ("STACK_MAX_REQUESTS", "STACK_MAX_WORKER_LIFETIME")
         )
         self.accepting: set[int] = set()  # pids of its workers, without the mule
+        self.has_accepted = False  # a worker may have a request
         self._known: set[int] = set()  # of all its processes, of dead ones too
         directory.mkdir(mode=0o700)
         self.pid = _start(command, {**environ, "APP_RUN": str(directory)}, listening)
@@ -78,6 +79,7 @@ class Generation:
         workers = [worker for worker in workers if worker["status"] != "cheap"]
         self.accepting = {worker["pid"] for worker in workers}
         self._known |= self.accepting
+        self.has_accepted |= any(worker["accepting"] for worker in workers)
         for worker in workers:
             if worker["respawn_count"] > 1 and not self._may_lose_workers:
                 raise RuntimeError(f"worker {worker['id']} died while it started")
@@ -114,8 +116,11 @@ class Ending:
     and what has not ended in time is killed.
     """
 
-    def __init__(self, generation: Generation, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, generation: Generation, log: Callable[[str], None], *, programs: bool = False
+    ) -> None:
         self.generation = generation
+        self.programs = programs  # whether programs that the app has started end with it
         self.begun = self._busy_at = self._alone_since = time.monotonic()
         self.lost = 0  # requests that were cut off
         # Workers that may still accept a request, because they have neither one nor ended.

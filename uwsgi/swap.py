@@ -2,9 +2,10 @@
 
 A reload starts a second master beside the first, on the same listening sockets. When its workers
 accept requests, the first master ends: it finishes its requests within STOP_GRACE_SECONDS. If the
-new master does not get that far, the first one goes on as if nothing had happened.
+new master does not get that far, the first one goes on as if nothing had happened. If the new one
+fails when its workers accept requests already, it is the one that finishes them and ends.
 
-At most one generation drains. If it still does when the next reload is done, what is left of its
+At most one generation drains. If it still does when the next one begins to, what is left of its
 requests is cut off.
 """
 
@@ -194,15 +195,23 @@ class Masters:
         return old is None or not old.idle or time.monotonic() - old.begun > HAND_OVER_S
 
     def _promote(self, new: Generation) -> None:
-        # First what can fail: the old generation then goes on.
-        self._link(new)
+        # First what can fail: the old generation then goes on. The link is last, because it is the
+        # step that the old generation could not go on with.
         self._listening.set_backlog(self._backlog)
         self._listening.publish()
+        self._link(new)
         old, self._current, self._starting = self._current, new, None
         if old is None:
             self._serves(new)
             return
         self._log(f"generation {new.number} serves; generation {old.number} finishes its requests")
+        self._end(Ending(old, self._log))
+
+    def _serves(self, new: Generation) -> None:
+        self._status.serving = new.number
+        self._save()
+
+    def _end(self, ending: Ending) -> None:
         if self._draining:
             self._draining.cut_off(
                 f"generation {self._draining.generation.number} ends, because the next one drains"
@@ -210,28 +219,27 @@ class Masters:
             while not self._draining.ended:
                 self._wait(END_LOOK_S)
             self._drain(self._draining)
-        self._draining = Ending(old, self._log)
-        self._draining.step()
-
-    def _serves(self, new: Generation) -> None:
-        self._status.serving = new.number
-        self._save()
+        self._draining = ending
+        ending.step()
 
     def _drain(self, ending: Ending) -> None:
         if not ending.ended:
             ending.step()
             return
-        ending.generation.remove()
+        ending.generation.remove(programs=ending.programs)
         took = time.monotonic() - ending.begun
         self._log(f"generation {ending.generation.number} ended after {took:.1f} s")
         self._draining = None
 
     def _discard(self, new: Generation, why: str) -> None:
-        reason = _end(new.directory / "error") or self._end_of_log()
-        new.kill()
-        while new.code is None:
-            self._wait(END_LOOK_S)
-        new.remove(programs=True)
+        reason = _tail(new.directory / "error") or self._end_of_log()
+        if new.has_accepted and new.code is None:
+            self._end(Ending(new, self._log, programs=True))
+        else:
+            new.kill()
+            while new.code is None:
+                self._wait(END_LOOK_S)
+            new.remove(programs=True)
         self._starting = None
         self._failed(f"{why}\n{reason}".rstrip())
 
@@ -247,7 +255,7 @@ class Masters:
         """Return the last lines since the start, if the log is a file that can be read."""
         if not stat.S_ISREG(os.fstat(2).st_mode):
             return ""
-        return _end(Path("/proc/self/fd/2"), min(self._log_begun, os.fstat(2).st_size))
+        return _tail(Path("/proc/self/fd/2"), min(self._log_begun, os.fstat(2).st_size))
 
     def _link(self, generation: Generation) -> None:
         """Point APP_RUN/current to *generation*. The link's age is the time of the last swap."""
@@ -316,7 +324,7 @@ class Masters:
         self._end_orphans()
         (self._run / "status.json").unlink(missing_ok=True)
         for ending in endings:
-            ending.generation.remove()
+            ending.generation.remove(programs=ending.programs)
         if any(ending.lost for ending in endings):
             return 1
         self._log(f"stopped after {time.monotonic() - begun:.1f} s, no request lost")
@@ -331,7 +339,7 @@ class Masters:
             self._wait(0.02)
 
 
-def _end(file: Path, begin: int = 0) -> str:
+def _tail(file: Path, begin: int = 0) -> str:
     """Return the last lines of *file* after *begin* bytes; nothing if there is no such file."""
     try:
         text = file.read_bytes()[begin:].decode(errors="replace")

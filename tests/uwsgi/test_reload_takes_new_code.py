@@ -31,19 +31,19 @@ def events():
 class Clients:
     """Threads that send requests without a pause and record failures and the longest wait."""
 
-    def __init__(self, port: int, number: int = 3) -> None:
+    def __init__(self, port: int, number: int = 3, path: str = "/") -> None:
         self.failures: list[str] = []
         self.answered = 0
         self.longest = 0.0
         self._done = threading.Event()
-        self._port = port
+        self._port, self._path = port, path
         self._threads = [threading.Thread(target=self._run) for _ in range(number)]
 
     def _run(self) -> None:
         while not self._done.is_set():
             begun = time.monotonic()
             try:
-                ask(self._port)
+                ask(self._port, self._path)
             except OSError as error:
                 self.failures.append(repr(error))
             self.answered += 1
@@ -197,8 +197,11 @@ def test_code_that_does_not_start_changes_nothing(
 def test_what_cannot_be_written_stops_a_reload_and_not_the_app(
     tmp_path: Path, obstacle: str
 ) -> None:
-    """As on a full disk, or where no process can be started: at the begin, and at the end."""
-    with serving(tmp_path) as server, Clients(server.port) as clients:
+    """As on a full disk, or where no process can be started: at the begin, and at the end.
+
+    At the end the new workers have requests already.
+    """
+    with serving(tmp_path) as server, Clients(server.port, 6, "/sleep/0.3") as clients:
         wait_until(lambda: '"starting": false' in (server.run / "status.json").read_text(), 10)
         before = server.processes()
         write(server, version(2))
