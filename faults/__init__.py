@@ -7,7 +7,7 @@
     stage.py     a copy of the stack, and what a fault may do to it
     users.py     people who keep using it and remember what it acknowledged
     trial.py     one fault, from quiet through the fault to quiet
-    report.py    results/faults/<time>/faults.json and faults.md
+    report.py    results/faults/<time>-<number>/faults.json and faults.md
 
 Deletable. Nothing else needs it.
 """

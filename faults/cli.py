@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 
 from faults import report
 from faults.catalogue import FAULTS
@@ -38,7 +39,7 @@ def faults(environ: Mapping[str, str]) -> int:
         raise StackError(f"DURING=deploy: {why}")
     runtime, reason = choose(environ)
     print(f"Runtime: {runtime.kind}, because {reason} (RUNTIME= overrides it).")
-    folder = RESULTS / time.strftime("%Y-%m-%d-%H%M%S")
+    folder = new_folder()
     progress = Progress.to_terminal()
     facts = {
         "Runtime": runtime.kind,
@@ -62,6 +63,11 @@ def faults(environ: Mapping[str, str]) -> int:
     if broken:
         print(f"Broken promises: {', '.join(broken)}")
     return 1 if broken else 0
+
+
+def new_folder() -> Path:
+    """Return a folder that is no other run's, even if two begin in the same second."""
+    return RESULTS / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def _commit() -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from faults import report
+from faults import cli, report
 from faults.catalogue import FAULTS
 from faults.machine import mount_missing
 from faults.stage import Stage, mount_small_disk, unmount_small_disk
@@ -102,6 +102,16 @@ def test_the_published_page_has_every_fault_in_both_runtimes() -> None:
         ]
         assert missing == [], kind
         assert "**broken" not in table
+
+
+def test_a_table_without_rows_says_so() -> None:
+    page = (CHECKOUT / "docs/faults.md").read_text(encoding="utf-8")
+    tables = re.findall(r"^<!-- table (.+) -->\n([^|]*?)<!-- /table \1 -->", page, re.MULTILINE)
+    assert all(text.startswith("Not ") for _, text in tables), tables
+
+
+def test_runs_that_begin_in_the_same_second_have_their_own_folders() -> None:
+    assert cli.new_folder() != cli.new_folder()
 
 
 def test_a_table_is_published_in_its_place(tmp_path: Path) -> None:
