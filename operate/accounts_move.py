@@ -51,14 +51,17 @@ redis-cli -e "$option" "$server" --user operator acl setuser app resetkeys $keys
 def accounts_move(environ: Mapping[str, str]) -> int:
     """Copy, verify, switch. EXTRA=keep|delete: the accounts that only the target has.
 
-    DROP=yes deletes the accounts in Redis, once the app uses those in the database.
+    DROP=yes deletes the accounts in Redis, once the app uses those in the database. COPY=no copies
+    nothing: the app begins with the accounts that are there already, or with none.
     """
     progress = Progress.to_terminal()
     # As `make up` does: Compose compares the settings.
     environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
-    extra = environ.get("EXTRA", "")
+    extra, copied = environ.get("EXTRA", ""), environ.get("COPY", "")
     if extra not in ("", "keep", "delete"):
         raise StackError(f"EXTRA={extra!r} must be keep or delete", "see docs/day-two.md")
+    if copied not in ("", "no"):
+        raise StackError(f"COPY={copied!r} must be no or empty", "see docs/day-two.md")
     runtime, _ = choose(environ, progress)
     if isinstance(runtime, LocalRuntime):
         # It leaves a setting that is no more in .env as it was.
@@ -66,7 +69,7 @@ def accounts_move(environ: Mapping[str, str]) -> int:
     if not runtime.is_up():
         raise StackError(f"the stack {runtime.name} is not up", "make up")
     running = runtime.running_toggles()
-    in_database, wanted = (any(each[url] for url in _URLS) for each in (running, runtime.toggles))
+    in_database, wanted = in_a_database(running), in_a_database(runtime.toggles)
     with runtime.changing(alone=True), one_at_a_time(runtime):
         _permit(runtime, "~account:*")  # a move may have been killed
         if environ.get("DROP") == "yes":
@@ -76,8 +79,16 @@ def accounts_move(environ: Mapping[str, str]) -> int:
             raise StackError(
                 f"the app has its accounts in {where} already", "set or empty STACK_USERS_URL_FILE"
             )
-        _move(runtime, running, progress, to_database=wanted, extra=extra)
+        if copied == "no":
+            _leave(runtime, running, progress, to_database=wanted)
+        else:
+            _move(runtime, running, progress, to_database=wanted, extra=extra)
     return 0
+
+
+def in_a_database(toggles: Mapping[str, str]) -> bool:
+    """Whether an app with these settings has its accounts in a database, and not in Redis."""
+    return any(toggles.get(url) for url in _URLS)
 
 
 def _move(
@@ -97,11 +108,7 @@ def _move(
             _permit(runtime, "%R~account:*")
         with _beside_the_app(runtime, task, database, progress, extra) as count:
             progress.step(f"read back {count} accounts; the app begins to use them")
-            if isinstance(runtime, ComposeRuntime):
-                deploy_containers.deploy(runtime, progress)
-            elif isinstance(runtime, LocalRuntime):
-                deploy_processes.deploy(runtime, progress)
-            wait_for_former_workers(runtime, progress)
+            _deploy(runtime, progress)
     finally:
         _permit(runtime, "~account:*")
     if to_database:
@@ -109,6 +116,24 @@ def _move(
     else:
         print(f"{count} accounts are in Redis. Those in the database stay there.")
     print(f"For {time.monotonic() - begun:.1f} s they could be read and not changed.")
+
+
+def _leave(
+    runtime: Runtime, running: Mapping[str, str], progress: Progress, *, to_database: bool
+) -> None:
+    here, there = ("Redis", "the database") if to_database else ("the database", "Redis")
+    task = "leave-redis" if to_database else "leave-database"
+    with _beside_the_app(runtime, task, running, progress, ""):
+        _deploy(runtime, progress)
+    print(f"The app uses the accounts in {there}. Those in {here} stay there.")
+
+
+def _deploy(runtime: Runtime, progress: Progress) -> None:
+    if isinstance(runtime, ComposeRuntime):
+        deploy_containers.deploy(runtime, progress)
+    elif isinstance(runtime, LocalRuntime):
+        deploy_processes.deploy(runtime, progress)
+    wait_for_former_workers(runtime, progress)
 
 
 def _drop(runtime: Runtime, running: Mapping[str, str], *, in_database: bool) -> int:

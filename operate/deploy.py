@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from operate import deploy_containers, deploy_processes
+from operate.accounts_move import in_a_database
 from operate.one_at_a_time import one_at_a_time
 from stack.choose import choose
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
+from stack.runtime import Runtime
 from toggles import TOGGLES
 
 
@@ -21,6 +23,7 @@ def deploy(environ: Mapping[str, str]) -> int:
     runtime, _ = choose(environ, progress)
     if not runtime.is_up():
         raise StackError(f"the stack {runtime.name} is not up", "make up")
+    _leave_no_accounts(runtime)
     with runtime.changing(alone=True), one_at_a_time(runtime):
         if isinstance(runtime, ComposeRuntime):
             later = environ.get("NGINX") == "later"
@@ -29,3 +32,16 @@ def deploy(environ: Mapping[str, str]) -> int:
             deploy_processes.deploy(runtime, progress)
     print(f"\nThe stack is up: {runtime.address()}")
     return 0
+
+
+def _leave_no_accounts(runtime: Runtime) -> None:
+    running, wanted = runtime.running_toggles(), runtime.toggles
+    if isinstance(runtime, LocalRuntime):
+        # A setting that is no more in .env stays as it was.
+        wanted = {**running, **runtime.changed()}
+    if in_a_database(running) != in_a_database(wanted):
+        here, there = ("a database", "Redis") if in_a_database(running) else ("Redis", "a database")
+        raise StackError(
+            f"the accounts are in {here}, and STACK_USERS_URL would leave them there",
+            f"`make accounts-move` takes them to {there}",
+        )

@@ -3,7 +3,7 @@
 
 operate := @$(PYTHON) -m operate
 
-accounts-move: ## Take the accounts to where .env says: database or Redis (EXTRA=, DROP=yes)
+accounts-move: ## Take the accounts to where .env says (EXTRA=, DROP=yes, COPY=no)
 	$(operate) accounts-move
 backup: ## Write all data to one file (FILE=, BACKUP_RECIPIENT=, SECRETS=yes)
 	$(operate) backup

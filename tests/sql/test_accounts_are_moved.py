@@ -9,7 +9,8 @@ from app.security.names import canonical
 from app.security.redis_users import RedisUserStore
 from app.security.users import User
 from app.sql_users import METADATA, SqlUserStore, engine_of
-from app.sql_users.move import PAGE, InDatabase, InRedis, Refused, copy, locked
+from app.sql_users.accounts import PAGE, InDatabase, InRedis, Refused
+from app.sql_users.move import copy, locked
 from tests.servers.redis import RedisServer
 
 

@@ -7,12 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sql
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from app.sql_users import METADATA, engine_of
+from app.redis_client import connect
+from app.security.redis_users import RedisUserStore
+from app.security.users import User, UserStore
+from app.sql_users import METADATA, SqlUserStore, engine_of, tables
+from app.sql_users.accounts import InRedis, Refused
 from stack.checkout import CHECKOUT
+from tests.servers.redis import RedisServer
 from tests.servers.uwsgi import ask, serving
 
 VERSION_TABLE = "stack_users_version"
@@ -32,7 +38,7 @@ def migrate(**environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_they_make_the_tables_of_the_store_and_can_run_twice(
-    users_url: str, tmp_path: Path
+    redis: RedisServer, users_url: str, tmp_path: Path
 ) -> None:
     engine = engine_of(users_url)
     METADATA.drop_all(engine)
@@ -45,7 +51,7 @@ def test_they_make_the_tables_of_the_store_and_can_run_twice(
     file = tmp_path / "users-url"
     file.write_text(users_url)
     for environ in {"STACK_USERS_URL": users_url}, {"STACK_USERS_URL_FILE": str(file)}:
-        done = migrate(**environ)
+        done = migrate(**redis.environ, **environ)
         assert done.returncode == 0, done.stderr
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
@@ -68,13 +74,14 @@ def start(folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_apps_own_command_comes_after_them(tmp_path: Path) -> None:
+def test_the_apps_own_command_comes_after_them(redis: RedisServer, tmp_path: Path) -> None:
     file = tmp_path / "users.sqlite"
     # A package of the user's that has the name of ours.
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "__init__.py").touch()
     done = start(
         tmp_path,
+        **redis.environ,
         PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
         STACK_USERS_URL=f"sqlite:///{file}",
         STACK_BEFORE_START=f"test -s {file} && echo the app migrates",
@@ -82,18 +89,61 @@ def test_the_apps_own_command_comes_after_them(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "the app migrates\nstarted\n"), done.stderr
 
 
-def test_a_failed_migration_starts_nothing_and_says_why(tmp_path: Path) -> None:
+def test_a_failed_migration_starts_nothing_and_says_why(redis: RedisServer, tmp_path: Path) -> None:
     done = start(
-        tmp_path, STACK_USERS_URL=f"sqlite:///{tmp_path}", STACK_BEFORE_START="echo not reached"
+        tmp_path,
+        **redis.environ,
+        STACK_USERS_URL=f"sqlite:///{tmp_path}",
+        STACK_BEFORE_START="echo not reached",
     )
     assert (done.returncode, done.stdout) == (23, "")
     assert "unable to open database file" in done.stderr
     assert "the migration of STACK_USERS_URL failed" in done.stderr
 
 
-def test_a_reload_whose_migration_fails_keeps_the_running_code(tmp_path: Path) -> None:
+def test_accounts_in_redis_are_not_left_behind_unasked(redis: RedisServer, tmp_path: Path) -> None:
+    def add(store: UserStore, name: str) -> None:
+        store.create(User(f"id of {name}", name), name, "hash")
+
+    url = f"sqlite:///{tmp_path / 'users.sqlite'}"
+    client = connect(redis.environ["REDIS_URL"], redis.password)
+    in_redis, in_database = RedisUserStore(User, client), SqlUserStore(User, engine_of(url))
+    add(in_redis, "demo")
+    assert migrate(**redis.environ, STACK_USERS_URL=url).returncode == 0
+    add(in_database, "demo")
+    add(in_redis, "ada")
+    done = migrate(**redis.environ, STACK_USERS_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("STACK_USERS_URL: the accounts are in Redis, and the database ")
+    assert "`make accounts-move` takes them there; COPY=no lets it begin without" in done.stderr
+
+    # Somebody decided that they stay.
+    InRedis(client).may_stay = True
+    assert migrate(**redis.environ, STACK_USERS_URL=url).returncode == 0
+    InRedis(client).may_stay = False
+    add(in_database, "eve")
+    assert migrate(**redis.environ, STACK_USERS_URL=url).returncode == 0
+
+
+def test_without_redis_an_empty_database_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not known whether there are accounts."""
+    monkeypatch.setattr(tables, "PATIENCE", 0.1)
+    monkeypatch.setattr(tables, "PAUSE", 0.01)
+    engine = engine_of(f"sqlite:///{tmp_path / 'users.sqlite'}", transactions=True)
+    tables.migrate(engine)
+    nowhere = connect(f"unix://app@{tmp_path}/no.sock?db=0", "")
+    with pytest.raises(Refused, match="the database has no account, and Redis may: "):
+        tables.refuse_to_leave_accounts(engine, nowhere)
+
+
+def test_a_reload_whose_migration_fails_keeps_the_running_code(
+    redis: RedisServer, tmp_path: Path
+) -> None:
     file = tmp_path / "users.sqlite"
-    with serving(tmp_path / "app", STACK_USERS_URL=f"sqlite:///{file}") as server:
+    database_url = f"sqlite:///{file}"
+    with serving(tmp_path / "app", **redis.environ, STACK_USERS_URL=database_url) as server:
         with sqlite3.connect(file) as database:
             # As a later version of the app leaves it.
             database.execute(f"UPDATE {VERSION_TABLE} SET version_num = 'later'")
