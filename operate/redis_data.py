@@ -35,12 +35,14 @@ class Counts:
     expired: int
     redis: str
     bytes: int = 0  # of the file that holds it
+    memory: int = 0  # bytes in use
+    limit: int = 0  # bytes that it may use; 0: no limit
 
     @classmethod
     def parse(cls, line: str) -> Counts:
         pairs = dict(word.split("=") for word in line.split())
-        numbers = {name: int(pairs[name]) for name in ("keys", "expiring", "changes", "expired")}
-        return cls(**numbers, redis=pairs["redis"])
+        redis = pairs.pop("redis")
+        return cls(**{name: int(number) for name, number in pairs.items()}, redis=redis)
 
     @property
     def lasting(self) -> int:
@@ -85,14 +87,14 @@ class RedisData:
     def drop_copy(self) -> None:
         self._beside("drop-copy")
 
-    def stage(self, rdb: IO[bytes]) -> tuple[Counts, Counts]:
+    def stage(self, rdb: IO[bytes], maxmemory: str = "") -> tuple[Counts, Counts]:
         """Prepare the data of an RDB file to be put in force, with all its sessions ended.
 
-        Return what it holds before and after that.
+        Return what it holds before and after that. *maxmemory*, if any, is REDIS_MAXMEMORY.
         """
         size_kb = os.fstat(rdb.fileno()).st_size // 1024 + 1
         done = subprocess.run(
-            self._words("stage", str(size_kb)),
+            self._words("stage", str(size_kb), maxmemory),
             env=in_service.environment(self._runtime),
             stdin=rdb,
             capture_output=True,
@@ -103,6 +105,13 @@ class RedisData:
             raise StackError("the data of the backup were not loaded; nothing was changed", log=log)
         before, after = (Counts.parse(line) for line in done.stdout.decode().splitlines())
         return before, after
+
+    def limit(self, staged: Counts) -> int:
+        """Return the bytes that Redis may use, 0 for any: as it runs, or as it would start."""
+        try:
+            return self.live().limit
+        except StackError:
+            return staged.limit
 
     def drop_stage(self) -> None:
         self._beside("drop-stage")

@@ -47,12 +47,13 @@ def restore(environ: Mapping[str, str]) -> int:
         try:
             progress.step("loading its data into a second Redis")
             with (folder / archive.DATA).open("rb") as rdb:
-                before, after = data.stage(rdb)
+                before, after = data.stage(rdb, environ.get("REDIS_MAXMEMORY", ""))
             if before.lasting != manifest["lasting"]:
                 raise StackError(
                     f"{file} is damaged: it should have {manifest['lasting']} keys without an "
                     f"expiry, and has {before.lasting}"
                 )
+            _check_memory(after.memory, data.limit(after), file)
             _confirm(environ, runtime, manifest)
             progress.step("putting them in force; pages with a session answer 503 meanwhile")
             password = secrets.pop("redis-password", b"")
@@ -101,6 +102,15 @@ def _check_origin(manifest: Mapping[str, Any], expected: str, file: Path) -> Non
     if made_by != expected:
         raise StackError(
             f"{file} is a backup of {made_by}, not of {expected}", f"FROM={made_by} restores it"
+        )
+
+
+def _check_memory(needed: int, limit: int, file: Path) -> None:
+    if 0 < limit < needed:
+        raise StackError(
+            f"{file} needs {needed / 2**20:,.1f} MB and REDIS_MAXMEMORY is {limit / 2**20:,.1f} MB, "
+            "so Redis would refuse every write. Nothing was changed",
+            "raise REDIS_MAXMEMORY and REDIS_MEMORY in .env, and `make down up`",
         )
 
 

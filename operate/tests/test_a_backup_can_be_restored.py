@@ -5,6 +5,7 @@ session with them.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -23,6 +24,7 @@ from operate.backup import what_is_left_out
 from operate.redis_data import SCRIPT, Counts, RedisData, difference
 from operate.tests.people import Member, asking
 from stack import project
+from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
@@ -291,11 +293,16 @@ def test_after_a_crash_of_the_machine_a_restore_starts_redis_again(copy: Command
 
 def test_a_stack_that_is_down_can_be_restored(copy: Commands) -> None:
     with connect(copy.run_dir) as app:
-        app.set("app:mark", "then")
+        app.mset({"app:mark": "then", "app:bulk": "x" * 3_000_000})
     file = backup(copy, "down.tar.gz")
     with connect(copy.run_dir) as app:
         app.set("app:mark", "later")
     assert copy.make("down").returncode == 0
+    before = sorted(path.name for path in copy.run_dir.glob("data/**/*"))
+    said = restore(copy, file, REDIS_MAXMEMORY="2mb")
+    assert "refused: " in said and f"{file} needs " in said
+    assert "MB and REDIS_MAXMEMORY is 2.0 MB, so Redis would refuse every write" in said
+    assert sorted(path.name for path in copy.run_dir.glob("data/**/*")) == before
     said = restore(copy, file)
     assert "Restored" in said and "The stack is not up. The replaced data stay" in said
     assert copy.make("up").returncode == 0
@@ -314,6 +321,13 @@ def runtime() -> Iterator[LocalRuntime]:
         yield runtime
 
 
+def test_a_restore_knows_the_default_of_redis() -> None:
+    entrypoint = (CHECKOUT / "redis" / "entrypoint").read_text()
+    assert re.findall(r"REDIS_MAXMEMORY-\w+", entrypoint) == re.findall(
+        r"REDIS_MAXMEMORY-\w+", SCRIPT
+    )
+
+
 def check_a_failed_restore(runtime: LocalRuntime | ComposeRuntime) -> None:
     """Back up, restore in vain, then restore; both runtimes do the same."""
     data = RedisData(runtime)
@@ -323,6 +337,8 @@ def check_a_failed_restore(runtime: LocalRuntime | ComposeRuntime) -> None:
         _, after = data.stage(copy.stdout)
     data.drop_copy()
     before = data.live()
+    assert data.limit(replace(after, limit=1)) == before.limit == after.limit == 128 << 20
+    assert after.memory > 500_000
     with pytest.raises(StackError, match="instead of"):
         data.put_in_force(replace(after, keys=after.keys + 1))
     assert data.live().lasting == before.lasting == copied.lasting
