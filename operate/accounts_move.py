@@ -66,8 +66,7 @@ def accounts_move(environ: Mapping[str, str]) -> int:
     if isinstance(runtime, LocalRuntime):
         # It leaves a setting that is no more in .env as it was.
         runtime = LocalRuntime({**dict.fromkeys(_URLS, ""), **environ}, progress=progress)
-    if not runtime.is_up():
-        raise StackError(f"the stack {runtime.name} is not up", "make up")
+    runtime.require_up()
     running = runtime.running_toggles()
     in_database, wanted = in_a_database(running), in_a_database(runtime.toggles)
     with runtime.changing(alone=True), one_at_a_time(runtime):

@@ -21,8 +21,7 @@ def deploy(environ: Mapping[str, str]) -> int:
     # As `make up` does: Compose compares the settings.
     environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
     runtime, _ = choose(environ, progress)
-    if not runtime.is_up():
-        raise StackError(f"the stack {runtime.name} is not up", "make up")
+    runtime.require_up()
     _leave_no_accounts(runtime)
     with runtime.changing(alone=True), one_at_a_time(runtime):
         if isinstance(runtime, ComposeRuntime):

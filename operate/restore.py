@@ -88,8 +88,7 @@ def _secrets(folder: Path, asked: bool, file: Path, runtime: Runtime) -> dict[st
         return {}
     if not found:
         raise StackError(f"SECRETS=yes: {file} has no secrets", "restore it without SECRETS")
-    if not runtime.is_up():
-        raise StackError("SECRETS=yes: the stack is not up", "make up")
+    runtime.require_up()
     if unknown := sorted(found.keys() - secret_files.FILES):
         raise StackError(f"{file} has secrets that are unknown here: {', '.join(unknown)}")
     if runtime.running_toggles()["STACK_TLS"] == "off":
@@ -108,8 +107,8 @@ def _check_origin(manifest: Mapping[str, Any], expected: str, file: Path) -> Non
 def _check_memory(needed: int, limit: int, file: Path) -> None:
     if 0 < limit < needed:
         raise StackError(
-            f"{file} needs {needed / 2**20:,.1f} MB and REDIS_MAXMEMORY is {limit / 2**20:,.1f} MB, "
-            "so Redis would refuse every write. Nothing was changed",
+            f"{file} needs {needed / 2**20:,.1f} MB, and REDIS_MAXMEMORY is "
+            f"{limit / 2**20:,.1f} MB: Redis would refuse every write. Nothing was changed",
             "raise REDIS_MAXMEMORY and REDIS_MEMORY in .env, and `make down up`",
         )
 

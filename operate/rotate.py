@@ -41,8 +41,7 @@ def rotate(environ: Mapping[str, str]) -> int:
         raise StackError(f"WHAT={what!r} must be one of {allowed}", "make rotate WHAT=secret-key")
     progress = Progress.to_terminal()
     runtime, _ = choose(environ, progress)
-    if not runtime.is_up():
-        raise StackError(f"the stack {runtime.name} is not up", "make up")
+    runtime.require_up()
     with one_at_a_time(runtime):
         TASKS[what](runtime, environ, progress)
     return 0

@@ -64,8 +64,7 @@ def _last(name: str) -> str:
 def running(environ: Mapping[str, str], remedy: str = "make up") -> Runtime:
     """Return the runtime of the running stack. Raises StackError with *remedy* if it is not up."""
     runtime, _ = choose(environ)
-    if not runtime.is_up():
-        raise StackError(f"the stack {runtime.name} is not up", remedy)
+    runtime.require_up(remedy)
     return runtime
 
 

@@ -91,6 +91,15 @@ class Runtime(ABC):
     @abstractmethod
     def is_up(self) -> bool: ...
 
+    def require_up(self, remedy: str = "make up") -> None:
+        """Raises StackError, which names the services that do not answer, if it is not up."""
+        if not self.is_up():
+            silent = ", ".join(each.service for each in self.status() if not each.healthy)
+            if silent:
+                fault = f"{silent} of the stack {self.name} does not answer"
+                raise StackError(fault, "`make logs` shows why; `make up` starts what has ended")
+            raise StackError(f"the stack {self.name} is not up", remedy)
+
     @abstractmethod
     def running_toggles(self) -> dict[str, str]:
         """The toggles that the running services were started with; those of today may differ."""

@@ -287,6 +287,9 @@ def test_after_a_crash_of_the_machine_a_restore_starts_redis_again(copy: Command
     stray = copy.run_dir / "data" / "appendonlydir" / "appendonly.aof.77.base.rdb"
     stray.write_bytes(b"moved, and not yet in the list")
     assert not answers(copy.run_dir)
+    done = copy.make("deploy")
+    assert done.returncode != 0
+    assert f"redis of the stack {copy.name} does not answer: `make logs`" in done.stderr
     assert "Restored" in restore(copy, file)
     assert answers(copy.run_dir) and not stray.exists()
 
@@ -301,7 +304,7 @@ def test_a_stack_that_is_down_can_be_restored(copy: Commands) -> None:
     before = sorted(path.name for path in copy.run_dir.glob("data/**/*"))
     said = restore(copy, file, REDIS_MAXMEMORY="2mb")
     assert "refused: " in said and f"{file} needs " in said
-    assert "MB and REDIS_MAXMEMORY is 2.0 MB, so Redis would refuse every write" in said
+    assert " MB, and REDIS_MAXMEMORY is 2.0 MB: Redis would refuse every write" in said
     assert sorted(path.name for path in copy.run_dir.glob("data/**/*")) == before
     said = restore(copy, file)
     assert "Restored" in said and "The stack is not up. The replaced data stay" in said

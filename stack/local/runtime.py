@@ -342,6 +342,8 @@ class LocalRuntime(Runtime):
         return {service: programs[service]["pid"] for service in state.services}
 
     def status(self) -> list[ServiceStatus]:
+        if not self.is_started():
+            return []
         state = self.state()
         where = {
             "nginx": public_address(state.toggles),
@@ -390,8 +392,7 @@ class LocalRuntime(Runtime):
 
     def reload(self) -> None:
         """Reload nginx and the app; static files first, because new pages link to them."""
-        if not self.is_up():
-            raise StackError(f"the stack {self.name} is not up", "make up")
+        self.require_up()
         self.write_static_files()
         self.reload_nginx()
         # A setting of nginx's as well would be in force in one of the two only.

@@ -2,12 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.deploy.engine import metrics
+from stack.errors import StackError
+from tests.deploy.engine import docker, metrics
 from tests.people.over_http import Person, walk_through
+from tests.waiting import wait_until
 from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 
 pytestmark = pytest.mark.containers
@@ -54,3 +57,22 @@ def test_status_and_metrics_are_about_these_containers(stack: ComposeRuntime) ->
     )
     assert stack.is_up()
     assert re.search(r'^uwsgi_workers\{state="idle"\} \d', metrics(stack), re.MULTILINE)
+
+
+def test_a_redis_that_hangs_is_named(stack: ComposeRuntime) -> None:
+    redis = stack.containers()["redis"].id
+    docker("kill", "--signal", "STOP", redis)
+    try:
+        wait_until(lambda: not stack.is_up(), 10)
+        with pytest.raises(StackError, match=f"^redis of the stack {stack.name} does not answer: "):
+            stack.require_up()
+    finally:
+        docker("kill", "--signal", "CONT", redis)
+    wait_until(stack.is_up, 30)
+
+
+def test_a_reload_of_nothing_says_so(another: Callable[..., ComposeRuntime]) -> None:
+    stack = another()
+    for task in (stack.reload, stack.require_up):
+        with pytest.raises(StackError, match=f"^the stack {stack.name} is not up: make up$"):
+            task()

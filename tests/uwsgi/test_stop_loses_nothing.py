@@ -65,7 +65,7 @@ def test_a_reload_does_not_delay_the_stop(tmp_path: Path, lazy: str, after: floa
 def test_a_stop_at_any_moment_of_a_swap_loses_no_request(tmp_path: Path, kind: str) -> None:
     """While one generation starts or drains, and a request is in flight in each that has any.
 
-    SWAP_STOPS=50 repeats it as often.
+    SWAP_STOPS=65 repeats it as often, so 130 times in all.
     """
     moments = random.Random(f"20261125 {kind}")
     for number in range(int(os.environ.get("SWAP_STOPS", "2"))):
