@@ -1,5 +1,6 @@
 """A process has a connection for each of its threads at most; a swap has two sets for a moment."""
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from tests.servers.uwsgi import ask, serving
 from tests.waiting import wait_until
 
 APP = """
+import os
+
 from app import create_app
 
 application = create_app()
@@ -24,6 +27,10 @@ application = create_app()
 def asked():
     (demo,) = application.extensions["security"].users.page(0, 1)
     return demo.name
+
+@application.get("/lazy")
+def lazy():
+    return os.environ["STACK_LAZY_APPS"]
 """
 PROCESSES = THREADS = 2
 CONNECTED = """
@@ -39,11 +46,16 @@ def url() -> Iterator[str]:
 
 
 @pytest.mark.postgresql
-@pytest.mark.parametrize("lazy", ["off", "on"])
 def test_workers_share_none_and_keep_one_a_thread(
-    tmp_path: Path, redis: RedisServer, url: str, lazy: str
+    tmp_path: Path, redis: RedisServer, url: str
 ) -> None:
+    """Both those that fork from a loaded app, and after the reload those that load it each."""
     done = threading.Event()
+    file = tmp_path / "environment.json"
+
+    def write(environ: dict[str, str]) -> None:
+        environ["APP_ENVIRONMENT"] = str(file)
+        file.write_text(json.dumps(environ))
 
     def visit(port: int) -> None:
         while not done.wait(0.05):
@@ -55,13 +67,14 @@ def test_workers_share_none_and_keep_one_a_thread(
         serving(
             tmp_path,
             app=APP,
+            prepare=write,
             **redis.environ,
             PYTHONPATH=os.pathsep.join([str(tmp_path), str(CHECKOUT)]),
             STACK_USERS_URL=url,
             STACK_DEMO="on",
             STACK_PROCESSES=str(PROCESSES),
             STACK_THREADS=str(THREADS),
-            STACK_LAZY_APPS=lazy,
+            STACK_LAZY_APPS="off",
             STACK_START_TIMEOUT="180",
         ) as server,
     ):
@@ -71,7 +84,7 @@ def test_workers_share_none_and_keep_one_a_thread(
             (count,) = cursor.execute(CONNECTED).fetchone() or (0,)
             return int(count)
 
-        visitors = [threading.Thread(target=visit, args=(server.port,)) for _ in range(6)]
+        visitors = [threading.Thread(target=visit, args=(server.port,)) for _ in range(4)]
         for visitor in visitors:
             visitor.start()
         seen = []
@@ -83,11 +96,13 @@ def test_workers_share_none_and_keep_one_a_thread(
                 ]
             )
             watching.start()
+            write(server.environ | {"STACK_LAZY_APPS": "on"})
             assert server.reload().returncode == 0
+            assert ask(server.port, "/lazy") == b"on"
+            wait_until(lambda: connected() <= PROCESSES * THREADS, 60)
         finally:
             done.set()
             for visitor in visitors:
                 visitor.join()
         watching.join()
         assert max(seen) <= 2 * PROCESSES * THREADS
-        wait_until(lambda: connected() <= PROCESSES * THREADS, 60)
