@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from operate.tests.people import Member, asking
+from stack.checkout import CHECKOUT
 from tests.people.over_http import Person
 from tests.servers.postgresql import postgresql
 from tests.stack.checkouts import Commands
@@ -62,6 +63,7 @@ def can_log_in(url: str, name: str, password: str) -> bool:
     return Person(url).fill_in("/auth/login", name=name, password=password).status == 200
 
 
+@pytest.mark.skipif(not (CHECKOUT / "app" / "sql_users").exists(), reason="sql was left out")
 @pytest.mark.postgresql
 def test_there_and_back(copy: Commands, setting: str, tmp_path: Path) -> None:
     ada, eve = Member(copy.url), Member(copy.url)

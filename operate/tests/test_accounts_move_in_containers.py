@@ -7,11 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from operate.tests.people import Member
+from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from tests.stack.checkouts import Commands, copy_checkout
 
-pytestmark = [pytest.mark.containers, pytest.mark.long]
+pytestmark = [
+    pytest.mark.containers,
+    pytest.mark.long,
+    pytest.mark.skipif(not (CHECKOUT / "app" / "sql_users").exists(), reason="sql was left out"),
+]
 
 DATABASE = "STACK_USERS_URL=sqlite:////data/users.sqlite"
 
