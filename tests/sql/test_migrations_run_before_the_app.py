@@ -123,6 +123,8 @@ def test_accounts_in_redis_are_not_left_behind_unasked(redis: RedisServer, tmp_p
     InRedis(client).may_stay = False
     add(in_database, "eve")
     assert migrate(**redis.environ, STACK_USERS_URL=url).returncode == 0
+    for page in list(InRedis(client).pages()):
+        InRedis(client).remove(page)  # the next tests begin without
 
 
 def test_without_redis_an_empty_database_is_not_begun(
