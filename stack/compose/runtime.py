@@ -152,8 +152,7 @@ class ComposeRuntime(Runtime):
 
     def status(self) -> list[ServiceStatus]:
         # The engine's first health check comes seconds after the start; until then ours counts.
-        ready = self._ready()
-        good = {"healthy", "starting"} if ready else {"healthy"}
+        good = {"healthy", "starting"} if self._ready() else {"healthy"}
         internal = {"redis": "redis:6379"}
         if self.replicas():
             internal["app"] = _APP_ADDRESS[self.running_toggles()["STACK_SOCKET"]]
@@ -164,7 +163,7 @@ class ComposeRuntime(Runtime):
                 address=internal.get(name, self.address()),
                 healthy=container.state == "running"
                 and container.health in good
-                and (ready or name != "redis" or self._redis_answers(container)),
+                and (name != "redis" or self._redis_answers(container)),
                 uptime_s=container.uptime_s,
                 memory_bytes=_memory_bytes(container.pid),
             )
