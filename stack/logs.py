@@ -31,9 +31,6 @@ def show(directory: Path, services: Sequence[str], *, follow: bool) -> int:
                     print(prefix + line, end="", flush=True)
         except KeyboardInterrupt:
             pass
-        except BrokenPipeError:
-            # `make logs | head`. Without this, Python reports the pipe again at exit.
-            sys.stderr.close()
         finally:
             tail.kill()
     return 0

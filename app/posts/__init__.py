@@ -25,6 +25,7 @@ from app.navigation import add_link
 from app.posts.forms import TEXT_LIMIT, TITLE_LIMIT, PostForm
 from app.posts.store import EditedMeanwhile, Post, PostStore, TooManyPosts
 from app.security import current_user, login_required, security
+from toggles.closed_pipe import quiet_exit
 
 PAGE_SIZE = 20
 MAX_PAGE = 1_000_000
@@ -125,6 +126,7 @@ def delete(post_id: str) -> BaseResponse:
 @blueprint.cli.command()
 @click.argument("author")
 @click.confirmation_option(prompt="Delete all posts of this author permanently?")
+@quiet_exit()
 def purge(author: str) -> None:
     """Delete all posts of AUTHOR: the name of an account, or the id of one that was deleted."""
     user = security.find(author)
@@ -132,6 +134,7 @@ def purge(author: str) -> None:
 
 
 @blueprint.cli.command()
+@quiet_exit()
 def count() -> None:
     """Let posts that are older than the limit of an account count for it."""
     click.echo(f"Counted {_store().count_all()} posts.")

@@ -196,9 +196,10 @@ class ComposeRuntime(Runtime):
     def logs(self, follow: bool = True) -> int:
         command = self.command("logs", *(["--follow"] if follow else []))
         try:
-            return subprocess.run(command, env=self.environ, check=False).returncode
+            code = subprocess.run(command, env=self.environ, check=False).returncode
         except KeyboardInterrupt:
             return 0
+        return 128 - code if code < 0 else code  # of a signal: 141 for `make logs | head`
 
     def log(self, service: str, *, lines: int | None = None) -> str:
         """The log of *service* since its container was created, both streams in their order."""

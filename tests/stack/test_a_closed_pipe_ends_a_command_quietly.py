@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from stack.checkout import CHECKOUT
+from stack.compose.runtime import ComposeRuntime
 from tests.servers.redis import RedisServer
 
 COMMAND = """
@@ -53,7 +55,33 @@ def test_nor_does_a_command_of_another_room(arguments: list[str]) -> None:
     assert status_and_stderr([sys.executable, "-m", *arguments]) == (141, "")
 
 
-def test_nor_does_a_command_of_flask(redis: RedisServer) -> None:
-    flask = [sys.executable, "-m", "flask", "--app", "app.wsgi"]
-    code, stderr = status_and_stderr([*flask, "user", "list"], **redis.environ, STACK_DEMO="on")
+@pytest.mark.parametrize("command", ["user list", "posts count", "posts purge nobody --yes"])
+def test_nor_does_a_command_of_flask(redis: RedisServer, command: str) -> None:
+    if command.startswith("posts") and not (CHECKOUT / "app" / "posts").is_dir():
+        return  # a copy without the demo
+    flask = [sys.executable, "-m", "flask", "--app", "app.wsgi", *command.split()]
+    code, stderr = status_and_stderr(flask, **redis.environ, STACK_DEMO="on")
     assert (code, "Traceback" in stderr) == (141, False), stderr
+
+
+SHOW = """
+import sys
+from pathlib import Path
+from stack.commands import run
+from stack.logs import show
+
+sys.exit(run("stack", {"logs": lambda _: show(Path(sys.argv[1]), ["app"], follow=False)}, ["logs"]))
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "in the middle"])
+def test_nor_do_the_logs_of_local_processes(tmp_path: Path, lines: int) -> None:
+    (tmp_path / "app.log").write_text("a line that nobody reads\n" * lines)
+    assert status_and_stderr([sys.executable, "-c", SHOW, str(tmp_path)]) == (141, "")
+
+
+@pytest.mark.containers
+def test_nor_do_the_logs_of_containers(stack: ComposeRuntime) -> None:
+    command = [sys.executable, "-m", "stack", "logs"]
+    names = {"RUNTIME": "compose", "STACK_NAME": stack.name}
+    assert status_and_stderr(command, **names) == (141, "")
