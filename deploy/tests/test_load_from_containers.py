@@ -12,7 +12,7 @@ import pytest
 from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from tests.deploy.engine import configuration
-from tests.deploy.test_compose_file_is_hardened import HOLES, RULES, secrets_in_the_open
+from tests.deploy.test_compose_file_is_hardened import CPUS, HOLES, RULES, secrets_in_the_open
 
 pytestmark = pytest.mark.containers
 
@@ -49,7 +49,7 @@ def test_two_workers_count_as_many_requests_as_nginx(stack: ComposeRuntime) -> N
 
 
 def test_its_services_have_no_more_than_they_need() -> None:
-    rendered = configuration(ComposeRuntime({"WORKERS": "3"}, files=[OVERLAY]))
+    rendered = configuration(ComposeRuntime({**CPUS, "WORKERS": "3"}, files=[OVERLAY]))
     for name in ("loadtest", "loadtest-worker"):
         service = rendered["services"][name]
         assert [rule for rule, holds in RULES.items() if not holds(service)] == [], name

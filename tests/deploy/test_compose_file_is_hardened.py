@@ -19,11 +19,13 @@ pytestmark = pytest.mark.containers
 
 Service = dict[str, Any]
 SERVICES = ("nginx", "app", "redis")
+# No limit is the default: an engine refuses more CPUs than the machine has.
+CPUS = {f"{service}_CPUS": "0.5" for service in ("NGINX", "APP", "REDIS", "LOADTEST")}
 
 
 @cache
 def _rendered(**settings: str) -> dict[str, Any]:
-    return configuration(ComposeRuntime({"STACK_NAME": "policy", **settings}))
+    return configuration(ComposeRuntime({"STACK_NAME": "policy", **CPUS, **settings}))
 
 
 def config(**settings: str) -> dict[str, Any]:
@@ -49,6 +51,7 @@ RULES: dict[str, Callable[[Service], bool]] = {
     "no capability is left": lambda s: s.get("cap_drop") == ["ALL"] and not s.get("cap_add"),
     "no program gains privileges": lambda s: "no-new-privileges:true" in s.get("security_opt", []),
     "processes are counted": lambda s: 0 < s.get("pids_limit", 0) <= 1024,
+    "CPU time is limited": lambda s: float(s.get("cpus", 0)) > 0,
     "memory is limited": lambda s: 0 < int(s.get("mem_limit", 0)) <= 1 << 30,
     "open files are limited": lambda s: "nofile" in s.get("ulimits", {}),
     "logs are rotated": logs_are_rotated,
@@ -74,6 +77,7 @@ SUBJECTS = {
     "no capability is left": "cap_drop",
     "no program gains privileges": "security_opt",
     "processes are counted": "pids_limit",
+    "CPU time is limited": "cpus",
     "memory is limited": "mem_limit",
     "open files are limited": "ulimits",
     "logs are rotated": "logging",
@@ -135,6 +139,11 @@ def test_every_rule_sees_its_subject_gone(rule: str, service: str) -> None:
     configuration = config()
     del configuration["services"][service][SUBJECTS[rule]]
     assert f"{service}: {rule}" in faults(configuration)
+
+
+def test_cpu_time_has_no_limit_unless_it_is_set() -> None:
+    unset = config(**dict.fromkeys(CPUS, "0"))["services"]
+    assert [name for name, service in unset.items() if float(service.get("cpus", 0))] == []
 
 
 @pytest.mark.parametrize("hole", HOLES)
