@@ -1,6 +1,7 @@
 """Faults that clients bring: slow ones, storms of connections, floods of logins, a huge upload.
 
-A crowd comes from ten addresses, so that no limit of one address stops it.
+A crowd of slow clients has an address for each hundred of them, so that no limit of one address
+stops it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import re
+import resource
 import select
 import socket
 import threading
@@ -22,11 +24,13 @@ from faults.stage import Stage
 from faults.users import connect, port_of
 
 CROWD = 1000
+# More than the 4,096 connections that nginx can have (worker_connections of both workers).
+LARGE_CROWD = 4100
 ADDRESSES = [f"198.51.100.{number}" for number in range(1, 11)]
 
 
 def head(method: str, path: str, number: int, *more: str) -> bytes:
-    client = f"X-Forwarded-For: {ADDRESSES[number % len(ADDRESSES)]}"
+    client = f"X-Forwarded-For: 198.51.100.{1 + number // 100}"
     return "\r\n".join((f"{method} {path} HTTP/1.1", "Host: localhost", client, *more)).encode()
 
 
@@ -42,14 +46,17 @@ def slow_reader(number: int) -> bytes:
     return head("GET", "/faults/large", number, "", "")
 
 
-def crowd(message: Callable[[int], bytes]) -> Callable[[Stage], AbstractContextManager[None]]:
-    """Open CROWD connections, send *message* on each, and do nothing more."""
+def crowd(
+    message: Callable[[int], bytes], size: int
+) -> Callable[[Stage], AbstractContextManager[None]]:
+    """Open *size* connections, send *message* on each, and do nothing more."""
 
     @contextmanager
     def strike(stage: Stage) -> Iterator[None]:
+        _allow_descriptors(size + SPARE)
         with ExitStack() as opened:
             sockets = []
-            for number in range(CROWD):
+            for number in range(size):
                 with contextlib.suppress(OSError):
                     connection = socket.socket()
                     # Little is read ahead for a reader who does not read.
@@ -66,6 +73,26 @@ def crowd(message: Callable[[int], bytes]) -> Callable[[Stage], AbstractContextM
         stage.notes.append(f"of the slow clients at the end: {said}")
 
     return strike
+
+
+# Descriptors of the users and of this process.
+SPARE = 500
+
+
+def _allow_descriptors(number: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < number <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+
+
+def few_descriptors(_kind: str) -> str | None:
+    """Return why this process cannot have LARGE_CROWD connections, or None."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard < LARGE_CROWD + SPARE:
+        return (
+            f"a process may have {hard} open files (ulimit -Hn), and it needs {LARGE_CROWD + SPARE}"
+        )
+    return None
 
 
 def _answer(connection: socket.socket) -> str:
@@ -183,31 +210,39 @@ def huge_upload(stage: Stage) -> Iterator[None]:
         )
 
 
+# What they do, their message, the rule that fires, and the bound of the row in seconds.
+SLOW = {
+    "slow-headers": ("send half of a header", slow_headers, "none: no request fails", 10),
+    "slow-body": ("send 3 of 9,000 bytes of a body", slow_body, "none: no request fails", 10),
+    "slow-reader": ("ask for 1 MiB each and read nothing", slow_reader, "AllWorkersBusy", 60),
+}
+
 FAULTS = (
-    Fault(
-        "slow-headers",
-        f"{CROWD} clients send half of a header",
-        crowd(slow_headers),
-        ("", ""),
-        "none: no request fails",
-        hold_s=8,
+    *(
+        Fault(
+            name,
+            f"{CROWD} clients {what}",
+            crowd(message, CROWD),
+            ("", ""),
+            alert,
+            hold_s=8,
+            within_s=within,
+        )
+        for name, (what, message, alert, within) in SLOW.items()
     ),
-    Fault(
-        "slow-body",
-        f"{CROWD} clients send 3 of 9,000 bytes of a body",
-        crowd(slow_body),
-        ("", ""),
-        "none: no request fails",
-        hold_s=8,
-    ),
-    Fault(
-        "slow-reader",
-        f"{CROWD} clients ask for 1 MiB each and read nothing",
-        crowd(slow_reader),
-        ("", ""),
-        "AllWorkersBusy",
-        hold_s=8,
-        within_s=60,
+    *(
+        Fault(
+            f"{name}-{LARGE_CROWD}",
+            f"{LARGE_CROWD} clients {what}",
+            crowd(message, LARGE_CROWD),
+            ("", ""),
+            alert,
+            hold_s=15,
+            within_s=60,
+            missing=few_descriptors,
+            on_request=True,
+        )
+        for name, (what, message, alert, _) in SLOW.items()
     ),
     Fault(
         "connections",

@@ -8,6 +8,7 @@ import resource
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,10 +16,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from faults import cli, report
+from faults import cli, crowds, report
 from faults.catalogue import FAULTS
 from faults.machine import mount_missing
 from faults.stage import Stage, mount_small_disk, unmount_small_disk
@@ -78,6 +81,29 @@ def test_unknown_values_are_named(variables: dict[str, str], message: str) -> No
     )  # fmt: skip
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_a_crowd_raises_the_limit_of_open_files() -> None:
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.create_server(("127.0.0.1", 0), backlog=700) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        stage = SimpleNamespace(address=address, notes=[])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, usual[1]))
+        try:
+            with crowds.crowd(crowds.slow_headers, 600)(cast("Stage", stage)):
+                pass
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    assert stage.notes == [
+        "600 slow clients connected",
+        "of the slow clients at the end: 600 wait",
+    ]
+
+
+def test_a_crowd_that_may_not_be_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
+    why = crowds.few_descriptors("local")
+    assert why == "a process may have 4096 open files (ulimit -Hn), and it needs 4600"
 
 
 def test_a_cell_breaks_no_table() -> None:
