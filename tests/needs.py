@@ -78,6 +78,11 @@ def missing_acme() -> str | None:
     return None
 
 
+def missing_uv() -> str | None:
+    """Return why no pins can be resolved here; None if they can."""
+    return None if shutil.which("uv") else "uv (pip install uv, in a virtual environment)"
+
+
 @cache
 def missing_http2() -> str | None:
     """Return why there is no client for HTTP/2 here; None if there is."""
@@ -94,6 +99,7 @@ MISSING: dict[str, Callable[[], str | None]] = {
     "postgresql": missing_postgresql,
     "acme": missing_acme,
     "http2": missing_http2,
+    "uv": missing_uv,
 }
 
 
