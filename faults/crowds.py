@@ -217,6 +217,10 @@ SLOW = {
     "slow-reader": ("ask for 1 MiB each and read nothing", slow_reader, "AllWorkersBusy", 60),
 }
 
+# Lines of nginx's log.
+FULL = "worker_connections are not enough"
+REFUSED = r'"status": ?"?429'
+
 FAULTS = (
     *(
         Fault(
@@ -235,14 +239,14 @@ FAULTS = (
             f"{name}-{LARGE_CROWD}",
             f"{LARGE_CROWD} clients {what}",
             crowd(message, LARGE_CROWD),
-            ("", ""),
-            alert,
+            ("nginx", FULL if message is slow_headers else REFUSED),
+            "none: no rule counts what nginx refuses",
             hold_s=15,
             within_s=60,
             missing=few_descriptors,
             on_request=True,
         )
-        for name, (what, message, alert, _) in SLOW.items()
+        for name, (what, message, _, _) in SLOW.items()
     ),
     Fault(
         "connections",
@@ -256,7 +260,7 @@ FAULTS = (
         "login-flood",
         "twelve clients on ten addresses try passwords without a pause, for 10 s",
         login_flood,
-        ("nginx", r'"status": ?"?429'),
+        ("nginx", REFUSED),
         "LoginsRefused",
         hold_s=10,
     ),

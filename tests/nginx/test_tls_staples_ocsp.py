@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stack import ports
-from tests.servers.nginx import Nginx, listens, stack_behind_nginx
+from tests.servers.nginx import Nginx, stack_behind_nginx
 from tests.waiting import wait_until
 
 STAPLED = "OCSP Response Status: successful"
@@ -39,12 +39,14 @@ def responder(folder: Path, port: int) -> Iterator[None]:
     """The authority's, which knows the certificate with the serial number 1000 as valid."""
     (folder / "index.txt").write_text("V\t300101000000Z\t\t03E8\tunknown\t/CN=localhost\n")
     command = f"ocsp -index index.txt -port {port} -rsigner ca.pem -rkey ca.key -CA ca.pem -ndays 1"
-    process = subprocess.Popen(
-        ["openssl", *command.split()], cwd=folder,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["openssl", *command.split()], cwd=folder, stdout=output, stderr=output
+        )
     try:
-        wait_until(lambda: listens("127.0.0.1", port), 20)
+        # It would wait for the request of a connection that is only opened to look.
+        wait_until(lambda: b"waiting for OCSP" in log.read_bytes(), 20)
         yield
     finally:
         process.terminate()
