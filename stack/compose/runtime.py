@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import time
@@ -199,7 +200,11 @@ class ComposeRuntime(Runtime):
             code = subprocess.run(command, env=self.environ, check=False).returncode
         except KeyboardInterrupt:
             return 0
-        return 128 - code if code < 0 else code  # of a signal: 141 for `make logs | head`
+        stdout = select.poll()
+        stdout.register(1, 0)
+        if code and stdout.poll(0):
+            raise BrokenPipeError  # `make logs | head`
+        return code
 
     def log(self, service: str, *, lines: int | None = None) -> str:
         """The log of *service* since its container was created, both streams in their order."""
