@@ -54,6 +54,7 @@ def crowd(
     @contextmanager
     def strike(stage: Stage) -> Iterator[None]:
         _allow_descriptors(size + SPARE)
+        entrance = port_of(stage.entrance())
         with ExitStack() as opened:
             sockets = []
             for number in range(size):
@@ -63,7 +64,7 @@ def crowd(
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                     connection.settimeout(20)
                     opened.enter_context(connection)
-                    connection.connect(port_of(stage.address))
+                    connection.connect(entrance)
                     connection.sendall(message(number))
                     sockets.append(connection)
             stage.notes.append(f"{len(sockets)} slow clients connected")

@@ -129,6 +129,19 @@ class Stage:
                 for name in self._preload:
                     del os.environ[name]
 
+    def entrance(self) -> str:
+        """Return the address at which clients of other machines reach nginx.
+
+        Clients of this machine reach a published port through the engine's docker-proxy. It ends
+        when its own descriptors are used up, and the port is refused from then on.
+        """
+        if not isinstance(self.runtime, ComposeRuntime):
+            return self.address
+        networks = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        container = self.runtime.containers()["nginx"].id
+        found = self.runtime.docker("inspect", f"--format={networks}", container).split()
+        return f"http://{found[0]}:8080"
+
     # ── Look ────────────────────────────────────────────────────────────────────────────────────
 
     def main(self, service: str) -> int:

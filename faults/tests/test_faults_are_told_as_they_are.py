@@ -87,7 +87,7 @@ def test_a_crowd_raises_the_limit_of_open_files() -> None:
     usual = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.create_server(("127.0.0.1", 0), backlog=700) as server:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        stage = SimpleNamespace(address=address, notes=[])
+        stage = SimpleNamespace(entrance=lambda: address, notes=[])
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, usual[1]))
         try:
             with crowds.crowd(crowds.slow_headers, 600)(cast("Stage", stage)):
