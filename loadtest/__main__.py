@@ -34,8 +34,9 @@ def main() -> int:
     if options.listen and not options.workers:
         return _complain("--listen needs --workers, the number to wait for", EXIT_USAGE)
     if options.worker:
-        # The kernel kills it when the master ends, however it does.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.environ.get("LOADTEST_MASTER") == str(os.getppid()):
+            # The kernel kills it when the master ends, however it does.
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         host, _, port = options.worker.rpartition(":")
         _become_locust([*_WORKER, f"--master-host={host}", f"--master-port={port}"])
     try:
@@ -105,6 +106,7 @@ def _gather_workers(options: argparse.Namespace) -> list[str]:
     if not options.listen:
         folder = os.fspath(Path(__file__).resolve().parent)
         ours = {"LOADTEST_WORKERS": str(options.workers), "LOADTEST_LOCK": folder}
+        ours["LOADTEST_MASTER"] = str(os.getpid())
         worker = [sys.executable, "-m", "loadtest", f"--worker={host}:{port}"]
         for _ in range(options.workers):
             # A session of its own: Ctrl-C is for the master, which lets the users log out.

@@ -3,14 +3,17 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from stack import ports
-from tests.loadtest.stand_in import StandIn, run, serving, start
+from stack.checkout import CHECKOUT
+from tests.loadtest.stand_in import StandIn, environment, run, serving, start
 from tests.waiting import wait_until
 
 QUICK = {"SMOKE_SECONDS": "8", "SMOKE_RATE": "50", "SMOKE_USERS": "6"}
@@ -142,11 +145,48 @@ def test_ctrl_c_ends_the_workers_with_a_report(tmp_path: Path) -> None:
     assert not any("name" in session for session in app.sessions.values())
 
 
+def test_workers_end_with_a_master_that_is_killed(tmp_path: Path) -> None:
+    with serving(StandIn()) as url:
+        process = start(
+            *("--profile", "smoke", "--host", url, "--results", str(tmp_path), "--workers", "2")
+        )
+        wait_until(lambda: len(children(process)) == 2)
+        workers = children(process)
+        wait_until(lambda: all(is_locust(pid) for pid in workers))
+        process.kill()
+        process.communicate(timeout=30)
+    wait_until(lambda: not any(is_locust(pid) for pid in workers))
+
+
+def test_a_worker_for_another_machine_outlives_the_shell_that_started_it() -> None:
+    """Its parent is a shell, an ssh or a container's runtime, and not the master."""
+    program = [sys.executable, "-m", "loadtest", f"--worker=127.0.0.1:{ports.free()}"]
+    shell = subprocess.Popen(
+        ["sh", "-c", f"{shlex.join(program)} >/dev/null 2>&1 & echo $!; read -r _"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT, env=environment(),
+    )  # fmt: skip
+    assert shell.stdout
+    worker = int(shell.stdout.readline())
+    try:
+        wait_until(lambda: is_locust(worker))
+        shell.communicate(timeout=10)
+        assert is_locust(worker)
+    finally:
+        os.kill(worker, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("workers", ["0", "two", "65"])
 def test_a_wrong_number_is_usage(workers: str) -> None:
     done = run("--host", "http://127.0.0.1:1", "--workers", workers, "--check")
     assert done.returncode == 2
     assert f"WORKERS='{workers}': must be a whole number from 1 to 64" in done.stderr
+
+
+def is_locust(pid: int) -> bool:
+    try:
+        return b"plain_locust" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def children(process: "subprocess.Popen[str]") -> list[int]:
