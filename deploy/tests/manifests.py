@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ OVERLAYS = ("one-node", "production")
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
-def render(overlay: str, scratch: Path, *components: str) -> list[Manifest]:
-    """Return what `kubectl apply -k` would send for *overlay* with *components*.
+def render(
+    overlay: str, scratch: Path, *components: str, settings: Mapping[str, str] | None = None
+) -> list[Manifest]:
+    """Return what `kubectl apply -k` would send for *overlay* with *components* and *settings*.
 
     *scratch* is a directory without a folder `kubernetes`.
     """
@@ -29,6 +33,12 @@ def render(overlay: str, scratch: Path, *components: str) -> list[Manifest]:
     secrets.mkdir()
     with (secrets.parent / "kustomization.yaml").open("a", encoding="utf-8") as file:
         file.write(f"\ncomponents: {[f'../../components/{name}' for name in components]}\n")
+    file_of_settings = secrets.parent / "settings.env"
+    text = file_of_settings.read_text(encoding="utf-8")
+    for name, value in (settings or {}).items():
+        text, count = re.subn(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+        assert count == 1, name
+    file_of_settings.write_text(text, encoding="utf-8")
     for name in ("secret_key", "redis_password"):
         (secrets / name).write_text(SECRET, encoding="utf-8")
     beside = Path(sys.executable).with_name("kubectl")
