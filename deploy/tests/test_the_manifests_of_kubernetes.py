@@ -18,7 +18,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.tests.manifests import OVERLAYS, Manifest, one, render, templates
+from deploy.plan.figures import FIGURES
+from deploy.tests.manifests import FOLDER, OVERLAYS, Manifest, one, render, templates
 from stack.checkout import CHECKOUT
 from toggles import TOGGLES
 from toggles import read as read_toggles
@@ -274,6 +275,82 @@ def seconds(text: object) -> int:
 def test_memory_is_what_compose_gives(one_node: list[Manifest], name: str) -> None:
     limit = container(one_node, name)["resources"]["limits"]["memory"]
     assert size(limit) == size(default(COMPOSE["services"][name]["mem_limit"]))
+
+
+# The figure of `make plan` for the CPU time of a request in each container.
+CPU_US = {"app": "STACK_US", "nginx": "NGINX_US", "redis": "REDIS_US"}
+MANIFESTS = {"app": "base/web", "nginx": "base/web", "redis": "overlays/one-node/redis"}
+PAGE = (CHECKOUT / "docs" / "scale-out.md").read_text(encoding="utf-8")
+
+
+def derivation(name: str) -> str:
+    """Return the comment above the requests of a container."""
+    text = (FOLDER / f"{MANIFESTS[name]}.yaml").read_text(encoding="utf-8")
+    container = text.partition(f"        - name: {name}\n")[2]
+    found = re.search(r" resources:\n((?: +# .*\n)+) +requests:", container)
+    assert found, name
+    return " ".join(re.sub(r"^ +# ", "", line) for line in found[1].splitlines())
+
+
+def row(name: str) -> str:
+    """Return the line of the table in docs/scale-out.md."""
+    return re.search(rf"^\| `{name}` \|.*$", PAGE, re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_request_of_cpu_is_a_rate_times_the_time_that_was_measured(
+    one_node: list[Manifest], name: str
+) -> None:
+    requests = container(one_node, name)["resources"]["requests"]
+    stated = re.match(r"(\d+) requests/s at (\d+) µs are (\d+)m\.", derivation(name))
+    rate, us, millicores = map(int, stated.groups())
+    assert us == FIGURES[CPU_US[name]].value
+    assert millicores == round(rate * us / 1000)
+    assert requests["cpu"] == f"{-(-millicores // 10) * 10}m"
+    assert f"| {rate} \u00d7 {us} µs = {millicores}m: `{requests['cpu']}` |" in row(name)
+
+
+def mebibytes(name: str) -> int:
+    """Return what the comment says that the memory of a container is."""
+    return int(re.search(r"are (\d+)Mi\.", derivation(name))[1])
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_a_request_of_memory_is_the_stated_sum(one_node: list[Manifest], name: str) -> None:
+    requests = container(one_node, name)["resources"]["requests"]
+    assert requests["memory"] == f"{-(-mebibytes(name) // 16) * 16}Mi"
+    assert f"= {mebibytes(name)}Mi: `{requests['memory']}` |" in row(name)
+
+
+def test_the_parts_of_these_sums_are_those_of_other_pages(one_node: list[Manifest]) -> None:
+    limits = (CHECKOUT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert re.search(r"19 MiB per concurrent password hash \(one fewer than the cores\)", limits)
+    assert re.search(r"^\| processes \| 3 \| 10 MB \|", limits, re.MULTILINE)
+    assert re.search(r"^\| requests in progress: .* \| 160 kB \|", limits, re.MULTILINE)
+    for name, parts in {
+        "app": r"(\d+) MB after 20,000 requests, and three password hashes of 19 MiB",
+        "nginx": r"Three processes of 10 MB, and 200 requests in progress of 160 kB",
+        "redis": "REDIS_MAXMEMORY, and half as much again",
+    }.items():
+        assert re.search(parts, derivation(name)), name
+    measured = int(re.search(r"(\d+) MB after", derivation("app"))[1])
+    assert mebibytes("app") == round(measured * 1e6 / 2**20 + 3 * 19)
+    assert mebibytes("nginx") == round((3 * 10e6 + 200 * 160e3) / 2**20)
+    settings = one(one_node, "ConfigMap", "redis-settings")["data"]
+    assert mebibytes("redis") << 20 == 1.5 * size(settings["REDIS_MAXMEMORY"].removesuffix("b"))
+    assert f"{measured} MB" in row("app")
+
+
+LAZY_APPS = CHECKOUT / "lab" / "results" / "lazy-apps.md"
+
+
+@pytest.mark.skipif(not LAZY_APPS.exists(), reason="this copy has no lab")
+def test_the_memory_of_the_app_is_that_of_the_published_run() -> None:
+    page = LAZY_APPS.read_text(encoding="utf-8")
+    assert "UNTRUSTWORTHY" not in page
+    found = re.search(r"^\| lazy \| more \|.* \| (\d+) MB \| preforked \|$", page, re.MULTILINE)
+    assert found
+    assert f"{found[1]} MB after 20,000 requests" in derivation("app")
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
