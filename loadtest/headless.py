@@ -197,6 +197,8 @@ def _show_progress(shape: ProfileShape) -> None:
     profile, runner = shape.profile, shape.runner
     while True:
         gevent.sleep(SECONDS_BETWEEN_LINES)
+        if shape.workers and shape.workers.waiting:
+            continue
         found, total = totals(runner), runner.stats.total
         p95 = total.get_current_response_time_percentile(0.95) or found["p95_ms"]
         enough = f"/{profile.requests:,}" if profile.requests else ""
