@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import resource
 import shlex
 import shutil
@@ -22,9 +23,14 @@ from pathlib import Path
 import yaml
 
 from deploy.tests.manifests import Manifest, one, templates
-from tests.waiting import wait_until
 
-PACKAGES = "podman catatonit runc containernetworking-plugins iptables"
+PACKAGES = "podman catatonit runc iptables"
+# Podman's two kinds of network, and where it looks for their programs. Podman 5 has the first only.
+NETWORKS = {
+    "netavark": ("/usr/local/libexec/podman/netavark", "/usr/local/lib/podman/netavark",
+                 "/usr/libexec/podman/netavark", "/usr/lib/podman/netavark"),
+    "cni": ("/usr/libexec/cni/bridge", "/usr/lib/cni/bridge", "/opt/cni/bin/bridge"),
+}  # fmt: skip
 # Of open files, and of processes of a user.
 MOST = 20_000
 
@@ -33,16 +39,35 @@ def missing_podman() -> str | None:
     """Return why pods cannot run here; None if they can."""
     if os.geteuid() != 0:
         return "root: podman sets up the network and the limits of the pods"
-    lacking = [name for name in ("podman", "runc", "iptables") if shutil.which(name) is None]
+    lacking = [name for name in PACKAGES.split() if name != "catatonit" and not shutil.which(name)]
     if not any(
         Path(folder, "catatonit").exists() for folder in ("/usr/bin", "/usr/libexec/podman")
     ):
         lacking.append("catatonit")
-    if not Path("/usr/lib/cni/bridge").exists():
-        lacking.append("containernetworking-plugins")
+    packages = PACKAGES
+    if network() is None:
+        package = "containernetworking-plugins" if 0 < version() < 5 else "netavark"
+        lacking.append(package)
+        packages += f" {package}"
     if lacking:
-        return f"{', '.join(lacking)}: not installed (Debian: apt-get install {PACKAGES})"
+        return f"{', '.join(lacking)}: not installed (Debian: apt-get install {packages})"
     return None
+
+
+def version() -> int:
+    """Return the first number of podman's version; 0 without podman."""
+    if not shutil.which("podman"):
+        return 0
+    done = subprocess.run(["podman", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"version (\d+)\.", done.stdout)
+    assert found, done.stdout
+    return int(found[1])
+
+
+def network() -> str | None:
+    """Return the kind of network that podman can set up here; None if there is none."""
+    kinds = ("netavark",) if version() > 4 else ("netavark", "cni")
+    return next((kind for kind in kinds if any(Path(p).exists() for p in NETWORKS[kind])), None)
 
 
 def playable(
@@ -79,7 +104,9 @@ def playable(
         # podman publishes them on this machine.
         each.pop("ports", None)
         each["envFrom"] = [
-            source for source in each["envFrom"] if not source["configMapRef"].get("optional")
+            source
+            for source in each.get("envFrom", [])
+            if not source["configMapRef"].get("optional")
         ]
         for source in each["envFrom"]:
             found = copy.deepcopy(one_by_name(manifests, source["configMapRef"]["name"]))
@@ -130,10 +157,12 @@ class Podman:
         ulimits = [f"{limit}={most}:{most}" for limit, most in limits.items()]
         config.write_text(
             '[engine]\nruntime = "runc"\n[containers]\nhttp_proxy = false\n'
-            f"default_ulimits = {json.dumps(ulimits)}\n",
+            f"default_ulimits = {json.dumps(ulimits)}\n"
+            f'[network]\nnetwork_backend = "{network()}"\n',
             encoding="utf-8",
         )
-        self._environ = {**os.environ, "CONTAINERS_CONF": str(config)}
+        # netavark takes nftables or iptables, and only the latter is asked for above.
+        self._environ = {**os.environ, "CONTAINERS_CONF": str(config), "NETAVARK_FW": "iptables"}
 
     def __call__(self, *arguments: str, check: bool = True, timeout: float = 180) -> str:
         """Return the output of podman. AssertionError if it fails, unless *check* is off."""
@@ -171,18 +200,29 @@ class Podman:
         return next(str(network["IPAddress"]) for network in networks)
 
     def _give_volumes(self, pod: Manifest) -> None:
-        """Create each emptyDir for the fsGroup of the pod, as a kubelet does.
+        """Create each emptyDir and each secret for the fsGroup of the pod, as a kubelet does.
 
-        Otherwise the container that starts first decides who owns it.
+        Otherwise the container that starts first decides who owns a folder, and all may read a
+        secret: podman writes into the file that is there, and leaves its owner and mode.
         """
-        empty = [volume["name"] for volume in pod["volumes"] if "emptyDir" in volume]
-        folders = [f"/volumes/{name}" for name in empty]
-        script = 'chown "0:$0" "$@" && chmod 2777 "$@"'
+        names, script = [], ["set -e"]
+        group = pod["securityContext"].get("fsGroup", 0)
+        for volume in pod["volumes"]:
+            if "emptyDir" in volume:
+                names.append(volume["name"])
+                script.append(f"chown 0:{group} /volumes/{names[-1]}")
+                script.append(f"chmod 2777 /volumes/{names[-1]}")
+            elif secret := volume.get("secret"):
+                names.append(secret["secretName"])
+                for item in secret["items"]:
+                    file = f"/volumes/{names[-1]}/{item['path']}"
+                    script.append(
+                        f"install -m {secret['defaultMode']:o} -g {group} /dev/null {file}"
+                    )
         self(
             "run", "--rm", "--network=none", "--user=0:0",
-            *(f"--volume={name}:{folder}" for name, folder in zip(empty, folders, strict=True)),
-            "--entrypoint=/bin/sh", pod["containers"][0]["image"],
-            "-c", script, str(pod["securityContext"]["fsGroup"]), *folders,
+            *(f"--volume={name}:/volumes/{name}" for name in names),
+            "--entrypoint=/bin/sh", pod["containers"][0]["image"], "-c", "\n".join(script),
         )  # fmt: skip
 
     def inspect(self, container: str) -> Manifest:
@@ -192,6 +232,17 @@ class Podman:
     def execute(self, container: str, script: str) -> str:
         """Run a shell script in the container, as its user."""
         return self("exec", container, "sh", "-c", script)
+
+    def give(self, container: str, script: str, data: bytes) -> None:
+        """Run a shell script with *data* as its input, which may end the container."""
+        command = ["podman", "exec", "--interactive", container, "sh", "-c", script]
+        subprocess.run(command, env=self._environ, input=data, capture_output=True, check=False)
+
+    def memory(self, container: str) -> int:
+        """Return the bytes of its processes, without what is only cached."""
+        files = "/sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat"
+        lines = self.execute(container, f"cat {files} 2>/dev/null || true")
+        return int(re.search(r"^(?:anon|rss) (\d+)$", lines, re.MULTILINE)[1])
 
     def alive(self, container: str) -> bool:
         """Whether the liveness probe succeeds now."""
@@ -220,8 +271,7 @@ class Podman:
 
     def finished(self, container: str) -> int:
         """Wait until the container has ended; return its exit code."""
-        wait_until(lambda: self.inspect(container)["State"]["Status"] == "exited")
-        return int(self.inspect(container)["State"]["ExitCode"])
+        return int(self("wait", container))
 
     def clean(self) -> None:
         """Remove what was started and loaded."""
