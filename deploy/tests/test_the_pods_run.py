@@ -5,11 +5,15 @@ podman acts on no readiness probe and has no Service, so the test asks as an Ing
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +28,7 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.containers, pytest.mark.pods]
 
 USERS = {"app": 10001, "redis": 10002, "nginx": 10003}
+PAGE = (CHECKOUT / "docs" / "scale-out.md").read_text(encoding="utf-8")
 # The limits of logins are per address, and here all people have one.
 SETTINGS = {"STACK_HOSTS": "", "STACK_WORKLOAD": "on", "STACK_LOGIN_RATE": "0"}
 
@@ -120,11 +125,13 @@ def test_the_root_is_read_only_and_memory_is_limited(pods: Pods, name: str) -> N
     assert int(in_force) == int(limit.removesuffix("Mi")) << 20
 
 
-def test_nginx_uses_the_socket_and_cannot_replace_it(pods: Pods) -> None:
+def test_nginx_cannot_replace_the_socket_or_read_a_secret(pods: Pods) -> None:
     nginx = pods.container("nginx")
     assert pods.podman.execute(nginx, "ls -l /run/app/uwsgi.sock").startswith(("s", "l"))
     refused = "rm -f /run/app/uwsgi.sock 2>/dev/null || echo no"
     assert pods.podman.execute(nginx, refused).strip() == "no"
+    modes = "stat -c %a:%u:%g /secrets/app/secret_key /secrets/redis/password"
+    assert pods.podman.execute(pods.container("app"), modes).split() == ["440:0:10001"] * 2
     secrets = "ls /secrets/app /secrets/redis 2>/dev/null || echo none"
     assert pods.podman.execute(nginx, secrets).strip() == "none"
 
@@ -147,11 +154,91 @@ def test_readiness_needs_redis_and_liveness_does_not(pods: Pods) -> None:
         assert pods.podman.inspect(pods.container(name))["State"]["StartedAt"] == before
 
 
+def test_the_first_admin_is_created_by_the_command_of_the_page(pods: Pods) -> None:
+    command = re.search(r"deployment/web -c app -- (flask .* ada --admin)`", PAGE)[1]
+    password = "correct-horse-battery-staple"
+    said = pods.podman.execute(
+        pods.container("app"), f"echo {password} | {command} --password-stdin"
+    )
+    assert said == "Created ada (admin).\n"
+    person = Person(pods.address)
+    assert person.fill_in("/auth/login", name="ada", password=password).status == 200
+
+
 def test_the_job_runs_what_a_release_asks_for(pods: Pods) -> None:
     name = f"{pods.podman.prefix}-migrate"
     pods.play("migrate", name, STACK_BEFORE_START="id -u && touch /data/it && echo migrated")
     assert pods.podman.finished(f"{name}-migrate") == 0
     assert pods.podman("logs", f"{name}-migrate").split() == ["10001", "migrated"]
+
+
+def test_two_workers_load_the_pods_and_count_as_nginx_does(
+    pods: Pods, stack: ComposeRuntime, tmp_path: Path
+) -> None:
+    stack.compose("--profile", "loadtest", "build", "loadtest", timeout_s=600)
+    images, manifests = pods.podman.load(image_of("loadtest")), render("loadtest", tmp_path)
+    settings = {"HOST": pods.address, "STACK_LOGIN_RATE": "0"}
+    settings |= {"SMOKE_SECONDS": "4", "SMOKE_P95_MS": "5000"}
+
+    def play(workload: str, number: int = 0, **hosts: str) -> tuple[str, str]:
+        name = f"{pods.podman.prefix}-{workload}-{number}"
+        changed = {"images": images, "hosts": hosts, "settings": settings}
+        return name, pods.podman.play(playable(manifests, workload, name, **changed))
+
+    before = of_loadtest(pods)
+    master, address = play("loadtest")
+    with ThreadPoolExecutor() as pool:
+        started = [
+            pool.submit(play, "loadtest-worker", number, loadtest=address) for number in range(2)
+        ]
+        workers = [each.result()[0] for each in started]
+    code = pods.podman.finished(f"{master}-loadtest")
+    said = pods.podman("logs", f"{master}-loadtest")
+    assert code == 0, said
+    assert re.search(r"^kept +workers +2 +≥ 2$", said, re.MULTILINE), said
+    assert [pods.podman.finished(f"{name}-loadtest") for name in workers] == [0, 0]
+    # What the command of docs/scale-out.md fetches.
+    keeper = f"{master}-results"
+    script = "cd /srv/results/loadtest/smoke/latest && test -s report.html && cat summary.json"
+    summary = json.loads(pods.podman.execute(keeper, script))
+    assert of_loadtest(pods) - before == summary["requests"] > 0
+    assert pods.podman.stop(master) == {"loadtest": 0, "results": 0}
+
+
+def of_loadtest(pods: Pods) -> int:
+    lines = pods.podman("logs", pods.container("nginx")).splitlines()
+    agents = [json.loads(line).get("user_agent") for line in lines if line.startswith("{")]
+    return agents.count("flask-uwsgi-stack loadtest")
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_processes_take_less_memory_than_is_requested(pods: Pods, name: str) -> None:
+    workload = templates(pods.manifests)["redis" if name == "redis" else "web"]
+    each = next(it for it in workload["spec"]["containers"] if it["name"] == name)
+    requested = int(each["resources"]["requests"]["memory"].removesuffix("Mi")) << 20
+    assert 0 < pods.podman.memory(pods.container(name)) < requested
+
+
+def test_a_redis_takes_the_data_of_the_stack_in_compose(pods: Pods, stack: ComposeRuntime) -> None:
+    name, password = f"moved-{os.getpid()}", "correct-horse-battery-staple"
+    Person(stack.address()).fill_in(
+        "/auth/register", name=name, password=password, repeated=password
+    )
+    source = stack.containers()["redis"].id
+    data = subprocess.run(
+        ["docker", "exec", source, "tar", "-C", "/var/lib/redis", "-c", "appendonlydir"],
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    script = re.search(r"exec -i redis-0 -- sh -c '([^']+)'", PAGE)[1]
+    started = pods.podman.inspect(pods.container("redis"))["State"]["StartedAt"]
+    pods.podman.give(pods.container("redis"), script, data)
+    wait_until(
+        lambda: pods.podman.inspect(pods.container("redis"))["State"]["StartedAt"] != started
+    )
+    wait_until(pods.ready)
+    person = Person(pods.address)
+    assert person.fill_in("/auth/login", name=name, password=password).status == 200
+    assert person.get("/auth/whoami").json["name"] == name
 
 
 def test_a_stop_loses_no_request(pods: Pods) -> None:
