@@ -1,6 +1,7 @@
 """What the tests of this unit need of the machine."""
 
 from deploy.observe.local import PACKAGES, missing
+from deploy.tests import three_engines
 from deploy.tests.pods import missing_podman
 from stack.checkout import CHECKOUT
 from tests.needs import MISSING
@@ -18,4 +19,5 @@ def missing_prometheus() -> str | None:
 
 
 MISSING["prometheus"] = missing_prometheus
+MISSING["engines"] = three_engines.missing
 MISSING["pods"] = missing_podman
