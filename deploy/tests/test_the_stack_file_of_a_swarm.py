@@ -7,16 +7,21 @@ list, so that it grows only on purpose.
 import copy
 import json
 import os
+import re
 import subprocess
 from typing import Any
 
 import pytest
+import yaml
 
 from deploy.swarm import cluster
-from deploy.swarm.convert import LEFT_OUT, SERVICES, Secret, convert
+from deploy.swarm.convert import LEFT_OUT, SERVICES, Secret, _tmpfs, convert
 from stack.checkout import CHECKOUT
+from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
+from tests.deploy.engine import configuration
 
+LOADTEST = CHECKOUT / "deploy" / "loadtest" / "compose.yml"
 SECRETS = [
     Secret("x_redis_password_1", "redis", "/secrets/redis/password"),
     Secret("x_redis_password_1", "app", "/secrets/redis/password"),
@@ -57,6 +62,11 @@ def converted(**change: Any) -> dict[str, Any]:
     config["services"]["app"].update(change)
     service: dict[str, Any] = convert(config, SECRETS)["services"]["app"]
     return service
+
+
+def _seconds(service: dict[str, Any]) -> float:
+    parts = re.findall(r"(\d+)([ms])", service["stop_grace_period"])
+    return float(sum(int(number) * {"m": 60, "s": 1}[unit] for number, unit in parts))
 
 
 def test_hardening_and_limits_stay() -> None:
@@ -133,8 +143,10 @@ def test_our_compose_file_keeps_its_promises(monkeypatch: pytest.MonkeyPatch) ->
         assert limits["pids"] == before[name]["pids_limit"]
         assert after[name]["read_only"] is True
         assert after[name]["cap_drop"] == ["ALL"]
-        for option in ("stop_grace_period", "ulimits", "logging"):
+        for option in ("ulimits", "logging"):
             assert after[name][option] == before[name][option]
+        longer = float(after["app"]["entrypoint"][-2]) if name == "app" else 0
+        assert _seconds(after[name]) == _seconds(before[name]) + longer
         assert after[name]["deploy"]["update_config"]["failure_action"] == "rollback"
     for name in ("nginx", "app"):
         assert after[name]["deploy"]["update_config"]["order"] == "start-first"
@@ -147,6 +159,41 @@ def test_our_compose_file_keeps_its_promises(monkeypatch: pytest.MonkeyPatch) ->
     # Neither the socket nor a secret is a volume that a node creates for itself.
     sources = {v.get("source") for s in SERVICES for v in after[s]["volumes"]}
     assert sources == {None, "app_data", "redis_data"}
+
+
+@pytest.mark.containers
+def test_the_load_test_is_confined_as_in_compose() -> None:
+    environ = {**os.environ, "STACK_NAME": "ours", "IMAGE_NAME": "r.example/ours", "WORKERS": "3"}
+    answer = subprocess.run(
+        ["docker", "stack", "config", "--compose-file", "deploy/swarm/loadtest.yml"],
+        cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    stack = yaml.safe_load(answer.stdout)
+    compose = configuration(ComposeRuntime({"WORKERS": "3"}, files=[LOADTEST]))["services"]
+    for name, model in {"master": "loadtest", "worker": "loadtest-worker"}.items():
+        service, source = stack["services"][name], compose[model]
+        limits = service["deploy"]["resources"]["limits"]
+        assert int(limits["memory"]) == int(source["mem_limit"])
+        assert limits["pids"] == source["pids_limit"]
+        for option in ("read_only", "cap_drop", "ulimits", "logging", "healthcheck"):
+            assert service[option] == source[option]
+        assert service.get("stop_signal") == source.get("stop_signal")
+        assert _seconds(service) == _seconds(source)
+        assert service["command"][:2] == [
+            word.replace("loadtest:", "master:") for word in source["command"][:2]
+        ]
+        variables = service["environment"].items()
+        assert variables <= source["environment"].items()
+        (results,) = source["volumes"]
+        assert service["volumes"] == [
+            {"type": "volume", "source": "results", "target": results["target"]},
+            _tmpfs(*source["tmpfs"]),
+        ]
+        assert list(service["networks"]) == list(source["networks"]) == ["edge"]
+        assert not service.keys() & {"ports", "cap_add", "secrets", "configs"}
+        assert service["deploy"]["restart_policy"] == {"condition": "none"}
+    assert stack["networks"]["edge"] == {"external": True, "name": "ours_edge"}
+    assert stack["services"]["worker"]["deploy"]["replicas"] == 3
 
 
 @pytest.mark.parametrize(
