@@ -37,12 +37,11 @@ pytestmark = pytest.mark.long
 # A database's URL from a file, in no message, and its circuit took 39, and a swap that reads the
 # table of processes once 11. A supervisord that a full disk does not end took 10.
 # A stack that is not up names the service that does not answer: 18.
-# OCSP answers that nginx staples took 12, and a program of the tests and a CPU limit 7.
 # OCSP answers that nginx staples took 12; a CPU limit, a program of the tests and the exit code of
 # `make logs` 12.
+# A new master that fails while it has requests finishes them: 12. A program of the tests took 1.
 # The aim is still 12,000.
-# The aim is still 12,000.
-MOST_LINES = 16_100
+MOST_LINES = 16_051
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
