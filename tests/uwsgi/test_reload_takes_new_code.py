@@ -181,7 +181,7 @@ def test_code_that_does_not_start_changes_nothing(
         assert "the old code still does" in answer.stderr
         assert reason in answer.stderr
         wait_until(lambda: server.processes() == before)  # until zombies are reaped
-        assert files(server) == ["1", "current", "reload.lock", "status.json"]
+        wait_until(lambda: files(server) == ["1", "current", "reload.lock", "status.json"])
         if "died" not in reason:  # its workers serve until they crash
             assert clients.failures == []
     # Corrected code is loaded.
