@@ -13,7 +13,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from operate import deploy_containers, deploy_processes, in_service
+from operate import in_service
+from operate.accounts import URLS, in_a_database
+from operate.deploy import replace_app
 from operate.one_at_a_time import one_at_a_time
 from operate.rotate import wait_for_former_workers
 from stack.checkout import CHECKOUT
@@ -25,16 +27,25 @@ from stack.progress import Progress
 from stack.runtime import Runtime
 from toggles import TOGGLES
 
-_URLS = ("STACK_USERS_URL", "STACK_USERS_URL_FILE")
-
 # -P: a package `app` in project/ is not ours.
 _MOVE = 'PYTHONPATH="$1:$PYTHONPATH" exec python3 -P -m app.sql_users.move "$2"'
 
-# The keys of the user `app` as redis/entrypoint set them, with those of accounts as given.
-_PERMIT = """
+# as USER PASSWORD-FILE COMMAND…
+_REDIS_CLI = """
 set -f
 option=-s server=$REDIS_LISTEN
 [ "$server" != tcp ] || option=-h server=127.0.0.1
+as() {
+    user=$1
+    REDISCLI_AUTH=$(cat "$2") || exit
+    export REDISCLI_AUTH
+    shift 2
+    redis-cli -e "$option" "$server" --user "$user" "$@" >/dev/null
+}
+"""
+
+# The keys of the user `app` as redis/entrypoint set them, with those of accounts as given.
+_PERMIT = """
 keys=
 for word in $(grep '^user app ' "$REDIS_RUN/users.acl"); do
     case $word in
@@ -42,10 +53,12 @@ for word in $(grep '^user app ' "$REDIS_RUN/users.acl"); do
         '~'*) keys="$keys $word" ;;
     esac
 done
-REDISCLI_AUTH=$(cat "$REDIS_RUN/operator")
-export REDISCLI_AUTH
-redis-cli -e "$option" "$server" --user operator acl setuser app resetkeys $keys >/dev/null
+as operator "$REDIS_RUN/operator" acl setuser app resetkeys $keys
 """
+
+# While this key exists, the app may begin with a database that lacks the accounts in Redis
+# (app/sql_users/accounts.py).
+_MAY_STAY = "account:may-stay"
 
 
 def accounts_move(environ: Mapping[str, str]) -> int:
@@ -57,37 +70,35 @@ def accounts_move(environ: Mapping[str, str]) -> int:
     progress = Progress.to_terminal()
     # As `make up` does: Compose compares the settings.
     environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
-    extra, copied = environ.get("EXTRA", ""), environ.get("COPY", "")
-    if extra not in ("", "keep", "delete"):
-        raise StackError(f"EXTRA={extra!r} must be keep or delete", "see docs/day-two.md")
-    if copied not in ("", "no"):
-        raise StackError(f"COPY={copied!r} must be no or empty", "see docs/day-two.md")
+    for name, allowed in {"EXTRA": ("keep", "delete"), "DROP": ("yes",), "COPY": ("no",)}.items():
+        if environ.get(name) and environ[name] not in allowed:
+            raise StackError(
+                f"{name}={environ[name]!r} must be {' or '.join(allowed)}", "see docs/day-two.md"
+            )
     runtime, _ = choose(environ, progress)
     if isinstance(runtime, LocalRuntime):
         # It leaves a setting that is no more in .env as it was.
-        runtime = LocalRuntime({**dict.fromkeys(_URLS, ""), **environ}, progress=progress)
+        runtime = LocalRuntime({**dict.fromkeys(URLS, ""), **environ}, progress=progress)
     runtime.require_up()
     running = runtime.running_toggles()
     in_database, wanted = in_a_database(running), in_a_database(runtime.toggles)
     with runtime.changing(alone=True), one_at_a_time(runtime):
         _permit(runtime, "~account:*")  # a move may have been killed
-        if environ.get("DROP") == "yes":
+        if environ.get("DROP"):
             return _drop(runtime, running, in_database=in_database)
         if in_database == wanted:
             where = "the database" if wanted else "Redis"
             raise StackError(
                 f"the app has its accounts in {where} already", "set or empty STACK_USERS_URL_FILE"
             )
-        if copied == "no":
-            _leave(runtime, running, progress, to_database=wanted)
+        if environ.get("COPY"):
+            _leave(runtime, progress, to_database=wanted)
         else:
+            extra = environ.get("EXTRA", "")
             _move(runtime, running, progress, to_database=wanted, extra=extra)
+        if not wanted:
+            _redis(runtime, "DEL", _MAY_STAY)
     return 0
-
-
-def in_a_database(toggles: Mapping[str, str]) -> bool:
-    """Whether an app with these settings has its accounts in a database, and not in Redis."""
-    return any(toggles.get(url) for url in _URLS)
 
 
 def _move(
@@ -107,7 +118,8 @@ def _move(
             _permit(runtime, "%R~account:*")
         with _beside_the_app(runtime, task, database, progress, extra) as count:
             progress.step(f"read back {count} accounts; the app begins to use them")
-            _deploy(runtime, progress)
+            replace_app(runtime, progress)
+            wait_for_former_workers(runtime, progress)
     finally:
         _permit(runtime, "~account:*")
     if to_database:
@@ -117,22 +129,12 @@ def _move(
     print(f"For {time.monotonic() - begun:.1f} s they could be read and not changed.")
 
 
-def _leave(
-    runtime: Runtime, running: Mapping[str, str], progress: Progress, *, to_database: bool
-) -> None:
+def _leave(runtime: Runtime, progress: Progress, *, to_database: bool) -> None:
     here, there = ("Redis", "the database") if to_database else ("the database", "Redis")
-    task = "leave-redis" if to_database else "leave-database"
-    with _beside_the_app(runtime, task, running, progress, ""):
-        _deploy(runtime, progress)
+    if to_database:
+        _redis(runtime, "SET", _MAY_STAY, "1")
+    replace_app(runtime, progress)
     print(f"The app uses the accounts in {there}. Those in {here} stay there.")
-
-
-def _deploy(runtime: Runtime, progress: Progress) -> None:
-    if isinstance(runtime, ComposeRuntime):
-        deploy_containers.deploy(runtime, progress)
-    elif isinstance(runtime, LocalRuntime):
-        deploy_processes.deploy(runtime, progress)
-    wait_for_former_workers(runtime, progress)
 
 
 def _drop(runtime: Runtime, running: Mapping[str, str], *, in_database: bool) -> int:
@@ -162,7 +164,7 @@ def _beside_the_app(
         text=True,
     ) as mover:
         assert mover.stdin and mover.stdout and mover.stderr  # noqa: S101 - pipes, as asked
-        given = {"environ": {url: database[url] for url in _URLS}, "extra": extra}
+        given = {"environ": {url: database[url] for url in URLS}, "extra": extra}
         mover.stdin.write(json.dumps(given) + "\n")
         mover.stdin.flush()
         for line in mover.stdout:
@@ -182,4 +184,10 @@ def _beside_the_app(
 
 def _permit(runtime: Runtime, keys: str) -> None:
     """Let the app use the keys of accounts as *keys* says, from its next command on."""
-    in_service.shell(runtime, "redis", _PERMIT, keys)
+    in_service.shell(runtime, "redis", _REDIS_CLI + _PERMIT, keys)
+
+
+def _redis(runtime: Runtime, *command: str) -> None:
+    """Run a command of Redis as the user `app`."""
+    script = _REDIS_CLI + 'as app "$REDIS_PASSWORD_FILE" "$@"'
+    in_service.shell(runtime, "redis", script, *command)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from operate import archive, secret_files
+from operate.accounts import in_a_database
 from operate.one_at_a_time import one_at_a_time
 from operate.redis_data import RedisData
 from stack.checkout import CHECKOUT
@@ -59,7 +60,7 @@ def backup(environ: Mapping[str, str]) -> int:
 
 def what_is_left_out(toggles: Mapping[str, str]) -> str:
     """Return a sentence about accounts that are not in Redis, or nothing."""
-    if not (toggles.get("STACK_USERS_URL") or toggles.get("STACK_USERS_URL_FILE")):
+    if not in_a_database(toggles):
         return ""
     return (
         "Not in it: the accounts, which are in the database of STACK_USERS_URL. "

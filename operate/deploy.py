@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from operate import deploy_containers, deploy_processes
-from operate.accounts_move import in_a_database
+from operate.accounts import in_a_database
 from operate.one_at_a_time import one_at_a_time
 from stack.choose import choose
 from stack.compose.runtime import ComposeRuntime
@@ -22,18 +22,22 @@ def deploy(environ: Mapping[str, str]) -> int:
     environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
     runtime, _ = choose(environ, progress)
     runtime.require_up()
-    _leave_no_accounts(runtime)
+    _refuse_to_leave_accounts(runtime)
     with runtime.changing(alone=True), one_at_a_time(runtime):
-        if isinstance(runtime, ComposeRuntime):
-            later = environ.get("NGINX") == "later"
-            deploy_containers.deploy(runtime, progress, nginx_later=later)
-        elif isinstance(runtime, LocalRuntime):
-            deploy_processes.deploy(runtime, progress)
+        replace_app(runtime, progress, nginx_later=environ.get("NGINX") == "later")
     print(f"\nThe stack is up: {runtime.address()}")
     return 0
 
 
-def _leave_no_accounts(runtime: Runtime) -> None:
+def replace_app(runtime: Runtime, progress: Progress, *, nginx_later: bool = False) -> None:
+    """Raises StackError if the new version does not serve; the old one then still does."""
+    if isinstance(runtime, ComposeRuntime):
+        deploy_containers.deploy(runtime, progress, nginx_later=nginx_later)
+    elif isinstance(runtime, LocalRuntime):
+        deploy_processes.deploy(runtime, progress)
+
+
+def _refuse_to_leave_accounts(runtime: Runtime) -> None:
     running, wanted = runtime.running_toggles(), runtime.toggles
     if isinstance(runtime, LocalRuntime):
         # A setting that is no more in .env stays as it was.
@@ -41,6 +45,6 @@ def _leave_no_accounts(runtime: Runtime) -> None:
     if in_a_database(running) != in_a_database(wanted):
         here, there = ("a database", "Redis") if in_a_database(running) else ("Redis", "a database")
         raise StackError(
-            f"the accounts are in {here}, and STACK_USERS_URL would leave them there",
-            f"`make accounts-move` takes them to {there}",
+            f"the accounts are in {here}, and the new version would look for them in {there}",
+            f"`make accounts-move` takes them to {there}; with COPY=no they stay",
         )

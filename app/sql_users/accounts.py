@@ -15,7 +15,8 @@ from app.security.users import User
 from app.sql_users import USERS, row_of
 
 PAGE = 500
-_STAY = "account:may-stay"  # exists if the app may use a database without these accounts
+# `make accounts-move COPY=no` sets it: the app may use a database without these accounts.
+_MAY_STAY = "account:may-stay"
 
 
 class Refused(Exception):
@@ -95,11 +96,7 @@ class InRedis:
 
     @property
     def may_stay(self) -> bool:
-        return bool(self._redis.execute("EXISTS", _STAY))
-
-    @may_stay.setter
-    def may_stay(self, permitted: bool) -> None:
-        self._pipeline([("SET", _STAY, 1) if permitted else ("DEL", _STAY)])
+        return bool(self._redis.execute("EXISTS", _MAY_STAY))
 
     def remove(self, accounts: Sequence[Account]) -> None:
         for one in accounts:

@@ -1,12 +1,11 @@
 """Copies all accounts between Redis and the database. `make accounts-move` runs it.
 
-    python3 -m app.sql_users.move to-database|to-redis|drop-redis|leave-redis|leave-database
+    python3 -m app.sql_users.move to-database|to-redis|drop-redis
 
 The first line of the input is a JSON object: `environ`, which changes the environment, and `extra`,
 "keep" or "delete". The output has lines for the progress, and then `ready` with the number of
-accounts. `to-redis` then keeps writers out of the database until its input ends. `leave-…` copies
-nothing, and lets the app begin without the accounts that are there. Exit codes: 1 with the reason
-on stderr.
+accounts. `to-redis` then keeps writers out of the database until its input ends. Exit codes: 1 with
+the reason on stderr.
 """
 
 from __future__ import annotations
@@ -103,11 +102,6 @@ def run(task: str, given: Mapping[str, Any]) -> None:
     extra = given["extra"]
     settings = Settings.from_environ({**os.environ, **given["environ"]})
     redis = InRedis(connect(settings.redis_url, settings.redis_password, budget=10))
-    if task in ("leave-redis", "leave-database", "to-redis"):
-        redis.may_stay = task == "leave-redis"
-    if task.startswith("leave-"):
-        _say("ready 0")
-        return
     if task == "drop-redis":
         count = 0
         for page in list(redis.pages()):

@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from operate.accounts_move import accounts_move
 from operate.tests.people import Member, asking
 from stack.checkout import CHECKOUT
+from stack.errors import StackError
 from tests.people.over_http import Person
 from tests.servers.postgresql import postgresql
 from tests.stack.checkouts import Commands
@@ -63,7 +65,19 @@ def can_log_in(url: str, name: str, password: str) -> bool:
     return Person(url).fill_in("/auth/login", name=name, password=password).status == 200
 
 
-@pytest.mark.skipif(not (CHECKOUT / "app" / "sql_users").exists(), reason="sql was left out")
+needs_sql = pytest.mark.skipif(
+    not (CHECKOUT / "app" / "sql_users").exists(), reason="sql was left out"
+)
+
+
+@pytest.mark.parametrize("wrong", ["EXTRA=all", "DROP=1", "COPY=yes"])
+def test_an_unknown_value_is_named(wrong: str) -> None:
+    name, _, value = wrong.partition("=")
+    with pytest.raises(StackError, match=f"^{name}='{value}' must be "):
+        accounts_move({name: value})
+
+
+@needs_sql
 @pytest.mark.postgresql
 def test_there_and_back(copy: Commands, setting: str, tmp_path: Path) -> None:
     ada, eve = Member(copy.url), Member(copy.url)
@@ -110,3 +124,16 @@ def test_there_and_back(copy: Commands, setting: str, tmp_path: Path) -> None:
     late = Member(copy.url)
     assert "uses the accounts in the database" in move(copy, setting, "COPY=no")
     assert ada.is_logged_in and not late.is_logged_in
+
+
+@needs_sql
+def test_an_empty_database_is_begun_only_if_asked(copy: Commands, tmp_path: Path) -> None:
+    ada, empty = Member(copy.url), f"STACK_USERS_URL=sqlite:///{tmp_path / 'users.sqlite'}"
+    assert "uses the accounts in the database" in move(copy, empty, "COPY=no")
+    assert not ada.is_logged_in
+
+    # A way back that is refused changes nothing: the app still may start with this database.
+    assert "exist only there" in move(copy, fails=True)
+    assert copy.make("reload").returncode == 0
+    assert "uses the accounts in Redis" in move(copy, "COPY=no")
+    assert ada.log_in() == 200
