@@ -83,6 +83,13 @@ def test_the_answer_comes_and_goes_with_the_certificate(tmp_path: Path) -> None:
         wait_until(lambda: STAPLED in seen_by_a_client(server), 20)
         write(without, *files)
         wait_until(lambda: NONE in seen_by_a_client(server), 20)
+        # As on a full disk: the next pair is read all the same.
+        setting = server.folder / "run/conf/rendered/stapling.conf"
+        setting.unlink()
+        setting.mkdir()
+        write(with_responder, *files)
+        wait_until(lambda: "stapling.conf: Is a directory" in server.errors(), 20)
+        setting.rmdir()
         write(with_responder, *files)
         wait_until(lambda: STAPLED in seen_by_a_client(server), 20)
-    assert "stapling" not in server.errors()
+    assert "ssl_stapling" not in server.errors()
