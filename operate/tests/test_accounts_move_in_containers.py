@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from operate.tests.containers import runtime, up
 from operate.tests.people import Member
 from stack.checkout import CHECKOUT
-from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 from tests.stack.checkouts import Commands, copy_checkout
 
@@ -32,18 +32,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     # Of docs/day-two.md, without the driver of PostgreSQL.
     packages = commands.checkout / "project" / "requirements.txt"
     packages.write_text("sqlalchemy~=2.1\nalembic~=1.20\n")
-    try:
-        done = commands.make("up")
-        assert done.returncode == 0, done.stdout + done.stderr
+    with up(commands):
         yield commands
-    finally:
-        runtime(commands).down(volumes=True)
-        runtime(commands).remove_images()
-
-
-def runtime(commands: Commands) -> ComposeRuntime:
-    settings = {k: v for k, v in commands.environ.items() if k.startswith("STACK_")}
-    return ComposeRuntime({"STACK_BIND": "127.0.0.1", **settings}, commands.checkout)
 
 
 def said(copy: Commands, *arguments: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from operate.tests.containers import runtime, up
 from operate.tests.open_loop import OpenLoop
-from stack.compose.runtime import ComposeRuntime
 from tests.deploy.engine import docker
 from tests.stack.checkouts import TINY_APP, Commands, copy_checkout, get
 from tests.waiting import wait_until
@@ -27,18 +27,8 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
         STACK_PROCESSES="2",
     )
     write(commands, "one")
-    try:
-        done = commands.make("up")
-        assert done.returncode == 0, done.stdout + done.stderr
+    with up(commands):
         yield commands
-    finally:
-        runtime(commands).down(volumes=True)
-        runtime(commands).remove_images()
-
-
-def runtime(commands: Commands) -> ComposeRuntime:
-    settings = {k: v for k, v in commands.environ.items() if k.startswith("STACK_")}
-    return ComposeRuntime({"STACK_BIND": "127.0.0.1", **settings}, commands.checkout)
 
 
 def write(commands: Commands, version: str, more: str = "") -> None:
