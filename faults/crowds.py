@@ -26,6 +26,8 @@ from faults.users import connect, port_of
 CROWD = 1000
 # More than the 4,096 connections that nginx can have (worker_connections of both workers).
 LARGE_CROWD = 4100
+# Open files that this process needs besides.
+SPARE = 500
 ADDRESSES = [f"198.51.100.{number}" for number in range(1, 11)]
 
 
@@ -74,10 +76,6 @@ def crowd(
         stage.notes.append(f"of the slow clients at the end: {said}")
 
     return strike
-
-
-# Descriptors of the users and of this process.
-SPARE = 500
 
 
 def _allow_descriptors(number: int) -> None:

@@ -12,6 +12,7 @@ import yaml
 from deploy.tests.manifests import Manifest, one, render, templates
 from deploy.tests.test_the_manifests_of_kubernetes import (
     COMPOSE,
+    VERSIONS,
     connections,
     default,
     faults,
@@ -34,7 +35,7 @@ def locust(manifests: list[Manifest], workload: str) -> Manifest:
     return first
 
 
-@pytest.mark.parametrize("version", ["1.35", "1.36", "1.37"])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_three_versions_of_kubernetes_accept_every_manifest(
     manifests: list[Manifest], version: str
 ) -> None:

@@ -56,7 +56,10 @@ def container(manifests: list[Manifest], name: str) -> Manifest:
 # Valid.
 
 
-@pytest.mark.parametrize("version", ["1.35", "1.36", "1.37"])
+VERSIONS = ["1.35", "1.36", "1.37"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_three_versions_of_kubernetes_accept_every_manifest(
     manifests: list[Manifest], version: str
 ) -> None:
@@ -66,7 +69,7 @@ def test_three_versions_of_kubernetes_accept_every_manifest(
 
 def test_these_are_the_newest_versions_whose_schemas_there_are() -> None:
     known = [re.match(r"\d+\.\d+", v)[0] for v in kubernetes_validate.utils.all_versions()]
-    assert list(dict.fromkeys(known))[-3:] == ["1.35", "1.36", "1.37"]
+    assert list(dict.fromkeys(known))[-3:] == VERSIONS
 
 
 def test_a_field_that_does_not_exist_is_refused(one_node: list[Manifest]) -> None:
