@@ -11,7 +11,7 @@ import sys
 import sqlalchemy as sql
 from alembic.util import CommandError  # type: ignore[import-not-found, unused-ignore]
 
-from app.redis_client import connect
+from app.redis_client import ReplyError, connect
 from app.settings import Settings
 from app.sql_users import engine_of
 from app.sql_users.accounts import Refused
@@ -24,7 +24,7 @@ def main() -> int:
         engine = engine_of(settings.users_url, transactions=True)
         migrate(engine)
         refuse_to_leave_accounts(engine, connect(settings.redis_url, settings.redis_password))
-    except (ValueError, ImportError, CommandError, Refused) as error:
+    except (ValueError, ImportError, CommandError, Refused, ReplyError) as error:
         reason: object = error
     except sql.exc.SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error

@@ -19,7 +19,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from app.redis_client import StoreUnavailable, connect
+from app.redis_client import ReplyError, StoreUnavailable, connect
 from app.settings import Settings
 from app.sql_users import engine_of
 from app.sql_users.accounts import Accounts, InDatabase, InRedis, Refused
@@ -123,7 +123,7 @@ def run(task: str, given: Mapping[str, Any]) -> None:
 def main() -> int:
     try:
         run(sys.argv[1], json.loads(sys.stdin.readline()))
-    except (Refused, StoreUnavailable, ValueError, ImportError) as error:
+    except (Refused, StoreUnavailable, ReplyError, ValueError, ImportError) as error:
         reason: object = error
     except sql.exc.SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error

@@ -78,6 +78,19 @@ def test_an_unknown_value_is_named(wrong: str) -> None:
 
 
 @needs_sql
+def test_an_empty_database_is_begun_only_if_asked(copy: Commands, tmp_path: Path) -> None:
+    ada, empty = Member(copy.url), f"STACK_USERS_URL=sqlite:///{tmp_path / 'users.sqlite'}"
+    assert "uses the accounts in the database" in move(copy, empty, "COPY=no")
+    assert not ada.is_logged_in
+
+    # A way back that is refused changes nothing: the app still may start with this database.
+    assert "the accounts were not moved" in move(copy, fails=True)
+    assert copy.make("reload").returncode == 0
+    assert "uses the accounts in Redis" in move(copy, "COPY=no")
+    assert ada.log_in() == 200
+
+
+@needs_sql
 @pytest.mark.postgresql
 def test_there_and_back(copy: Commands, setting: str, tmp_path: Path) -> None:
     ada, eve = Member(copy.url), Member(copy.url)
@@ -124,16 +137,3 @@ def test_there_and_back(copy: Commands, setting: str, tmp_path: Path) -> None:
     late = Member(copy.url)
     assert "uses the accounts in the database" in move(copy, setting, "COPY=no")
     assert ada.is_logged_in and not late.is_logged_in
-
-
-@needs_sql
-def test_an_empty_database_is_begun_only_if_asked(copy: Commands, tmp_path: Path) -> None:
-    ada, empty = Member(copy.url), f"STACK_USERS_URL=sqlite:///{tmp_path / 'users.sqlite'}"
-    assert "uses the accounts in the database" in move(copy, empty, "COPY=no")
-    assert not ada.is_logged_in
-
-    # A way back that is refused changes nothing: the app still may start with this database.
-    assert "exist only there" in move(copy, fails=True)
-    assert copy.make("reload").returncode == 0
-    assert "uses the accounts in Redis" in move(copy, "COPY=no")
-    assert ada.log_in() == 200

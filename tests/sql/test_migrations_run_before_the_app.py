@@ -127,6 +127,18 @@ def test_accounts_in_redis_are_not_left_behind_unasked(redis: RedisServer, tmp_p
         InRedis(client).remove(page)  # the next tests begin without
 
 
+def test_what_redis_refuses_is_told_in_a_line(redis: RedisServer, tmp_path: Path) -> None:
+    """As to a user of Redis who may not read accounts."""
+    client = connect(redis.environ["REDIS_URL"], redis.password)
+    client.execute("SET", "account:users", "no list")
+    try:
+        done = migrate(**redis.environ, STACK_USERS_URL=f"sqlite:///{tmp_path / 'users.sqlite'}")
+    finally:
+        client.execute("DEL", "account:users")
+    assert done.returncode == 1
+    assert done.stderr.startswith("STACK_USERS_URL: WRONGTYPE "), done.stderr
+
+
 def test_without_redis_an_empty_database_is_not_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
