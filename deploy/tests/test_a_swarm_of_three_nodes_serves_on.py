@@ -35,7 +35,7 @@ from stack.compose.runtime import ComposeRuntime
 from tests.people.over_http import Answer, Person
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.engines, pytest.mark.long]
+pytestmark = pytest.mark.engines
 
 NAME = f"swarm-test-{os.getpid()}"
 PORT = 8080
@@ -287,8 +287,8 @@ def test_two_workers_on_two_nodes_count_as_many_requests_as_nginx(
     files = ("--compose-file=deploy/swarm/loadtest.yml", f"--compose-file={figures}")
     cluster.run("docker", "stack", "deploy", *files, name, IMAGE_TAG="1", WORKERS="2")
     try:
-        wait_until(lambda: len(cluster.tasks(f"{name}_worker", "shutdown")) == 2, 180)
-        wait_until(lambda: cluster.tasks(f"{name}_master", "shutdown"), 60)
+        wait_until(lambda: len(cluster.tasks(f"{name}_worker", "shutdown")) == 2, 400)
+        wait_until(lambda: cluster.tasks(f"{name}_master", "shutdown"), 120)
         told = cluster.run("docker", "service", "logs", "--raw", f"{name}_master")
         ((_, state),) = cluster.tasks(f"{name}_master", "shutdown")
         nodes = {node for node, _ in cluster.tasks(f"{name}_worker", "shutdown")}
