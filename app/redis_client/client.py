@@ -133,7 +133,8 @@ class RedisClient:
         """Send commands in one round trip and return their replies. It is not a transaction.
 
         Raises as `execute` does, after all were answered. A script that Redis does not have is sent
-        again in full, after the other commands.
+        again in full, after the other commands: where the order matters, use two round trips. With
+        `retry=False` none is sent again after one of them may have run.
         """
         replies = self._round_trip(pack(commands), len(commands), retry)
         for index, reply in enumerate(replies):
@@ -243,7 +244,9 @@ class RedisClient:
             except BaseException as error:
                 if connection is not None:
                     connection.close()
-                if not _can_retry(error, held=held, may_have_run=sent and not retry):
+                # A single command has not run when its answer is such an error.
+                may_have_run = sent and (count > 1 or not isinstance(error, ReplyError))
+                if not _can_retry(error, held=held, harmless=retry or not may_have_run):
                     raise
                 if not held:
                     if time.monotonic() + pause >= deadline:
@@ -282,11 +285,11 @@ def _environ() -> dict[str, Any] | None:
     return request._get_current_object().environ  # type: ignore[attr-defined, no-any-return]
 
 
-def _can_retry(error: BaseException, *, held: bool, may_have_run: bool) -> bool:
+def _can_retry(error: BaseException, *, held: bool, harmless: bool) -> bool:
+    if isinstance(error, TimeoutError) or not harmless:
+        return False
     if isinstance(error, ReplyError):
         return error.code in SOON or error.code == "READONLY"
-    if isinstance(error, TimeoutError) or may_have_run:
-        return False
     if isinstance(error, SSLError) and not held:
         return False  # it is about certificates, so it would fail again
     return isinstance(error, OSError | hiredis.ProtocolError)

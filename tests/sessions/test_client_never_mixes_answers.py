@@ -169,3 +169,30 @@ def test_a_wrong_url_is_named_without_its_password(url, words):
         connect(url)
     assert "secret" not in str(caught.value)
     assert "secret" not in repr(connect("redis://user:secret@host"))
+
+
+@pytest.mark.parametrize(("retry", "times"), [(True, 2), (False, 1)])
+def test_a_pipeline_that_has_run_in_part_is_sent_again_only_where_that_is_harmless(retry, times):
+    """Redis answers one command, and is busy, or begins to follow another server, at the next."""
+    answers = [b":1\r\n-BUSY Redis is busy running a script\r\n", b":2\r\n:2\r\n"]
+    asked = []
+
+    def serve(listening):
+        for answer in answers:
+            connection, _ = listening.accept()
+            with connection:
+                asked.append(connection.recv(1024))
+                connection.sendall(answer)
+                connection.recv(1024)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        client = connect(f"redis://127.0.0.1:{listening.getsockname()[1]}")
+        pipeline = [("INCR", "post:count"), ("INCR", "post:others")]
+        if retry:
+            assert client.pipeline(pipeline) == [2, 2]
+        else:
+            with pytest.raises(StoreUnavailable, match="BUSY"):
+                client.pipeline(pipeline, retry=False)
+        client.close()
+    assert len(asked) == times
