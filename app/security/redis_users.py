@@ -37,7 +37,9 @@ return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1]) or 0
 
 
 class RedisUserStore(UserStore):
-    """See the module's docstring. Each method takes one round trip; `by_name` takes two."""
+    """See the module's docstring. `create`, `by_name` and `delete` take two round trips: the second
+    waits for the first to succeed. The others take one.
+    """
 
     def __init__(self, user_model: type[User], redis: Client) -> None:
         super().__init__(user_model)
@@ -51,14 +53,15 @@ class RedisUserStore(UserStore):
         fields = _changeable(user, user.epoch, password_hash)
         fields |= {"name": user.name, "created": user.created_at, "details": details}
         # The name is claimed last. A crash before that leaves an account in the list to which
-        # nobody can log in; the other order could leave one that no admin sees.
-        *_, claimed = self._redis.pipeline(
+        # nobody can log in; the other order could leave one that no admin sees, or a name without
+        # an account, which nobody can take any more.
+        self._redis.pipeline(
             [
                 ("HSET", key, *chain(*fields.items())),
                 ("ZADD", _IDS, user.created_at, user.id),
-                ("SET", _NAME + canonical_name, user.id, "NX"),
             ]
         )
+        claimed = self._redis.execute("SET", _NAME + canonical_name, user.id, "NX")
         # A retry after a broken connection finds the claim of its first attempt.
         if claimed is None and self._id_of(canonical_name) != user.id:
             self._redis.pipeline([("ZREM", _IDS, user.id), ("DEL", key)])
@@ -86,8 +89,8 @@ class RedisUserStore(UserStore):
 
     def delete(self, user: User, canonical_name: str) -> None:
         # In the reverse order of create(): the login goes first.
-        release = self._release([_NAME + canonical_name], [user.id])
-        self._redis.pipeline([release, ("DEL", _USER + user.id), ("ZREM", _IDS, user.id)])
+        self._redis.execute(*self._release([_NAME + canonical_name], [user.id]))
+        self._redis.pipeline([("DEL", _USER + user.id), ("ZREM", _IDS, user.id)])
 
     def page(self, start: int, size: int) -> list[User]:
         ids = self._redis.execute("ZRANGE", _IDS, start, start + size - 1)

@@ -2,8 +2,10 @@
 
 import pytest
 
-from app.security.users import NameTaken
-from tests.people.in_process import Browser, admin, member
+from app.redis_client import ReplyError, StoreUnavailable
+from app.security.redis_users import _RELEASE, RedisUserStore
+from app.security.users import NameTaken, User
+from tests.people.in_process import Browser, admin, make_app, member, new_name
 
 
 def test_deleting_twice_leaves_the_next_owner_alone(app):
@@ -45,3 +47,38 @@ def test_a_refused_registration_leaves_the_owner_alone(app):
         security.find(name) == owner
         and len([each for each in security.users.page(0, 10_000) if each.name == name]) == 1
     )
+
+
+def test_a_deletion_that_fails_halfway_can_be_repeated(redis, monkeypatch):
+    """Redis has been restarted and does not know the script, which is then sent on its own."""
+    app = make_app(redis)
+    _, name = member(app)
+    security, client = app.extensions["security"], app.extensions["redis"]
+    security.users._release = client.script(f"-- unknown to Redis\n{_RELEASE}")
+    round_trip = client._round_trip
+
+    def breaks(packed, *arguments):
+        if b"EVAL\r\n" in packed:
+            raise StoreUnavailable("the connection is cut")
+        return round_trip(packed, *arguments)
+
+    user = security.find(name)
+    monkeypatch.setattr(client, "_round_trip", breaks)
+    with pytest.raises(StoreUnavailable):
+        security.delete(user)
+    monkeypatch.undo()
+    security.delete(security.find(name))
+    assert Browser(app).register(name).status_code == 303
+
+
+def test_no_name_is_taken_for_an_account_that_was_not_stored(redis):
+    """As when Redis is full at the first command and no longer at the last."""
+    client = make_app(redis).extensions["redis"]
+    store, name = RedisUserStore(User, client), new_name()
+    first, second = User("e" * 32, name), User("f" * 32, name)
+    client.execute("SET", f"account:user:{first.id}", "refuses a hash")
+    with pytest.raises(ReplyError):
+        store.create(first, name, "hash")
+    client.execute("DEL", f"account:user:{first.id}")
+    store.create(second, name, "hash")
+    assert store.by_name(name).user == second
