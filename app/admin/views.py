@@ -1,7 +1,8 @@
 """The pages of the blueprint `admin`.
 
 They require the permission and a recently entered password. Admins cannot disable or delete
-themselves or revoke their own roles, so that one admin always remains.
+themselves or revoke their own roles, so that none locks themselves out by mistake. Two who do it to
+each other at the same moment can: `flask user grant NAME admin` helps.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ WRONG_PASSWORD = "The password is wrong."  # noqa: S105, a message
 
 @blueprint.app_errorhandler(UserGone)
 def user_gone(_error: UserGone) -> ResponseReturnValue:
-    """The account was deleted while its user was changing it."""
+    """The account was deleted or changed by somebody else while its user was changing it."""
     return redirect(url_for(".login"), 303)
 
 

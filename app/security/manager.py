@@ -46,7 +46,7 @@ class TooManyTries(TooManyRequests):
 
 
 class UserGone(Exception):
-    """The account was deleted while it was being changed."""
+    """The account was deleted meanwhile; for its owner's new password: or changed by others."""
 
 
 class SecurityManager:
@@ -318,15 +318,19 @@ class SecurityManager:
     ) -> None:
         """Apply *change* to the stored *user* and end their sessions. Raises UserGone.
 
+        It is repeated on top of a change that was made meanwhile. That of one's own password is
+        not: the present password was checked before, and may be another one by now.
+
         The new epoch ends all sessions at once; revoking removes them from the list. The session of
         this request continues, with a new id, if it is the user's own.
         """
         stored: User | None = user
+        own_password = password_hash is not None and loaded_user() == user
         while stored is not None:
             change(stored)
             if self.users.update(stored, epoch=stored.epoch + 1, password_hash=password_hash):
                 break
-            stored = self.users.get(user.id)
+            stored = None if own_password else self.users.get(user.id)
         else:
             raise UserGone(user.name)
         change(user)

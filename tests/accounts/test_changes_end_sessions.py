@@ -1,5 +1,7 @@
 """Changing the password, disabling and deleting end sessions from the next request on."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.people.in_process import OTHER_PASSWORD, PASSWORD, Browser, member
@@ -98,6 +100,28 @@ def test_a_login_under_way_does_not_survive_a_change_of_password(app, security):
     finally:
         del security.log_in
     assert late.who() is None
+
+
+@pytest.mark.parametrize("change", ["set_password", "set_active"])
+def test_a_change_of_password_under_way_does_not_undo_another(app, security, monkeypatch, change):
+    """The present password is checked; then somebody else changes the account."""
+    thief, name = member(app)
+    hash_ = security._hash
+
+    def meanwhile(password):
+        monkeypatch.undo()
+        user = security.find(name)
+        argument = "what the owner asked an admin for" if change == "set_password" else False
+        with ThreadPoolExecutor(1) as shell:
+            shell.submit(getattr(security, change), user, argument).result()
+        return hash_(password)
+
+    monkeypatch.setattr(security, "_hash", meanwhile)
+    answer = change_password(thief)
+    assert (answer.status_code, answer.location) == (303, "/auth/login")
+    assert thief.who() is None
+    security.set_active(security.find(name), True)
+    assert Browser(app).log_in(name, OTHER_PASSWORD).status_code == 401
 
 
 def test_renewing_an_old_hash_does_not_undo_a_change_of_password(app, security):
