@@ -15,6 +15,7 @@ from flask.cli import AppGroup
 from app.redis_client import StoreUnavailable
 from app.security.access import security
 from app.security.hashing import HashingBusy
+from app.security.manager import UserGone
 from app.security.names import BadName
 from app.security.passwords import WeakPassword
 from app.security.users import NameTaken, User
@@ -34,6 +35,8 @@ class _UserCommands(AppGroup):
             message = str(error)
         except NameTaken:
             message = "An account with this name exists already."
+        except UserGone:
+            message = "The account was deleted meanwhile."
         except HashingBusy:
             message = "Too many logins are in progress; try again."
         except StoreUnavailable as error:

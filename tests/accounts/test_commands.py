@@ -100,6 +100,22 @@ def test_an_error_is_one_line(flask_user):
         assert says in answer.stderr and "Traceback" not in answer.stderr, answer.stderr
 
 
+def test_an_account_that_goes_during_the_prompt_is_one_line(app, monkeypatch):
+    name = new_name()
+    security = app.extensions["security"]
+    user = security.register(name, PASSWORD)
+
+    def typed_slowly(_from_stdin):
+        security.delete(user)
+        return OTHER_PASSWORD
+
+    monkeypatch.setattr("app.security.cli._new_password", typed_slowly)
+    with app.app_context():
+        answer = app.test_cli_runner().invoke(args=["user", "set-password", name])
+    assert answer.exit_code == 1
+    assert answer.output == "Error: The account was deleted meanwhile.\n"
+
+
 def test_redis_away_is_one_line(redis):
     environ = os.environ | redis.environ | {"REDIS_URL": f"unix://app@{redis.folder}/none.sock"}
     answer = subprocess.run(
