@@ -59,6 +59,7 @@ class RedisSession(SessionMixin):
         self._user_id: str | None = None
         self._prefetched: Prefetched = (None, None, None)
         self._ended: str | None = None
+        # None if nothing was read from it.
         self._ended_generation: bytes | None = None
         self._committed = False
         # Whether the session had ended when its changes were to be written.
@@ -265,7 +266,7 @@ class RedisSession(SessionMixin):
         return values
 
     def commit(self, *, refresh: bool = False) -> str | None:
-        """Write the changes, in at most one round trip.
+        """Write the changes, in at most one round trip; in two to replace another session.
 
         Returns the id for the browser's cookie, `FORGET`, or None when the cookie is right already;
         with `refresh` that of a permanent session never is. Raises StoreUnavailable,
@@ -283,7 +284,7 @@ class RedisSession(SessionMixin):
             self._id is None or self._user_id != self._stored_user() or b"@handle" in self._own
         ):
             kept = {name: raw for name, raw in self._raw.items() if name not in removed}
-            return self._create({**kept, **changed, **self._binding})
+            return self._create_bound({**kept, **changed, **self._binding})
         if self._id is None:
             return self._commit_unstored(changed)
         if self._rotating or self._binding:
@@ -306,17 +307,24 @@ class RedisSession(SessionMixin):
         return self._id if anew or (self.permanent and (refresh or self.modified)) else None
 
     def _commit_unstored(self, changed: dict[bytes, bytes]) -> str | None:
-        ended = self._ended
-        if ended is not None and not self._store.end(
-            ended, self._ended_generation, forget=self._forget
-        ):
+        ended, generation = self._ended, self._ended_generation
+        in_force = ended is None or self._store.end(ended, generation, forget=self._forget)
+        if not in_force and generation is not None:
             # It was ended elsewhere: nothing that this request read from it may be stored again.
             return FORGET
         if changed:
-            return self._create(changed)
+            return self._create(changed, generation)
         return FORGET if ended is not None else None
 
-    def _create(self, fields: dict[bytes, bytes]) -> str:
+    def _create_bound(self, fields: dict[bytes, bytes]) -> str | None:
+        if self._id is None or self._user_id != self._stored_user():
+            return self._create(fields)
+        # It moves to the secret key in use. If it has ended, it must not log in again.
+        generation = self._own.get(b"@generation", b"")
+        in_force = self._store.end(self._id, generation, forget=self._forget)
+        return self._create(fields, generation) if self._in_force(in_force) else None
+
+    def _create(self, fields: dict[bytes, bytes], generation: bytes | None = None) -> str:
         new_id = self._store.new_id(user_id=self._user_id)
         created = self._store.create(
             new_id,
@@ -324,6 +332,7 @@ class RedisSession(SessionMixin):
             listed=self._user_id is not None,
             replaces=self._id or self._ended,
             forget=self._forget,
+            generation=generation,
         )
         return new_id if self._in_force(created) else FORGET
 

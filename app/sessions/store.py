@@ -208,11 +208,13 @@ class SessionStore:
         listed: bool,
         replaces: str | None = None,
         forget: bool = True,
+        generation: bytes | None = None,
     ) -> bool:
         """Store a new session, `listed` in its user's list.
 
-        Ends the session that it `replaces`, and its remember token if `forget`. False, with nothing
-        stored, when the remember token that logged it in has ended.
+        Ends the session that it `replaces`, and its remember token if `forget`. False when the
+        remember token that logged it in has ended, or all sessions of the `generation` from which
+        it takes its contents; then there is no such session.
         """
         keys = [self._key(session_id)]
         if listed:
@@ -221,7 +223,7 @@ class SessionStore:
                 keys.append(_prefix(session_id) + remember.decode())
         lifetimes = (self._idle, self._absolute, self.handle(session_id))
         ending = [self._ending(replaces, forget)] if replaces else []
-        return self._put(keys, lifetimes, fields, ending)
+        return self._put(keys, lifetimes, fields, ending, generation)
 
     def _put(
         self,
@@ -229,9 +231,10 @@ class SessionStore:
         lifetimes: tuple[int, int, str],
         fields: Fields,
         ending: Iterable[Command] = (),
+        source: bytes | None = None,
     ) -> bool:
         while True:
-            believed = self._generation
+            believed = self._generation if source is None else source
             arguments = [self._now(), *lifetimes, self._most, keys[0].rpartition(":")[0] + ":"]
             arguments += chain(*fields.items(), (b"@generation", believed))
             create = self._create_listed if len(keys) > 1 else self._create
@@ -240,6 +243,8 @@ class SessionStore:
             self._generation = generation or b""
             if self._generation == believed:
                 return bool(done)
+            if source is not None:
+                return False
             # All sessions were ended since this process last looked: repeat with the new number.
 
     def save(self, session_id: str, changed: Fields, removed: Iterable[bytes]) -> int:

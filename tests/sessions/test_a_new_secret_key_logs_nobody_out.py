@@ -3,6 +3,7 @@ at the same number of round trips.
 """
 
 import pytest
+from flask import session
 
 from app.sessions import RedisSessionInterface
 from tests.foreign_apps.club import create_club
@@ -96,6 +97,26 @@ def test_a_login_moves_to_the_new_key(any_redis, old, new):
     browser.post("/login/somebody")
     only_new = app_with(any_redis, NEW)
     assert moved(only_new, browser).get("/whoami").json == "somebody"
+
+
+@pytest.mark.parametrize("end", ["logout", "everybody"])
+def test_a_request_in_flight_does_not_revive_what_ended(old, new, end):
+    """Binding moves the session to the new key, which is no rename."""
+
+    @new.post(f"/bind/{end}")
+    def bind():
+        assert session["user"] == "flyer"
+        if end == "logout":
+            moved(old, browser).post("/logout")
+        else:
+            new.session_interface.revoke_everybody()
+        session.bind("flyer")
+        return "bound"
+
+    browser = moved(new, logged_in(old, "flyer"))
+    assert browser.post(f"/bind/{end}").status_code == 200
+    assert browser.get("/whoami").status_code == 401
+    assert new.session_interface.sessions_of("flyer") == []
 
 
 def test_without_the_fallback_it_is_over_rotated_or_not(any_redis, old, new):

@@ -95,6 +95,25 @@ def test_a_request_in_flight_does_not_revive_what_ended(redis_client, end, chang
             assert app.session_interface.sessions_of("ann") == []
 
 
+def test_the_end_of_all_sessions_between_two_commands_of_a_request(redis_client, monkeypatch):
+    """The request has ended its session and not yet stored what it keeps of it."""
+    app = make_app(redis_client)
+    loaded, ended = overlapping(app)
+    ended.set()
+    browser = logged_in(app)
+    store = app.session_interface._store
+    end = store.end
+
+    def end_all_afterwards(*arguments, **options):
+        found = end(*arguments, **options)
+        make_app(redis_client).session_interface.revoke_everybody()
+        return found
+
+    monkeypatch.setattr(store, "end", end_all_afterwards)
+    assert browser.post("/overlap/clear").status_code == 200
+    assert loaded.is_set() and browser.get("/whoami").status_code == 401
+
+
 def test_free_running_races_never_revive_a_session(redis_client):
     """Two writes, a rotation and a logout start together and run unsynchronised."""
     app = make_app(redis_client)

@@ -1,6 +1,7 @@
 """An unused session ends after the idle timeout, any session after the absolute one."""
 
 import pytest
+from flask import session
 
 from tests.sessions.pages import client_of, cookie_of, logged_in, make_app
 
@@ -93,3 +94,21 @@ def test_redis_forgets_by_itself(any_redis):
     server.hset(key, "@end", now - 1)
     assert browser.get("/whoami").status_code == 401
     assert not server.exists(key)
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_a_cookie_of_a_session_that_has_ended_does_not_hinder_a_login(app, clock, looks):
+    """`session.clear()`, then the user: the login of Flask's tutorial."""
+
+    @app.post("/in")
+    def log_in():
+        if looks:
+            assert "user" not in session
+        session.clear()
+        session["user"] = "ben"
+        return "logged in"
+
+    browser = logged_in(app)
+    clock.now += IDLE + 1
+    assert browser.post("/in").status_code == 200
+    assert browser.get("/whoami").json == "ben"
