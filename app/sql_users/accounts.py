@@ -10,7 +10,7 @@ import sqlalchemy as sql
 
 from app.redis_client import Client, Command
 from app.security import names
-from app.security.redis_users import _FIELDS, _IDS, _NAME, _USER, _changeable
+from app.security.redis_users import _FIELDS, _IDS, _NAME, _RELEASE, _USER, _changeable
 from app.security.users import User
 from app.sql_users import USERS, row_of
 
@@ -60,6 +60,7 @@ class InRedis:
 
     def __init__(self, redis: Client) -> None:
         self._redis = redis
+        self._release = redis.script(_RELEASE)
         self.left: set[str] = set()
 
     def pages(self) -> Iterator[Sequence[Account]]:
@@ -100,8 +101,8 @@ class InRedis:
 
     def remove(self, accounts: Sequence[Account]) -> None:
         for one in accounts:
-            self._pipeline([("DEL", _NAME + one.canonical_name), ("DEL", _USER + one.id)])
-            self._pipeline([("ZREM", _IDS, one.id)])
+            self._redis.execute(*self._release([_NAME + one.canonical_name], [one.id]))
+            self._pipeline([("DEL", _USER + one.id), ("ZREM", _IDS, one.id)])
 
     def _pipeline(self, commands: Iterable[Command]) -> list[Any]:
         listed = list(commands)

@@ -125,6 +125,15 @@ def test_accounts_of_the_target_alone_need_a_decision(
     assert everything(database) == everything(in_redis)
 
 
+def test_a_late_removal_leaves_the_name_to_its_new_owner(redis_users, in_redis) -> None:
+    former = add(redis_users, 1, "Ada")
+    seen = list(everything(in_redis).values())
+    redis_users.delete(former, canonical("Ada"))
+    add(redis_users, 2, "Ada")
+    in_redis.remove(seen)
+    assert list(everything(in_redis)) == [f"{2:032x}"]
+
+
 def test_half_registered_names_are_left(redis_users, in_redis, database) -> None:
     add(redis_users, 1)
     # A crash of create() before the name was claimed.
