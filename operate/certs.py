@@ -13,6 +13,7 @@ from pathlib import Path
 
 from operate import certificates, secret_files
 from operate.certificates import CERTIFICATE
+from operate.one_at_a_time import one_at_a_time
 from stack.checkout import CHECKOUT
 from stack.choose import running
 from stack.errors import StackError
@@ -30,11 +31,11 @@ def certs(environ: Mapping[str, str]) -> int:
     if runtime.running_toggles()["STACK_TLS"] != "on":
         raise StackError("STACK_TLS is off", "make down up STACK_TLS=on")
     subject = f"{runtime.name} development authority"
-    if environ.get("YES") != "1":
-        _refuse_a_real_one(runtime, subject)
     authority = CHECKOUT / "run" / runtime.name / "authority"
-    _make_authority(authority, subject)
-    with tempfile.TemporaryDirectory() as scratch:
+    with one_at_a_time(runtime), tempfile.TemporaryDirectory() as scratch:
+        if environ.get("YES") != "1":
+            _refuse_a_real_one(runtime, subject)
+        _make_authority(authority, subject)
         certificate, key = _sign(authority, Path(scratch), runtime.running_toggles())
         certificates.replace(runtime, str(certificate), str(key), progress)
     file = authority / "certificate.pem"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from operate import certs
+from operate.one_at_a_time import one_at_a_time
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 
@@ -69,3 +70,11 @@ def test_a_certificate_of_another_authority_stays(
         certs.certs({})
     assert (stack.run_dir / "secrets/tls-certificate.pem").read_bytes() == served
     assert certs.certs({"YES": "1"}) == 0
+
+
+def test_not_beside_a_command_that_reads_or_writes_them(stack: LocalRuntime, here: Path) -> None:
+    certs.certs({})
+    served = (stack.run_dir / "secrets/tls-certificate.pem").read_bytes()
+    with one_at_a_time(stack), pytest.raises(StackError, match="another backup, deploy, restore"):
+        certs.certs({})
+    assert (stack.run_dir / "secrets/tls-certificate.pem").read_bytes() == served
