@@ -153,14 +153,19 @@ class PostStore:
             pairs = list(zip(ids[::2], ids[1::2], strict=True))
             reads = [("HGET", _key(post_id.decode()), "author_id") for post_id, _ in pairs]
             authors = self._redis.pipeline(reads)
-            writes = [
-                ("ZADD", _of(author.decode()), created, post_id)
+            found = [
+                (_of(author.decode()), created, post_id)
                 for (post_id, created), author in zip(pairs, authors, strict=True)
                 if author is not None
             ]
-            if writes:
-                self._redis.pipeline(writes)
-            counted += len(writes)
+            # A post that has been deleted meanwhile must not count.
+            again = [("EXISTS", _key(post_id.decode())) for *_, post_id in found]
+            commands = [*(("ZADD", *each) for each in found), *again]
+            present = self._redis.pipeline(commands)[len(found) :] if found else []
+            for (mine, _, post_id), there in zip(found, present, strict=True):
+                if not there:
+                    self._redis.execute("ZREM", mine, post_id)
+            counted += len(found)
             start += len(pairs)
         return counted
 

@@ -74,6 +74,24 @@ def test_posts_of_before_the_limit_count_after_a_command(app, monkeypatch):
     assert ada.get(path).status_code == 404
 
 
+def test_a_post_that_is_deleted_while_the_command_counts_does_not_count(app, monkeypatch):
+    ada, name = member(app)
+    path = ada.write()
+    author = app.extensions["security"].find(name).id
+    client = app.extensions["redis"]
+    pipeline = client.pipeline
+
+    def deleted_first(commands, **options):
+        if commands[0][0] == "ZADD":
+            monkeypatch.undo()
+            ada.send(f"{path}/delete")
+        return pipeline(commands, **options)
+
+    monkeypatch.setattr(client, "pipeline", deleted_first)
+    app.extensions["posts"].count_all()
+    assert client.execute("ZCARD", f"post:of:{author}") == 0
+
+
 def test_the_second_of_two_tabs_is_told_and_loses_nothing(app):
     ada, _ = member(app)
     path = ada.write(text="The first text")
