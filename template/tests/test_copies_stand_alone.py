@@ -40,8 +40,9 @@ pytestmark = pytest.mark.long
 # OCSP answers that nginx staples took 12; a CPU limit, a program of the tests and the exit code of
 # `make logs` 12.
 # A new master that fails while it has requests finishes them: 12. A program of the tests took 1.
+# Writes that compare what they replace, and are not repeated unseen, took 27.
 # The aim is still 12,000.
-MOST_LINES = 16_051
+MOST_LINES = 16_078
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 

@@ -7,8 +7,11 @@ import socket
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
+from itertools import count
 from types import TracebackType
 from typing import Any
+
+from app.redis_client import RedisClient
 
 
 class FaultProxy:
@@ -56,6 +59,23 @@ class FaultProxy:
     def become(self, mode: str, *, delay: float = 0.0) -> None:
         """Change the mode. "refuse" also closes the open connections."""
         self._run(self._become(mode, delay))
+
+    def cut_answer(self, client: RedisClient, trip: int = 1) -> None:
+        """Cut the answer to one of the next round trips of *client*, the first one being 1.
+
+        Redis has run the commands by then: it knows all scripts of the client.
+        """
+        client.execute("PING")  # connects
+        for script in client._scripts.values():
+            client.execute("SCRIPT", "LOAD", script)
+        round_trip, trips = client._round_trip, count(1)
+
+        def cut(*arguments: Any) -> list[Any]:
+            if next(trips) == trip:
+                self.become("cut")
+            return round_trip(*arguments)
+
+        client._round_trip = cut  # type: ignore[method-assign]
 
     def _run(self, job: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(job, self._loop).result(10)

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
 
 from app import create_app, settings
 from app.redis_client import StoreUnavailable
@@ -61,6 +62,24 @@ def test_a_write_compares_the_epoch_that_was_read(store):
     assert (found.user.is_active, found.user.epoch, found.password_hash) == (False, 1, "old")
     store.delete(found.user, "compared")
     assert not store.update(found.user, epoch=2)
+
+
+def test_a_write_whose_answer_is_lost_is_not_repeated(store, monkeypatch):
+    ada, execute = user(41), sql.Connection.execute
+    store.create(ada, "lost", "hash")
+
+    def loses(connection, statement, *arguments):
+        found = execute(connection, statement, *arguments)
+        if isinstance(statement, sql.Update):
+            cut = OSError("the connection is cut")
+            raise sql.exc.DBAPIError("", None, cut, connection_invalidated=True)
+        return found
+
+    monkeypatch.setattr(sql.Connection, "execute", loses)
+    with pytest.raises(StoreUnavailable, match="cut"):
+        store.update(ada, epoch=1)
+    monkeypatch.undo()
+    assert store.get("41").epoch == 1
 
 
 def test_a_late_deletion_leaves_the_name_to_its_new_owner(store):
