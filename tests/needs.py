@@ -28,9 +28,8 @@ from tests.servers.postgresql import programs
 TEST_ALL = os.environ.get("TEST_ALL") == "yes"
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 GROUPS = ("containers", "browser", "quiet")
-# By marker. The longest group starts first, and what runs alone comes last. Three engines need much
-# CPU time, so they start when the first tests of the others, which do too, have ended.
-ORDER = ("containers", "long", "browser", "engines", None, "quiet")
+# By marker. The longest group starts first, and what runs alone comes last.
+ORDER = ("containers", "long", "browser", None, "quiet")
 
 
 @cache

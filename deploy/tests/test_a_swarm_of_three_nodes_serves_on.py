@@ -35,7 +35,8 @@ from stack.compose.runtime import ComposeRuntime
 from tests.people.over_http import Answer, Person
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.engines
+# Three engines need both cores: beside other tests, requests and updates reach their time limits.
+pytestmark = [pytest.mark.engines, pytest.mark.quiet]
 
 NAME = f"swarm-test-{os.getpid()}"
 PORT = 8080
