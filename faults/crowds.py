@@ -239,7 +239,7 @@ FAULTS = (
             f"{LARGE_CROWD} clients {what}",
             crowd(message, LARGE_CROWD),
             ("nginx", FULL if message is slow_headers else REFUSED),
-            "none: no rule counts what nginx refuses",
+            "NginxDown" if message is slow_headers else "RequestsRefused",
             hold_s=15,
             within_s=60,
             missing=few_descriptors,

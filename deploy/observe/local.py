@@ -188,16 +188,13 @@ def _commands(
 
 def write_configuration(folder: Path, state: State, at: Mapping[str, str], interval: str) -> None:
     """Write prometheus.yml with the addresses of local processes; alerts.yml is beside it."""
-    http, tls = (
-        public_address({**state.toggles, "STACK_TLS": switch, "STACK_PREFIX": ""})
-        for switch in ("off", "on")
-    )
+    tls = public_address({**state.toggles, "STACK_TLS": "on", "STACK_PREFIX": ""})
     addresses = {
         "alertmanager:9093": at["alertmanager"],
         "mtail:3903": at["mtail"],
         "redis-exporter:9121": at["redis-exporter"],
         "blackbox:9115": at["blackbox"],
-        "nginx:8080": http.removeprefix("http://"),
+        "nginx:8081": f"127.0.0.1:{state.ports['status']}",
         "nginx:8443": tls.removeprefix("https://"),
     }
     text = (HERE / "prometheus.yml").read_text(encoding="utf-8")

@@ -35,6 +35,8 @@ BUSY = {
 UNPLANNED = {'uwsgi_option{instance="a",name="max_requests"}': "0x200"}
 TRAFFIC = {'uwsgi_requests_total{instance="a",worker="1"}': "0+150x200"}  # 10 a second
 NGINX = {'nginx_requests_total{status="200"}': "0+150x200"}
+# Refused logins are requests too.
+GUESSES = {f'nginx_{what}_total{{status="429"}}': "0+88x200" for what in ("requests", "logins")}
 CASES: dict[str, list[tuple[Series, Series]]] = {
     "QueueGrows": [
         (
@@ -91,6 +93,15 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
             },
         ),
     ],
+    "AppDown": [
+        (
+            {'up{job="uwsgi"}': "1x70 0x200"},
+            # One of two serves.
+            {'up{job="uwsgi",instance="a"}': "1x200", 'up{job="uwsgi",instance="b"}': "0x200"},
+        ),
+        # In containers, the address of one that is away is unknown. It was away for 30 s.
+        ({'up{job="redis"}': "1x200"}, {'up{job="uwsgi"}': "1x76 0 0 1x200"}),
+    ],
     "ReloadFailed": [({"uwsgi_reload_failed": "1x200"}, {"uwsgi_reload_failed": "1x60 0x200"})],
     "ServerErrors": [
         (
@@ -121,6 +132,33 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
             },
         )
     ],
+    "RequestsRefused": [
+        (
+            {**NGINX, 'nginx_requests_total{status="429"}': "0+6x200"},
+            # Less than 2 %.
+            {
+                'nginx_requests_total{status="200"}': "0+600x200",
+                'nginx_requests_total{status="429"}': "0+9x200",
+            },
+        ),
+        (
+            {**NGINX, 'nginx_requests_total{status="431"}': "0+9x200"},
+            # It was over after two minutes.
+            {**NGINX, 'nginx_requests_total{status="429"}': "0x50 0+99x8 800x200"},
+        ),
+        (
+            {**NGINX, **GUESSES, 'nginx_requests_total{status="413"}': "0+9x200"},
+            {**NGINX, **GUESSES, 'nginx_requests_total{status="413"}': "0+4x200"},
+        ),
+        (
+            {'nginx_requests_total{status="414"}': "0+9x200"},
+            # Strangers look for gaps, and some are slow.
+            {
+                f'nginx_requests_total{{status="{status}"}}': "0+90x200"
+                for status in (400, 404, 405, 408, 421)
+            },
+        ),
+    ],
     "LoginsRefused": [
         (
             {'nginx_logins_total{status="429"}': "0+8x200"},
@@ -132,6 +170,11 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
     ],
     "NginxDown": [
         ({'probe_success{job="http"}': "0x200"}, {'probe_success{job="http"}': "1x200"}),
+        (
+            # All connections are taken, and one probe in four has luck.
+            {'probe_success{job="http"}': "1x40 " + "0 0 0 1 " * 40},
+            {'probe_success{job="http"}': "1x76 0 0 0 1x200"},
+        ),
         # Without STACK_TLS nothing listens there.
         ({'probe_success{job="http"}': "1x60 0x200"}, {'probe_success{job="tls"}': "0x200"}),
     ],
