@@ -153,6 +153,11 @@ class Uwsgi:
         ) as answer:
             return str(answer.read().decode())
 
+    def series(self) -> set[str]:
+        """Return the names and labels of all series."""
+        lines = self.metrics().splitlines()
+        return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
     def metric(self, name: str, /, **labels: str) -> float:
         """Return the value of a series, or NaN if there is no such series."""
         wanted = ",".join(f'{key}="{value}"' for key, value in labels.items())

@@ -49,11 +49,6 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield server
 
 
-def series(text: str) -> set[str]:
-    """The names and labels of all series."""
-    return {line.rpartition(" ")[0] for line in text.splitlines() if line[:1] not in ("#", "")}
-
-
 def item_requests(server: Uwsgi) -> float:
     return server.metric("app_requests_total", endpoint="item", status="200")
 
@@ -90,7 +85,7 @@ def test_failures_and_unknown_paths_have_one_series_each(server: Uwsgi) -> None:
 
 def test_replaced_workers_and_reloads_add_neither_series_nor_files(server: Uwsgi) -> None:
     visit(server, 8)
-    before = series(server.metrics())
+    before = server.series()
     files = len(list(server.run.rglob("*.db")))
     for _ in range(5):
         kill_a_worker(server)
@@ -100,7 +95,7 @@ def test_replaced_workers_and_reloads_add_neither_series_nor_files(server: Uwsgi
         assert server.reload().returncode == 0
         visit(server, 8)
     assert item_requests(server) == 8, "a generation counts anew, as uwsgi_requests_total does"
-    after = {re.sub(r'endpoint="(-|fails)".*', "", one) for one in series(server.metrics())}
+    after = {re.sub(r'endpoint="(-|fails)".*', "", one) for one in server.series()}
     assert after <= {re.sub(r'endpoint="(-|fails)".*', "", one) for one in before}
 
 

@@ -1,68 +1,82 @@
 """The number of series does not depend on how often workers and generations were replaced."""
 
-import importlib.util
-import sys
+from __future__ import annotations
+
+import os
+import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
-import pytest
+from tests.servers.uwsgi import Uwsgi, ask, serving
+from tests.waiting import wait_until
 
-from stack.checkout import CHECKOUT
-from tests.servers.uwsgi import Uwsgi, serving
+APP = """
+from flask import Flask
+from prometheus_client import Counter, Gauge
 
+application = Flask(__name__)
+ORDERS = Counter("shop_orders", "Orders")
+BASKETS = Gauge("shop_baskets", "Baskets; it has a series for each worker")
 
-@pytest.fixture
-def exporter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """uwsgi/exporter.py beside a master that a test makes up."""
-    run = tmp_path / "1"
-    run.mkdir()
-    (tmp_path / "status.json").write_text('{"failure": ""}')
-    monkeypatch.setenv("APP_RUN", str(run))
-    monkeypatch.setenv("APP_SOCKET_INODE", "0")
-    monkeypatch.setitem(sys.modules, "uwsgi", SimpleNamespace(opt={"processes": b"4"}))
-    spec = importlib.util.spec_from_file_location("exporter", CHECKOUT / "uwsgi" / "exporter.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "_process", lambda pid: (1.0, 1, 1, 1, 1))
-    return module
+@application.get("/")
+def index():
+    ORDERS.inc()
+    BASKETS.set(1)
+    return "ok"
+"""
+WORKERS = 10
 
 
-def series(exporter: ModuleType, monkeypatch: pytest.MonkeyPatch, respawns: int, swap: int) -> set:
-    """The series after so many *respawns* of each worker, in generation *swap*."""
-    run = exporter.RUN.with_name(str(swap))
-    (run.with_name("next")).symlink_to(run.name)
-    (run.with_name("next")).replace(run.with_name("current"))
-    monkeypatch.setattr(exporter, "RUN", run)
-    workers = [
-        {
-            "id": number,
-            "pid": 100_000 + respawns * 10 + number,
-            "requests": respawns,
-            "exceptions": 0,
-            "harakiri_count": respawns,
-            "respawn_count": respawns,
-            "accepting": 1,
-            "cores": [{"in_request": respawns % 2}],
-        }
-        for number in range(1, 5)
-    ]
-    document = {"listen_queue": 0, "workers": workers}
-    monkeypatch.setattr(exporter, "statistics", lambda run: document)
-    return {
-        (sample.name, *sample.labels.items())
-        for metric in exporter.Workers().collect()
-        for sample in metric.samples
-    }
+def test_respawns_and_swaps_add_no_series(tmp_path: Path) -> None:
+    """All workers are killed, and then the master is replaced.
+
+    SWAPS=100 repeats it as often: 1,000 respawns. STACK_APP_METRICS is on.
+    """
+    swaps = int(os.environ.get("SWAPS", "2"))
+    shape = {"STACK_PROCESSES": str(WORKERS), "STACK_THREADS": "1", "STACK_APP_METRICS": "on"}
+    respawns = 0.0
+    with serving(tmp_path, app=APP, **shape) as server:
+        first = visited(server)
+        every = set(first)
+        for _ in range(swaps):
+            kill_all_workers(server)
+            every |= visited(server)
+            respawns += sum(
+                server.metric("uwsgi_respawns_total", worker=str(worker))
+                for worker in range(1, WORKERS + 1)
+            )
+            assert server.reload().returncode == 0, server.log
+            every |= visited(server)
+        assert server.metric("uwsgi_generation") == swaps + 1
+    print(f"{len(first)} series; {len(every)} after {respawns:.0f} respawns and {swaps} swaps")
+    assert respawns == swaps * WORKERS
+    assert every == first
+    assert len(first) > WORKERS * 12
 
 
-def test_a_thousand_respawns_and_a_hundred_swaps_add_no_series(
-    exporter: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = series(exporter, monkeypatch, 1, 1)
-    assert len(first) > 40
-    for step in range(1000):
-        assert series(exporter, monkeypatch, step, step // 10 + 1) == first
+def visited(server: Uwsgi) -> set[str]:
+    """The series when every worker has answered a request."""
+
+    def answered() -> bool:
+        with ThreadPoolExecutor(WORKERS) as clients:
+            list(clients.map(lambda _: ask(server.port), range(2 * WORKERS)))
+        return sum(one.startswith("shop_baskets{") for one in server.series()) == WORKERS
+
+    wait_until(answered)
+    return server.series()
+
+
+def kill_all_workers(server: Uwsgi) -> None:
+    killed = set(server.workers().values())
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+
+    def replaced() -> bool:
+        idle = server.metric("uwsgi_workers", state="idle")
+        return idle == WORKERS and not killed & set(server.workers().values())
+
+    wait_until(replaced)
 
 
 def test_a_failed_reload_shows_until_one_succeeds(tmp_path: Path) -> None:
