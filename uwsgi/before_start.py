@@ -23,7 +23,7 @@ exec "$@"
 # -P: a package `app` in project/ is not ours.
 _MIGRATE_THEN_EXECUTE = f"""\
 PYTHONPATH="$0:$PYTHONPATH" python3 -P -m app.sql_users || {{
-    echo 'uwsgi/entrypoint: STACK_USERS_URL cannot be used, for the reason above (docs/day-two.md)' >&2
+    echo 'uwsgi/entrypoint: STACK_USERS_URL cannot be used: see above (docs/day-two.md)' >&2
     exit {FAILED}
 }}
 exec "$@"
