@@ -41,8 +41,9 @@ pytestmark = pytest.mark.long
 # `make logs` 12.
 # A new master that fails while it has requests finishes them: 12. A program of the tests took 1.
 # Writes that compare what they replace, and are not repeated unseen, took 27.
+# Redis' files from elsewhere, put in force at its start: 8.
 # The aim is still 12,000.
-MOST_LINES = 16_078
+MOST_LINES = 16_085
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
