@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import yaml
 
 from stack.checkout import CHECKOUT
@@ -18,6 +19,12 @@ Manifest = dict[str, Any]
 FOLDER = CHECKOUT / "deploy" / "kubernetes"
 OVERLAYS = ("one-node", "production")
 SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def validate(manifests: list[Manifest], version: str) -> None:
+    """Raises kubernetes_validate.ValidationError if that version does not accept one of them."""
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
 
 
 def render(

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.tests.manifests import Manifest, one, render, templates
+from deploy.tests.manifests import Manifest, one, render, templates, validate
 from deploy.tests.test_the_manifests_of_kubernetes import (
     COMPOSE,
     VERSIONS,
@@ -39,8 +38,7 @@ def locust(manifests: list[Manifest], workload: str) -> Manifest:
 def test_three_versions_of_kubernetes_accept_every_manifest(
     manifests: list[Manifest], version: str
 ) -> None:
-    for manifest in manifests:
-        kubernetes_validate.validate(manifest, version, strict=True)
+    validate(manifests, version)
 
 
 def test_it_is_as_confined_as_the_stack_and_in_its_namespace(manifests: list[Manifest]) -> None:

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from deploy.plan.figures import FIGURES
-from deploy.tests.manifests import FOLDER, OVERLAYS, Manifest, one, render, templates
+from deploy.tests.manifests import FOLDER, OVERLAYS, Manifest, one, render, templates, validate
 from stack.checkout import CHECKOUT
 from toggles import TOGGLES
 from toggles import read as read_toggles
@@ -63,8 +63,7 @@ VERSIONS = ["1.35", "1.36", "1.37"]
 def test_three_versions_of_kubernetes_accept_every_manifest(
     manifests: list[Manifest], version: str
 ) -> None:
-    for manifest in manifests:
-        kubernetes_validate.validate(manifest, version, strict=True)
+    validate(manifests, version)
 
 
 def test_these_are_the_newest_versions_whose_schemas_there_are() -> None:

@@ -1,24 +1,10 @@
 """The connection breaks between a write of a post and its answer: it is applied once."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from app.posts.store import PostStore
-from app.redis_client import RedisClient, connect
+from app.redis_client import RedisClient
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.redis import RedisServer
-
-
-@pytest.fixture(scope="module")
-def proxy(redis: RedisServer) -> Iterator[FaultProxy]:
-    with FaultProxy(str(redis.socket)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def client(proxy: FaultProxy, redis: RedisServer) -> RedisClient:
-    return connect(proxy.url, redis.password, budget=10)
 
 
 @pytest.mark.parametrize("trip", [1, 2])

@@ -3,32 +3,19 @@
 docs/security.md lists all writes.
 """
 
-from collections.abc import Iterator
 from itertools import count
 
 import pytest
 
-from app.redis_client import RedisClient, StoreUnavailable, connect
+from app.redis_client import RedisClient, StoreUnavailable
 from app.security.delays import LoginDelays
 from app.security.redis_users import RedisUserStore
 from app.security.users import User
 from app.sessions.store import SessionStore
 from tests.servers.fault_proxy import FaultProxy
-from tests.servers.redis import RedisServer
 from tests.sessions.pages import logged_in, make_app
 
 _numbers = count(1)
-
-
-@pytest.fixture(scope="module")
-def proxy(redis: RedisServer) -> Iterator[FaultProxy]:
-    with FaultProxy(str(redis.socket)) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-def client(proxy: FaultProxy, redis: RedisServer) -> RedisClient:
-    return connect(proxy.url, redis.password, budget=10)
 
 
 def new_user() -> tuple[User, str]:
