@@ -82,6 +82,7 @@ class _Deploy:
 
     def run(self) -> None:
         self._finish_a_killed_one()
+        self._remove_what_serves_nothing()
         old = self._only("app")
         if self._stack.toggles["STACK_SOCKET"] != self._running["STACK_SOCKET"]:
             raise StackError(
@@ -287,6 +288,20 @@ class _Deploy:
             elif old and new:
                 self._go_back(old, new)
         self._journal.unlink(missing_ok=True)
+
+    def _remove_what_serves_nothing(self) -> None:
+        """Remove containers that the file does not tell of.
+
+        An app that was created, and not yet started, when a deploy was killed. The second nginx,
+        if the deploy was killed while it replaced the first one.
+        """
+        containers = self._stack.replicas()
+        running = {one.service for one in containers if one.state == "running"}
+        states = {"app": {"created"}, "nginx": {"created", "exited"}}
+        for one in containers:
+            if one.service in running and one.state in states.get(one.service, ()):
+                self._progress.step(f"an earlier deploy was killed: removing {one.name}")
+                self._stack.docker("rm", "--volumes", one.id)
 
     def _save(self, old: Container, new: Container, *, moved: bool) -> None:
         self._journal.parent.mkdir(parents=True, exist_ok=True)

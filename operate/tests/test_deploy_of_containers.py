@@ -45,6 +45,11 @@ def containers(commands: Commands) -> list[str]:
     return sorted(docker("ps", "--all", "--quiet", "--filter", mine).split())
 
 
+def apps_that_run(commands: Commands) -> int:
+    states = [(one.service, one.state) for one in runtime(commands).replicas()]
+    return states.count(("app", "running"))
+
+
 def deploy(commands: Commands, **settings: str) -> str:
     done = commands.make("deploy", **settings)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -114,8 +119,8 @@ def test_one_that_is_ended_leaves_the_old_version(commands: Commands) -> None:
             cwd=commands.checkout, env=commands.environ, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
-        wait_until(lambda: len(containers(commands)) == 4, 120)
-        time.sleep(3)
+        wait_until(lambda: apps_that_run(commands) == 2, 120)
+        time.sleep(1)
         refused = commands.make("reload")
         assert refused.returncode != 0
         assert f"a deploy of {commands.name} is under way" in refused.stderr
@@ -128,6 +133,19 @@ def test_one_that_is_ended_leaves_the_old_version(commands: Commands) -> None:
     write(commands, "four")
     assert "an earlier deploy was killed: cleaning up" in deploy(commands)
     assert version(commands) == "four"
+    assert len(containers(commands)) == 3
+
+
+@pytest.mark.parametrize("service", ["app", "nginx"])
+def test_a_container_that_a_killed_one_created_is_removed(commands: Commands, service: str) -> None:
+    """Killed before it has written down what it created."""
+    before = containers(commands)
+    options = ["--no-start", "--no-recreate", "--no-build", f"--scale={service}=2"]
+    runtime(commands).compose("up", *options, service)
+    assert len(containers(commands)) == len(before) + 1
+    write(commands, f"after a second {service}")
+    assert f"an earlier deploy was killed: removing {commands.name}-{service}-" in deploy(commands)
+    assert version(commands) == "after"
     assert len(containers(commands)) == 3
 
 
