@@ -49,8 +49,8 @@ def _unknown(name: str) -> str:
 
 def _conflicts(values: Mapping[str, str]) -> list[str]:
     faults = []
-    # uwsgi/entrypoint replaces `auto`, 2 or more, before it reads the values.
-    processes = int(values["STACK_PROCESSES"].replace("auto", "2"))
+    # `auto` is at most 8 (uwsgi/cores.py): what is allowed here is allowed on every machine.
+    processes = int(values["STACK_PROCESSES"].replace("auto", "8"))
     threads = int(values["STACK_THREADS"])
     # The container's pids_limit is 1024.
     if processes * threads > 1000:

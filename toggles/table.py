@@ -281,14 +281,15 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
     },
     "Capacity": {
         "STACK_PROCESSES": Toggle(
-            "4",
-            Whole(1, 128, auto="the cores it may use, at least 2"),
+            "auto",
+            Whole(1, 128, auto="the cores it may use, 2 to 8"),
             "uWSGI worker processes",
-            "Only processes use more than one core: start with one or two per core. auto counts "
-            "the cores that affinity and the container's CPU limit allow.",
+            "Only processes use more than one core. auto counts the cores that affinity and the "
+            "container's CPU limit allow, at most 8, or 4 with STACK_LAZY_APPS, so that a reload "
+            "fits into APP_MEMORY. Name a larger number if there are more cores and memory.",
         ),
         "STACK_THREADS": Toggle(
-            "2",
+            "4",
             Whole(1, 64),
             "threads per worker",
             "Threads overlap waits for Redis. Use 1 if the app is not thread-safe. Harakiri ends "

@@ -9,17 +9,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 GROUPS = Path("/sys/fs/cgroup")
+# A reload needs the memory of all workers twice, and the container has 768m (APP_MEMORY). With
+# STACK_LAZY_APPS each worker has a copy of the app.
+MOST, MOST_LAZY = 8, 4
 
 
-def cores(groups: Path = GROUPS, membership: Path = Path("/proc/self/cgroup")) -> int:
-    """Return the cores that the affinity and the quotas of the control groups allow; at least 2.
+def cores(
+    groups: Path = GROUPS, membership: Path = Path("/proc/self/cgroup"), *, lazy: bool = False
+) -> int:
+    """Return the cores that affinity and the quotas of control groups allow, from 2 to the most.
 
     One worker is not enough on one core either: it would have no replacement while it restarts.
     """
     allowed = float(len(os.sched_getaffinity(0)))
     for quota, period in _quotas(groups, membership):
         allowed = min(allowed, quota / period)
-    return max(2, math.ceil(allowed))
+    return min(MOST_LAZY if lazy else MOST, max(2, math.ceil(allowed)))
 
 
 def _quotas(groups: Path, membership: Path) -> Iterator[tuple[int, int]]:

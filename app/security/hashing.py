@@ -81,12 +81,13 @@ class HashingGate:
     """Limits the hashes that run at once to *slots* over all processes with the same *name*.
 
     A slot is an advisory lock (flock) on a file: the kernel releases it when its holder is killed.
-    The default leaves one core to pages. Each waiting caller holds a thread that could serve pages,
-    so at most twice as many may wait, for *patience* seconds; the others get HashingBusy.
+    The default leaves one core to pages and is at most 15, because of the container's memory. Each
+    waiting caller holds a thread that could serve pages, so at most twice as many may wait, for
+    *patience* seconds; the others get HashingBusy.
     """
 
     def __init__(self, name: str, *, slots: int | None = None, patience: float = 0.5) -> None:
-        self.slots = slots or max(1, len(os.sched_getaffinity(0)) - 1)
+        self.slots = slots or max(1, min(16, len(os.sched_getaffinity(0))) - 1)
         self.room = 2 * self.slots
         self.patience = patience
         self.folder = Path(tempfile.gettempdir()) / f"hashing-{name}-{os.getuid()}"

@@ -530,7 +530,7 @@ def test_the_autoscaler_follows_busy_workers_and_cpu(production: list[Manifest])
     assert "replicas" not in one(production, "Deployment", "web")["spec"]
     assert scaler["minReplicas"] > 1
     pods, cpu = scaler["metrics"]
-    half = int(TOGGLES["STACK_PROCESSES"].default) // 2
+    half = int(settings(production, "app")["STACK_PROCESSES"]) // 2
     assert pods["pods"]["target"] == {"type": "AverageValue", "averageValue": str(half)}
     assert cpu["containerResource"]["container"] == "app"
     folder = CHECKOUT / "deploy" / "kubernetes" / "overlays" / "production"

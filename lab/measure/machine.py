@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import runpy
 import subprocess
 import time
 from dataclasses import dataclass
@@ -120,6 +121,13 @@ class Watch:
         return Watched(seconds, cpu.stolen_share, cpu.busy_share, pressure)
 
 
+def processes(*, lazy: bool = False) -> int:
+    """How many worker processes STACK_PROCESSES=auto is on this machine."""
+    # By its path: `uwsgi` is importable only inside the server (uwsgi/__init__.py).
+    found: int = runpy.run_path(str(CHECKOUT / "uwsgi" / "cores.py"))["cores"](lazy=lazy)
+    return found
+
+
 def conditions() -> dict[str, Any]:
     """The machine as a report shows it, for JSON; None for what it does not reveal."""
     pressure = _pressure()
@@ -128,6 +136,7 @@ def conditions() -> dict[str, Any]:
         "architecture": platform.machine(),
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
+        "processes": processes(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "virtual": _virtual(),
         "governor": _line(_CPU / "cpu0/cpufreq/scaling_governor"),

@@ -19,7 +19,7 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
-from lab.measure import login_cookie, server_options, trees, uwsgi_http
+from lab.measure import login_cookie, machine, server_options, trees, uwsgi_http
 from lab.measure.instances import ComposeInstance, Instance, LocalInstance, members
 from lab.plan.arms import ArmSpec, LoginForm, ReloadMode
 from lab.plan.servers import SERVERS, Server
@@ -219,7 +219,10 @@ def _start(
         raise StackError("an arm with files of its own runs on the local runtime", "RUNTIME=local")
     if server.name == "uwsgi-http":
         uwsgi_http.ensure(progress or Progress())
-    environ = {**spec.settings, **FIXED}
+    # `auto` as a number: other servers need it, and so does the comparison with what runs. Files of
+    # another commit may have another default.
+    auto = {} if spec.has_own_tree else {"STACK_PROCESSES": str(machine.processes())}
+    environ = {**auto, **spec.settings, **FIXED}
     instance: Instance
     if runtime == "compose":
         instance = ComposeInstance(environ, progress)

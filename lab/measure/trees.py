@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from lab.measure import machine
 from lab.measure.instances import LocalInstance, kill
 from lab.plan import canary
 from lab.plan.arms import ArmSpec
@@ -223,6 +224,9 @@ class TreeRuntime(LocalRuntime):
             self.end()
             raise
         self.toggles |= self.state().toggles
+        if self.toggles["STACK_PROCESSES"] == "auto":
+            lazy = self.toggles["STACK_LAZY_APPS"] != "off"
+            self.toggles["STACK_PROCESSES"] = str(machine.processes(lazy=lazy))
 
     def command(self, name: str) -> None:
         """Run ``python -m stack NAME`` of the copy. Raises StackError with the end of its log."""

@@ -23,7 +23,8 @@ CONTROLS = (
 )
 _CONDITIONS = (
     "started", "runtime", "blocks", "seed", "capacity_rps", "kernel", "architecture", "cpu",
-    "cores", "memory_bytes", "virtual", "cgroup", "python", "revision", "stolen_since_boot",
+    "cores", "processes", "memory_bytes", "virtual", "cgroup", "python", "revision",
+    "stolen_since_boot",
 )  # fmt: skip
 
 

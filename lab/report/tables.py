@@ -20,6 +20,7 @@ PRIORITY = "generator's priority (nice)"
 # Conditions whose key does not say what they are.
 NAMES = {
     "capacity_rps": "capacity of the baseline, requests per second",
+    "processes": "STACK_PROCESSES=auto",
     "memory_bytes": "memory",
     "virtual": "virtual machine",
     "load_average": "load average at the start",

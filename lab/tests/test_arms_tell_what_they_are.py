@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.measure import machine, server_options
 from lab.measure import running_arm as lab
-from lab.measure import server_options
 from lab.measure.running_arm import RunningArm
 from lab.plan import servers
 from lab.plan.arms import ArmSpec, ReloadMode
@@ -115,6 +115,15 @@ def test_a_server_with_other_options_is_detected(
             "STACK_THUNDER_LOCK: asked on, the server's log reports off",
         ]
         assert started["gunicorn-liar"].wrong_options == ["workers: asked 2, 1 run"]
+
+
+@pytest.mark.parametrize("server", ["uwsgi", "gunicorn-gthread", "waitress"])
+def test_an_arm_without_a_shape_has_a_number_of_processes(server: str) -> None:
+    """No server of the lab but the stack's own knows what `auto` is."""
+    with arms([ArmSpec("as shipped", server=server)]) as started:
+        arm = started["as shipped"]
+        assert arm.wrong_options == []
+        assert arm.slots == machine.processes() * 4
 
 
 def test_lines_are_added_to_a_copy_of_uwsgi_ini() -> None:

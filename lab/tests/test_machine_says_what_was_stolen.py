@@ -78,6 +78,7 @@ def test_a_kernel_without_pressure_reports_none(proc: Path) -> None:
 def test_the_conditions_can_be_written_as_json() -> None:
     found = json.loads(json.dumps(machine.conditions()))
     assert found["cores"] >= 1
+    assert 2 <= found["processes"] <= 8
     assert found["memory_bytes"] > 1 << 28
     assert 0 <= found["stolen_since_boot"] < 1
     assert {"uwsgi", "flask", "redis-py", "locust", "nginx"} <= found["versions"].keys()

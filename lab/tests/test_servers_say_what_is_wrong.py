@@ -34,7 +34,7 @@ spawned uWSGI worker 3 (pid: 15, cores: 2)
 spawned uWSGI worker 4 (pid: 17, cores: 2)
 """
 
-DEFAULTS = toggles.read({})
+DEFAULTS = toggles.read({"STACK_PROCESSES": "4", "STACK_THREADS": "2"})
 
 
 def wrong(log: str = LOG, metrics: str = METRICS, **asked: str) -> list[str]:

@@ -33,6 +33,12 @@ def holder(folder):
     return process, let_go
 
 
+@pytest.mark.parametrize(("cores", "slots"), [(1, 1), (2, 1), (16, 15), (200, 15)])
+def test_one_core_is_left_and_their_memory_is_bounded(monkeypatch, cores, slots):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    assert HashingGate("test").slots == slots
+
+
 def test_processes_share_the_slots(tmp_path):
     holders = [holder(tmp_path) for _ in range(2)]
     with pytest.raises(HashingBusy), gate(tmp_path)():

@@ -58,9 +58,9 @@ def test_the_limit_of_open_files_is_uwsgis() -> None:
     assert services(STACK_MAX_FD="1000")["app"]["ulimits"]["nofile"] == 1000
 
 
-def test_password_hashes_of_all_threads_fit_in_the_memory() -> None:
-    threads = int(TOGGLES["STACK_PROCESSES"].default) * int(TOGGLES["STACK_THREADS"].default)
-    assert threads * ARGON2_MEMORY < int(services()["app"]["mem_limit"]) / 2
+def test_the_most_password_hashes_at_once_fit_in_the_memory() -> None:
+    most = in_file("app/security/hashing.py", r"min\((\d+), len\(os\.sched_getaffinity") - 1
+    assert most * ARGON2_MEMORY < int(services()["app"]["mem_limit"]) / 2
 
 
 def test_redis_has_room_to_rewrite_its_file() -> None:

@@ -65,7 +65,7 @@ def set_limit(container: str, size: int) -> None:
 
 def reload_under_requests(stack: ComposeRuntime, reload: Callable[[], None]) -> None:
     before = worker_pids(stack)
-    assert len(before) == int(stack.toggles["STACK_PROCESSES"])
+    assert len(before) > 1
     done = threading.Event()
     answers: list[int] = []
 

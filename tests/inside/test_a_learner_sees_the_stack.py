@@ -10,6 +10,7 @@ import pytest
 
 from stack.local.runtime import LocalRuntime
 from tests.people.in_chromium import DESKTOP, PASSWORD, Surfer
+from tests.servers.uwsgi import cores
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -32,7 +33,8 @@ def test_one_request(surfer: Surfer) -> None:
     surfer.register(f"leo-{surfer.window}")
     surfer.open("/inside/")
     text = surfer.page.get_by_role("main").inner_text()
-    assert re.search(r"worker [1-4] of 4, process \d+, thread uWSGIWorker\dCore\d", text)
+    thread = r"process \d+, thread uWSGIWorker\dCore\d"
+    assert re.search(rf"worker [1-8] of {cores()}, {thread}", text)
     assert re.search(r"thunder-lock\s+on", text)
     assert "nginx" in text and "the hand-over" in text
     surfer.follow("Show the whole request")
@@ -44,14 +46,14 @@ def test_the_workers(surfer: Surfer) -> None:
     surfer.register(f"lin-{surfer.window}")
     surfer.open("/inside/workers")
     rows = surfer.page.locator("#inside-workers tbody tr")
-    assert rows.count() == 4
+    assert rows.count() == cores()
     assert "GET /inside/workers" in surfer.page.get_by_role("main").inner_text()
     surfer.open("/inside/preforking")
     assert re.search(r"Worker 1: \d+\.\d MB shared", surfer.page.get_by_role("main").inner_text())
     surfer.open("/inside/start")
     text = surfer.page.get_by_role("main").inner_text()
     assert "thunder-lock" in text
-    assert re.search(r"spawned uWSGI worker 1 \(pid: \d+, cores: 2\)", text)
+    assert re.search(r"spawned uWSGI worker 1 \(pid: \d+, cores: 4\)", text)
 
 
 @pytest.fixture(scope="module")
@@ -90,4 +92,4 @@ def test_the_page_follows_a_reload(root: Surfer, browsed_stack: LocalRuntime) ->
         arg=f"generation {before + 1} serves",
     )
     new = root.page.locator("td[data-label=Worker]").all_inner_texts()
-    assert len(new) == 4 and not old & set(new)
+    assert len(new) == cores() and not old & set(new)

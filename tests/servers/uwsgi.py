@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import signal
 import socket
 import struct
@@ -24,6 +25,8 @@ from tests.waiting import wait_until
 
 ENTRYPOINT = CHECKOUT / "uwsgi" / "entrypoint"
 RELOAD = CHECKOUT / "uwsgi" / "reload"
+# The workers of STACK_PROCESSES=auto, the default.
+cores = runpy.run_path(str(CHECKOUT / "uwsgi" / "cores.py"))["cores"]
 
 # It can take time to load and to answer, leaves bodies unread, and shows which version and which
 # process answered.

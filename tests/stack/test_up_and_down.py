@@ -50,6 +50,13 @@ def test_up_names_the_file_of_the_app(first_up: str, commands: Commands) -> None
     assert f"  STACK_APP=app.wsgi:application is in {file}\n" in first_up
 
 
+def test_up_says_how_many_workers_there_are(first_up: str, commands: Commands) -> None:
+    (count,) = re.findall(r"^  STACK_PROCESSES=auto is (\d+) worker processes$", first_up, re.M)
+    log = commands.make("logs").stdout
+    assert f"spawned uWSGI worker {count} (pid: " in log
+    assert f"spawned uWSGI worker {int(count) + 1} " not in log
+
+
 def test_a_second_up_says_that_it_is_up(first_up: str, commands: Commands) -> None:
     done = commands.make("up")
     assert done.returncode == 0
