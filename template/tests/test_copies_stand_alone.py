@@ -42,9 +42,9 @@ pytestmark = pytest.mark.long
 # A new master that fails while it has requests finishes them: 12. A program of the tests took 1.
 # Writes that compare what they replace, and are not repeated unseen, took 27.
 # Redis' files from elsewhere, put in force at its start: 8.
-# As many workers as cores by default, bounded by the container's memory: 9.
+# As many workers as cores by default, bounded by the container's memory: 10.
 # The aim is still 12,000.
-MOST_LINES = 16_094
+MOST_LINES = 16_095
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
