@@ -169,7 +169,11 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
         )
     ],
     "NginxDown": [
-        ({'probe_success{job="http"}': "0x200"}, {'probe_success{job="http"}': "1x200"}),
+        (
+            {'probe_success{job="http"}': "0x200"},
+            # Slow clients come again after a pause. Most probes and most users have luck.
+            {'probe_success{job="http"}': "1x40 " + "0 1 1 1 " * 40},
+        ),
         (
             # All connections are taken, and one probe in four has luck.
             {'probe_success{job="http"}': "1x40 " + "0 0 0 1 " * 40},
