@@ -104,7 +104,9 @@ def pins(environ: Mapping[str, str]) -> int:
     changes: set[tuple[str, str, str]] = set()
     uv = shutil.which("uv")
     if uv is None:
-        raise StackError("uv is not installed", "pip install uv (in a virtual environment)")
+        venv = VirtualEnvironment(CHECKOUT, Progress.to_terminal())
+        venv.ensure([Path("requirements/pins.txt")])
+        uv = os.fspath(venv.bin / "uv")
     # The root's groups first: a unit is installed beside them and has to agree with them.
     units = [file for file in CHECKOUT.glob("*/pyproject.toml") if file.parent.name != FOLDER.name]
     for project in (CHECKOUT / "pyproject.toml", *sorted(units)):

@@ -16,6 +16,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -80,7 +81,8 @@ def missing_acme() -> str | None:
 
 def missing_uv() -> str | None:
     """Return why no pins can be resolved here; None if they can."""
-    return None if shutil.which("uv") else "uv (pip install uv, in a virtual environment)"
+    places = f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}"
+    return None if shutil.which("uv", path=places) else "uv (make pins installs it)"
 
 
 @cache

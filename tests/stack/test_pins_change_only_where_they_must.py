@@ -2,8 +2,11 @@
 
 import base64
 import hashlib
+import os
 import re
+import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,7 @@ def test_upgrade_takes_the_newest_allowed_and_says_what_changed(
     index.mkdir()
     checkout.mkdir()
     (checkout / "pyproject.toml").write_text(PROJECT)
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(jobs, "CHECKOUT", checkout)
     monkeypatch.setattr(jobs, "every_pin_file", lambda: venv.every_pin_file(checkout))
     for name, value in {
@@ -117,3 +121,23 @@ def test_upgrade_takes_the_newest_allowed_and_says_what_changed(
         ["notes", "-", "0.1"],
         ["till", "1.0", "1.1"],
     ]
+
+
+def test_uv_is_installed_into_the_venv_where_the_machine_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clone on a machine that has Python only: `make pins` needs no other preparation."""
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    monkeypatch.setattr(jobs, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(jobs, "every_pin_file", lambda: venv.every_pin_file(tmp_path))
+    monkeypatch.setenv("PATH", "/nowhere")
+
+    def ensure(self: venv.VirtualEnvironment, files: Sequence[Path]) -> None:
+        assert "uv==" in "".join((CHECKOUT / file).read_text() for file in files)
+        self.bin.mkdir(parents=True)
+        (self.bin / "uv").write_text("#!/bin/sh\necho till==1.0\n")
+        (self.bin / "uv").chmod(0o755)
+
+    monkeypatch.setattr(venv.VirtualEnvironment, "ensure", ensure)
+    assert jobs.pins({}) == 0
+    assert (tmp_path / "requirements/app.txt").read_text() == "till==1.0\n"
