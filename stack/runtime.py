@@ -136,8 +136,10 @@ class Runtime(ABC):
         """Run ``flask`` on the running app, with this terminal's input; return its exit code."""
         command = self._in_app("flask", "--app", self.running_toggles()["STACK_APP"], *arguments)
         output = subprocess.DEVNULL if quiet else None
+        # Flask would read the stack's .env, or advise a package that does.
+        environ = {**self._app_environment(), "FLASK_SKIP_DOTENV": "1"}
         return subprocess.run(
-            command, cwd=self._checkout, env=self._app_environment(), stderr=output, check=False
+            command, cwd=self._checkout, env=environ, stderr=output, check=False
         ).returncode
 
     @abstractmethod
