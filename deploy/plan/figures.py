@@ -27,7 +27,7 @@ class Figure:
 
 
 _SESSIONS = "lab/results/sessions.md, CPU time by service, arm ours, one client"
-_MEMORY = "docs/operations.md, Limits that belong together"
+_MEMORY = "docs/operations.md, Which values must agree"
 _ONCE = "deploy/tests/test_a_plan_rests_on_the_lab.py, 100 accounts, Redis 7.0.15"
 _CHOICE = "a choice"
 

@@ -97,6 +97,8 @@ def test_it_has_one_commit_and_its_own_name_everywhere(plain: Path) -> None:
     assert git(plain, "status", "--porcelain", "--", ":!.venv") == ""
     named = {name for name, text in texts(plain) if TEMPLATE_NAME in text}
     assert named == {"LICENSE", ".template-version"}
+    # In a copy, a path of the template must not be called by the copy's name.
+    assert [name for name, text in texts(plain) if "TEMPLATE=../shop" in text] == []
     compose = (plain / "docker-compose.yml").read_text()
     assert "image: ${IMAGE_NAME:-${STACK_NAME:-shop}}/app:" in compose
 
