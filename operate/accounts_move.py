@@ -175,7 +175,7 @@ def _beside_the_app(
         else:
             raise StackError(
                 "the accounts were not moved",
-                "the app must have the packages of docs/day-two.md, and be able to read the URL's file",
+                "the app needs the packages of docs/day-two.md, and has to read the URL's file",
                 log=mover.stderr.read().strip(),
             )
         progress.clear()
