@@ -11,8 +11,10 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,25 @@ def ask(
     if not separator or b" 200 " not in head.split(b"\r\n")[0] + b" ":
         raise ConnectionError(f"no good answer: {answer[:200]!r}")
     return content
+
+
+@contextmanager
+def asked(number: int, port: int, path: str, *, address: str = "127.0.0.1") -> Iterator[None]:
+    """Keep *number* requests in progress: each that is answered is followed by another."""
+    done = threading.Event()
+
+    def again() -> None:
+        while not done.is_set():
+            ask(port, path, address=address)
+
+    with ThreadPoolExecutor(number) as clients:
+        running = [clients.submit(again) for _ in range(number)]
+        try:
+            yield
+        finally:
+            done.set()
+    for one in running:
+        one.result()
 
 
 class Uwsgi:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.uwsgi import ask, serving
+from tests.servers.uwsgi import ask, asked, serving
 from tests.waiting import wait_until, wait_until_steady
 
 
@@ -33,17 +33,13 @@ def test_counters_and_memory(tmp_path: Path, lazy: str) -> None:
 
 
 def test_the_listen_queue_is_reported(tmp_path: Path) -> None:
-    import threading
-
     settings = {"STACK_PROCESSES": "1", "STACK_THREADS": "1"}
-    with serving(tmp_path, **settings) as server:
-        clients = [threading.Thread(target=ask, args=(server.port, "/sleep/1.5")) for _ in range(3)]
-        for client in clients:
-            client.start()
-        wait_until(lambda: server.metric("uwsgi_listen_queue") == 2)
-        assert server.metric("uwsgi_workers", state="busy") == 1
-        for client in clients:
-            client.join()
+    with serving(tmp_path, **settings) as server, asked(3, server.port, "/sleep/0.5"):
+
+        def seen() -> tuple[float, float]:
+            return server.metric("uwsgi_listen_queue"), server.metric("uwsgi_workers", state="busy")
+
+        wait_until(lambda: seen() == (2, 1))
 
 
 def test_an_idle_worker_does_not_wake_up(tmp_path: Path) -> None:

@@ -6,14 +6,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from stack import ports
 from stack.checkout import CHECKOUT
-from tests.servers.uwsgi import ask, serving
+from tests.servers.uwsgi import asked, serving
 from tests.waiting import wait_until
 
 backlog = runpy.run_path(str(CHECKOUT / "uwsgi" / "backlog.py"))["backlog"]
@@ -45,10 +44,8 @@ def test_the_metrics_show_it(tmp_path: Path) -> None:
     with (
         tempfile.TemporaryDirectory(prefix="uwsgi-") as short,
         serving(tmp_path, APP_SOCKET=f"{short}/s", **shape) as server,
-        ThreadPoolExecutor() as clients,
+        asked(3, 0, "/sleep/0.5", address=f"{short}/s"),
     ):
-        for _ in range(3):
-            clients.submit(ask, 0, "/sleep/1.5", address=f"{short}/s")
         wait_until(lambda: server.metric("uwsgi_listen_queue") == 2)
 
 
