@@ -167,6 +167,7 @@ def _commands(
         "redis-exporter": [
             "prometheus-redis-exporter", f"--redis.addr=unix://{state.run}/redis.sock",
             "--redis.user=monitor", "--config-command=-", "--set-client-name=false",
+            "--connection-timeout=2s",
             f"--web.listen-address={at['redis-exporter']}",
         ],
         "blackbox": [

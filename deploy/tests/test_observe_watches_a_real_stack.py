@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -115,6 +117,18 @@ def test_every_metric_of_an_alert_is_scraped(watched: Observed) -> None:
     named = set().union(*(names(expression) for expression in expressions()))
     assert len(named) > 15
     assert [name for name in sorted(named) if not watched.query(name)] == []
+
+
+def test_a_redis_that_hangs_is_down(stack: LocalRuntime, watched: Observed) -> None:
+    """Its exporter says so within the 10 s after which Prometheus would give up on the exporter."""
+    (address,) = [t["scrapeUrl"] for t in targets(watched) if "redis" in t["scrapePool"]]
+    pid = stack.main_pids()["redis"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            assert "\nredis_up 0\n" in answer.read().decode()
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_the_renewal_of_certificates_is_scraped_with_acme_only(
