@@ -60,7 +60,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     port, tls_port = ports.free(), ports.free()
     patch = pytest.MonkeyPatch()
     with pebble(folder / "pebble", port) as server:
-        patch.setenv("ACME_CA_FILE", str(server.ca_file))
         patch.setenv("TLS_WATCH_SECONDS", "0.2")
         settings = {
             "STACK_NAME": "acme-test",
@@ -70,6 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "STACK_HOSTS": ",".join(NAMES),
             "STACK_ACME": "ops@stack.test",
             "STACK_ACME_SERVER": server.directory,
+            "ACME_CA_FILE": str(server.ca_file),  # as a line of .env
             "STACK_PROCESSES": "1",
         }
         runtime = LocalRuntime(settings, run_dir=folder / "run")

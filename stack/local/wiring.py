@@ -74,7 +74,7 @@ def environment(
         "REDIS_LISTEN": f"{run}/redis.sock",
         "REDIS_RUN": f"{run}/redis",
         "REDIS_DATA": f"{run}/data",
-        **{name: settings[name] for name in ("REDIS_MAXMEMORY",) if name in settings},
+        **{k: settings[k] for k in ("REDIS_MAXMEMORY", "ACME_CA_FILE") if k in settings},
     }
 
 
