@@ -248,7 +248,10 @@ def load_and_report(check: Callable[[], None]) -> WSGIApplication:
         app = load(os.environ["STACK_APP"])
         check()
     except BaseException:
-        Path(os.environ["APP_RUN"], "error").write_text(traceback.format_exc(), encoding="utf-8")
+        reason = Path(os.environ["APP_RUN"], "error")
+        # The first worker's. The others may be interrupted because it has failed.
+        with suppress(FileExistsError), reason.open("x", encoding="utf-8") as file:
+            file.write(traceback.format_exc())
         raise
     finally:
         faulthandler.cancel_dump_traceback_later()

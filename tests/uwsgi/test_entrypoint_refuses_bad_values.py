@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stack import ports
 from tests.servers.uwsgi import ENTRYPOINT, RELOAD
 
 # Root may raise its limits.
@@ -100,8 +101,8 @@ def test_an_app_that_cannot_be_imported_ends_it_with_22(tmp_path: Path) -> None:
     answer = run(
         tmp_path,
         STACK_APP="nowhere:application",
-        APP_LISTEN="127.0.0.1:39517",
-        METRICS_LISTEN="127.0.0.1:39518",
+        APP_LISTEN=f"127.0.0.1:{ports.free()}",
+        METRICS_LISTEN=f"127.0.0.1:{ports.free()}",
     )
     assert answer.returncode == 22
     assert "No module named 'nowhere'" in answer.stdout + answer.stderr
@@ -121,8 +122,8 @@ def test_reload_without_a_server(tmp_path: Path) -> None:
 
 
 def test_the_secret_key_is_created_once_and_private(tmp_path: Path) -> None:
-    failing = {"STACK_APP": "nowhere:application", "APP_LISTEN": "127.0.0.1:39519"}
-    failing["METRICS_LISTEN"] = "127.0.0.1:39520"
+    failing = {"STACK_APP": "nowhere:application", "APP_LISTEN": f"127.0.0.1:{ports.free()}"}
+    failing["METRICS_LISTEN"] = f"127.0.0.1:{ports.free()}"
     run(tmp_path, **failing)
     key = tmp_path / "key"
     first = key.read_text()

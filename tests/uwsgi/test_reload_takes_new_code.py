@@ -156,6 +156,13 @@ CRASHES = "\nimport ctypes, threading\nthreading.Timer(0.3, ctypes.string_at, (0
     [
         ("off", "\nimport nowhere_to_be_found\n", "No module named 'nowhere_to_be_found'"),
         ("on", "\nimport nowhere_to_be_found\n", "No module named 'nowhere_to_be_found'"),
+        # The second worker is interrupted while it loads, and says so.
+        (
+            "on",
+            "\nimport uwsgi\nif uwsgi.worker_id() > 1:\n    time.sleep(30)\n"
+            "import nowhere_to_be_found\n",
+            "No module named 'nowhere_to_be_found'",
+        ),
         # A thread that does not end made the trial import of former times hang.
         (
             "off",
