@@ -201,11 +201,14 @@ class RedisClient:
         rest = None if environ is None else environ.get(self._budget_key, self.budget)
         left = self.budget if rest is None else rest
         if left <= 0:
-            raise StoreUnavailable(f"redis {self.name}: the request has used its {self.budget} s")
+            raise self._used_up()
         start = time.monotonic()
         try:
             replies = self._ask(process, packed, count, start + left, retry)
         except (OSError, hiredis.ProtocolError, ReplyError) as error:
+            # What was left is too little to tell that Redis does not answer.
+            if isinstance(error, TimeoutError) and left < self.budget / 2:
+                raise self._used_up() from error
             soon = isinstance(error, ReplyError)
             reason = str(error) if soon else f"{type(error).__name__}: {error}"
             # Only a request opens the circuit, and only when no other thread has had a reply
@@ -219,6 +222,9 @@ class RedisClient:
                 environ[self._budget_key] = left - (now - start)
         process.answered = now
         return replies
+
+    def _used_up(self) -> StoreUnavailable:
+        return StoreUnavailable(f"redis {self.name}: the request has used its {self.budget} s")
 
     def _ask(
         self, process: _Process, packed: bytes, count: int, deadline: float, retry: bool

@@ -45,8 +45,9 @@ pytestmark = pytest.mark.long
 # As many workers as cores by default, bounded by the container's memory: 10.
 # A uv that `make pins` installs, and Flask's commands without the stack's .env: 6.
 # The first worker's reason of a failed reload, not the last one's: 3.
+# A call with little time left does not open the circuit: 6.
 # The aim is still 12,000.
-MOST_LINES = 16_104
+MOST_LINES = 16_110
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 

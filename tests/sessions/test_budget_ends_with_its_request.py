@@ -93,6 +93,13 @@ def test_a_request_that_asks_too_often_does_not_make_others_fail_fast(redis, cap
     assert "failing fast" not in caplog.text
 
 
+def test_a_request_whose_last_call_has_little_time_does_not_either(client, proxy, caplog):
+    proxy.become("pass", delay=DELAY)
+    with Flask("app").test_request_context(), pytest.raises(StoreUnavailable, match="has used"):
+        ping(client, 3)
+    assert "failing fast" not in caplog.text
+
+
 def test_failed_work_outside_of_requests_does_not_make_requests_fail_fast(client, proxy):
     app = make_app(client)
     browser = logged_in(app)
