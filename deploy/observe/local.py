@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 PACKAGES = {
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "prometheus-nginx-exporter": "prometheus-nginx-exporter",
     "prometheus-redis-exporter": "prometheus-redis-exporter",
     "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
     "mtail": "mtail",
@@ -110,7 +111,9 @@ def observing(
         raise StackError(f"the stack {stack.name} is not up", "make up")
     folder = stack.run_dir / "observe"
     folder.mkdir(exist_ok=True)
-    names = ("prometheus", "alertmanager", "mtail", "redis-exporter", "blackbox")
+    names = (
+        "prometheus", "alertmanager", "mtail", "nginx-exporter", "redis-exporter", "blackbox"
+    )  # fmt: skip
     at = {name: f"127.0.0.1:{(named or {}).get(name) or ports.free()}" for name in names}
     write_configuration(folder, state, at, interval)
     commands = _commands(folder, stack.run_dir, state, at)
@@ -164,6 +167,11 @@ def _commands(
             "mtail", "--progs", f"{HERE}/nginx.mtail", "--logs", f"{run_dir}/logs/nginx.log",
             "--address", host, "--port", mtail_port, "--logtostderr",
         ],
+        "nginx-exporter": [
+            "prometheus-nginx-exporter",
+            f"--nginx.scrape-uri=http://127.0.0.1:{state.ports['status']}/status",
+            f"--web.listen-address={at['nginx-exporter']}",
+        ],
         "redis-exporter": [
             "prometheus-redis-exporter", f"--redis.addr=unix://{state.run}/redis.sock",
             "--redis.user=monitor", "--config-command=-", "--set-client-name=false",
@@ -193,6 +201,7 @@ def write_configuration(folder: Path, state: State, at: Mapping[str, str], inter
     addresses = {
         "alertmanager:9093": at["alertmanager"],
         "mtail:3903": at["mtail"],
+        "nginx-exporter:9113": at["nginx-exporter"],
         "redis-exporter:9121": at["redis-exporter"],
         "blackbox:9115": at["blackbox"],
         "nginx:8081": f"127.0.0.1:{state.ports['status']}",

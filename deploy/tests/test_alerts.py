@@ -182,6 +182,30 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
         # Without STACK_TLS nothing listens there.
         ({'probe_success{job="http"}': "1x60 0x200"}, {'probe_success{job="tls"}': "0x200"}),
     ],
+    "ConnectionsDropped": [
+        (
+            {
+                "nginx_connections_accepted": "0+400x200",
+                "nginx_connections_handled": "0+390x200",
+            },
+            {
+                "nginx_connections_accepted": "0+400x200",
+                "nginx_connections_handled": "0+396x200",
+            },
+        ),
+        (
+            # Some scrapes find no connection either.
+            {
+                "nginx_connections_accepted": "0x60 800 _ 2400 _ _ 4800+800x200",
+                "nginx_connections_handled": "0x60 500 _ 1500 _ _ 3000+500x200",
+            },
+            # nginx was started again.
+            {
+                "nginx_connections_accepted": "9000x60 5+9x200",
+                "nginx_connections_handled": "7000x60 5+9x200",
+            },
+        ),
+    ],
     "CertificateExpires": [
         (
             {'probe_ssl_earliest_cert_expiry{job="tls"}': f"{13 * DAY}x200"},

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.containers
 
 OVERLAY = Path(local.__file__).with_name("compose.yml")
 COMPOSE_FILE = {"COMPOSE_FILE": "docker-compose.yml:deploy/observe/compose.yml"}
-SERVICES = {"prometheus", "alertmanager", "mtail", "redis-exporter", "blackbox"}
+SERVICES = {"prometheus", "alertmanager", "mtail", "nginx-exporter", "redis-exporter", "blackbox"}
 
 
 def test_make_up_reads_the_overlay_from_compose_file() -> None:
@@ -65,9 +65,10 @@ def test_prometheus_reaches_all_of_them(another: Callable[..., ComposeRuntime]) 
         for _ in range(3):
             urllib.request.urlopen(stack.address(), timeout=10).close()
         # Not tls: nothing listens there.
-        wait_until(lambda: len(query("up == 1")) == 5, 60)
+        wait_until(lambda: len(query("up == 1")) == 6, 60)
         wait_until(lambda: query('nginx_requests_total{status="200"} >= 3'), 60)
         assert query("redis_up == 1")
+        assert query("nginx_connections_accepted >= nginx_connections_handled")
         assert query('probe_success{job="http"} == 1')
         assert query("uwsgi_requests_total")
         managers = f"http://{address}/api/v1/alertmanagers"

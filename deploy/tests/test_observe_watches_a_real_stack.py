@@ -66,7 +66,7 @@ def watched(stack: LocalRuntime) -> Iterator[Observed]:
 
 def targets(watched: Observed) -> list[dict[str, str]]:
     found = watched.api("targets?state=active")["activeTargets"]
-    return found if len(found) == 5 else [{"health": "not all"}]
+    return found if len(found) == 6 else [{"health": "not all"}]
 
 
 def get(stack: LocalRuntime, path: str) -> None:
@@ -136,7 +136,7 @@ def test_the_renewal_of_certificates_is_scraped_with_acme_only(
 ) -> None:
     state = State.load(stack.run_dir / "state.json")
     assert state is not None
-    programs = ("alertmanager", "mtail", "redis-exporter", "blackbox")
+    programs = ("alertmanager", "mtail", "nginx-exporter", "redis-exporter", "blackbox")
     at = dict.fromkeys(programs, "127.0.0.1:1")
 
     def scraped(mail: str) -> str:

@@ -1,4 +1,7 @@
-"""The probe of nginx fails when slow clients hold all connections, although nginx accepts it."""
+"""When slow clients hold all connections, the probe of nginx fails, although nginx accepts it.
+
+nginx counts the connections that it closed without an answer.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ import pytest
 from deploy.observe import local
 from stack import ports, programs
 from stack.checkout import CHECKOUT
-from tests.servers.nginx import listens, nginx
+from tests.servers.nginx import get, listens, nginx
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.prometheus
@@ -111,3 +114,8 @@ def test_slow_clients_hold_all_connections(tmp_path: Path, monkeypatch: pytest.M
         slow.come_until(lambda: "worker_connections are not enough" in server.errors())
         assert listens("127.0.0.1", server.status_port)
         slow.come_until(lambda: not succeeds(server.status_port))
+        stack.close()
+        # ConnectionsDropped compares the first two: accepted and handled.
+        counts = wait_until(lambda: get(server.status_port, "/status").body.split(b"\n")[2:3])
+        accepted, handled, _ = map(int, counts[0].split())
+        assert accepted > handled
