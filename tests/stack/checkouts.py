@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
 import shutil
@@ -40,9 +41,10 @@ def get(url: str) -> tuple[int, str]:
 
 
 def answers(url: str) -> bool:
+    """Whether *url* has a whole answer with status 200; a server that ends may send a part."""
     try:
         return get(url)[0] == 200
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 
