@@ -35,7 +35,7 @@ def replace(runtime: Runtime, certificate: str, key: str, progress: Progress) ->
         raise StackError("CERT and KEY name the new files", "make rotate WHAT=tls CERT=… KEY=…")
     names = [name for name in toggles["STACK_HOSTS"].split(",") if name]
     facts = check(Path(certificate), Path(key), names)
-    progress.step(f"{certificate} and {key} fit, and are valid until {facts['notAfter']}")
+    progress.step(f"certificate and key fit, and are valid until {facts['notAfter']}")
     before = {name: secret_files.read(runtime, name) for name in (CERTIFICATE, KEY)}
     after = {CERTIFICATE: Path(certificate).read_bytes(), KEY: Path(key).read_bytes()}
     new = ssl.PEM_cert_to_DER_cert(_first(after[CERTIFICATE].decode()))

@@ -24,11 +24,17 @@ FIXED = ("STACK_BIND", "STACK_PORT", "STACK_SOCKET", "STACK_TLS", "STACK_TLS_POR
 # By service: what its process has read at its start, and a new master does not read.
 READ_AT_START = {
     "app": [
-        f"uwsgi/{name}"
-        for name in (
-            "entrypoint", "before_start.py", "connections.py", "cores.py", "generation.py",
-            "listening.py", "master.py", "memory.py", "protocol.py", "secret_key.py", "swap.py",
-        )
+        *(
+            f"uwsgi/{name}"
+            for name in (
+                "entrypoint", "before_start.py", "connections.py", "cores.py", "generation.py",
+                "listening.py", "master.py", "memory.py", "protocol.py", "secret_key.py", "swap.py",
+            )
+        ),
+        *(
+            f"toggles/{name}.py"
+            for name in ("__init__", "checks", "demo", "environment", "table")
+        ),
     ],
     "redis": ["redis/entrypoint", "redis/redis.conf"],
 }  # fmt: skip
