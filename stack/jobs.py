@@ -230,6 +230,7 @@ def clean(environ: Mapping[str, str]) -> int:
         )
         containers.down(volumes=True)
         containers.remove_images()
+        containers.remove_leftovers()
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
     for cache in CHECKOUT.rglob("__pycache__"):

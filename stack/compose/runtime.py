@@ -147,6 +147,12 @@ class ComposeRuntime(Runtime):
         """Delete the images of every service; the copy must be down."""
         self.compose("--profile", "*", "down", "--rmi", "all", timeout_s=300)
 
+    def remove_leftovers(self) -> None:
+        """Delete images, volumes and networks of this copy that no Compose file names any more."""
+        for kind in ("image", "volume", "network"):
+            if left := set(self.docker(kind, "ls", "--quiet", "--filter", self._mine).split()):
+                self.docker(kind, "rm", *(["--force"] if kind == "image" else []), *left)
+
     def is_up(self) -> bool:
         running = {c.service for c in self.replicas() if c.state == "running"}
         return running >= set(SERVICES) and self._ready()
