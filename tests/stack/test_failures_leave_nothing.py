@@ -52,6 +52,7 @@ def test_address_of_another_machine(commands: Commands) -> None:
         ("STACK_THREADS", "0", "must be a whole number from 1 to 64"),
         ("STACK_THUNDER_LOCK", "flase", "must be on or off"),
         ("STACK_LISTEN", "", "is empty"),
+        ("STACK_PORT", "0", "is not from 1 to 65535"),
         ("STACK_TREADS", "2", "did you mean STACK_THREADS?"),
         ("RUNTIME", "docker", "is neither compose nor local"),
     ],
