@@ -1,5 +1,6 @@
 """The rendered configuration passes nginx -t and gixy without a message, and keeps our rules."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -48,6 +49,23 @@ def test_gixy_finds_nothing(tmp_path: Path, settings: dict[str, str]) -> None:
 def test_no_placeholder_is_left(tmp_path: Path) -> None:
     for settings in (HTTP, HTTPS, PROXIED):
         assert "${" not in re.sub(r"(?m)^\s*#.*$", "", rendered(tmp_path, **settings))
+
+
+@pytest.mark.parametrize(
+    ("version", "directive"),
+    [("1.22.1", False), ("1.24.0", False), ("1.25.0", False),
+     ("1.25.1", True), ("1.26.3", True), ("1.30.0", True), ("2.0.1", True)],
+)  # fmt: skip
+def test_http2_is_asked_for_as_the_version_of_nginx_knows_it(
+    tmp_path: Path, version: str, directive: bool
+) -> None:
+    """A program says that it is of that version, and accepts every configuration."""
+    other = tmp_path / "nginx"
+    other.write_text(f"#!/bin/sh\n[ $1 != -v ] || echo nginx version: nginx/{version} >&2\n")
+    other.chmod(0o755)
+    text = rendered(tmp_path, **HTTPS, PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert bool(re.search(r"(?m)^ *http2 on;$", text)) == directive
+    assert bool(re.search(r"(?m)^ *listen \S+ ssl http2 ", text)) != directive
 
 
 def test_no_server_or_location_removes_inherited_headers() -> None:

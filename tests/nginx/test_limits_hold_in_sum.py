@@ -1,12 +1,16 @@
 """Limits that hold one by one also hold in sum, and one address takes only its share."""
 
+import os
 import re
 import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from stack.checkout import CHECKOUT
 from tests.nginx.test_configuration_is_clean import rendered
+from tests.nginx.test_entrypoint_refuses_bad_values import run
 from tests.servers.nginx import Nginx, request, stack_behind_nginx
 from tests.waiting import wait_until
 
@@ -38,6 +42,29 @@ def test_the_memory_of_nginx(tmp_path: Path) -> None:
     tmpfs = size(compose, r"NGINX_TMPFS:-(\d+)(m)")
     sum_ = connections * (head + 40_000) + requests * body + tmpfs + 3 * 10_000_000
     assert sum_ <= size(compose, r"NGINX_MEMORY:-(\d+)(m)")
+
+
+@pytest.mark.parametrize(
+    ("limit", "uploads", "of_one_address"), [(1, 64, 16), (4, 16, 4), (16, 4, 1), (17, 0, 0)]
+)
+def test_uploads_at_once_follow_the_body_limit(
+    tmp_path: Path, limit: int, uploads: int, of_one_address: int
+) -> None:
+    """On a disk of 128 MiB, as in containers. A limit of which not even four fit is refused."""
+    df = tmp_path / "df"
+    df.write_text("#!/bin/sh\necho a head\necho tmpfs 131072 0 131072 0% /tmp\n")
+    df.chmod(0o755)
+    settings = {"STACK_BODY_LIMIT": str(limit), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    if not uploads:
+        ended = run(tmp_path, "--check", **settings)
+        assert ended.returncode == 2
+        assert "STACK_BODY_LIMIT='17'" in ended.stderr and "128 MiB" in ended.stderr
+        assert "NGINX_TMPFS" in ended.stderr
+        return
+    text = rendered(tmp_path, **settings)
+    assert f"client_max_body_size {limit}m;" in text
+    assert f"limit_conn uploads {uploads};" in text
+    assert f"limit_conn client_uploads {of_one_address};" in text
 
 
 def slow(server: Nginx, stack: ExitStack, number: int, message: bytes) -> list[socket.socket]:

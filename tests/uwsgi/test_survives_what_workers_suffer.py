@@ -83,9 +83,9 @@ def test_harakiri_leaves_idle_threads_and_ended_requests_alone(tmp_path: Path) -
         assert server.metric("uwsgi_respawns_total", worker="1") == 0
 
 
-@pytest.mark.parametrize("size", [50_000, 1_000_000])
-def test_a_body_that_the_app_leaves_unread(tmp_path: Path, size: int) -> None:
-    with serving(tmp_path) as server:
+@pytest.mark.parametrize(("size", "limit"), [(50_000, "1"), (1_000_000, "1"), (24 << 20, "24")])
+def test_a_body_that_the_app_leaves_unread(tmp_path: Path, size: int, limit: str) -> None:
+    with serving(tmp_path, STACK_BODY_LIMIT=limit) as server:
         assert all(ask(server.port, body=b"x" * size).startswith(b"1 ") for _ in range(10))
         assert ask(server.port, "/read", body=b"x" * size) == str(size).encode()
 
