@@ -151,10 +151,10 @@ FAULTS = (
     ),
     Fault(
         "tmpfs-full",
-        "the temporary file systems of nginx and the app are full for 5 s",
+        "the temporary file systems of nginx and the app are full for 5 s, and nobody uploads",
         full_tmpfs,
         ("", ""),
-        "none: uploads fail, and ServerErrors counts them",
+        "ServerErrors",
         hold_s=5,
         runtimes=("compose",),
     ),
@@ -169,7 +169,8 @@ FAULTS = (
             within_s=30,
         )
         for service, log, alert in (
-            ("nginx", r"Too many open files", "SlowRequests"),
+            # It accepts nobody, and its clock of a request begins with the request's head.
+            ("nginx", r"Too many open files", "NginxDown"),
             ("app", "", "SlowRequests"),
             ("redis", "", "none: connections that are open go on"),
         )

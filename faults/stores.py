@@ -189,7 +189,7 @@ FAULTS = (
         "Redis runs for 5 of every 105 ms, for 10 s",
         slow,
         ("", ""),
-        "SlowRequests",
+        "none: no request takes a second",
         hold_s=10,
     ),
     Fault(

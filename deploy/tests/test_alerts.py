@@ -44,6 +44,14 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
             {"uwsgi_listen_queue": "200x200", "uwsgi_listen_queue_max": "1024x200"},
         ),
         (
+            # It has been nearly full for long, so it grows no more.
+            {
+                "uwsgi_listen_queue": "1020 1005 1024 990 " * 50,
+                "uwsgi_listen_queue_max": "1024x200",
+            },
+            {"uwsgi_listen_queue": "820 805 824 790 " * 50, "uwsgi_listen_queue_max": "1024x200"},
+        ),
+        (
             {"uwsgi_listen_queue": "1+4x200", "uwsgi_listen_queue_max": "360x200"},
             # It is empty at some scrapes.
             {

@@ -130,6 +130,28 @@ def test_the_published_page_has_every_fault_in_both_runtimes() -> None:
         assert "**broken" not in table
 
 
+def test_the_alert_of_a_row_agrees_with_its_figures() -> None:
+    """SlowRequests needs answers above a second, as nginx counts: from the head of a request on."""
+    page = (CHECKOUT / "docs/faults.md").read_text(encoding="utf-8")
+    for kind in ("local", "compose"):
+        table = page.partition(f"<!-- table {kind} -->")[2].partition("<!-- /table")[0]
+        rows = re.findall(
+            r"^\| \*\*([\w-]+)\*\*.*?\| (\d+) failed.*?longest wait ([\d.]+) s.* alert (.*?) \|",
+            table,
+            re.MULTILINE,
+        )
+        assert len(rows) > 20
+        slow = [
+            name for name, _, wait, alert in rows if alert == "SlowRequests" and float(wait) < 1
+        ]
+        assert slow == [], "no request took a second"
+        none = [
+            name for name, failed, _, alert in rows if "no request fails" in alert and failed != "0"
+        ]
+        assert none == [], "requests failed"
+        assert [name for name, *_, alert in rows if alert != FAULTS[name].alert] == []
+
+
 def test_a_table_without_rows_says_so() -> None:
     page = (CHECKOUT / "docs/faults.md").read_text(encoding="utf-8")
     tables = re.findall(r"^<!-- table (.+) -->\n([^|]*?)<!-- /table \1 -->", page, re.MULTILINE)
