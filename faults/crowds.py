@@ -44,6 +44,12 @@ def slow_body(number: int) -> bytes:
     return head("POST", "/faults/mark", number, "Content-Length: 9000", "", "x=1")
 
 
+def slow_upload(number: int) -> bytes:
+    """Nine of ten send as much as nginx writes into a file; the tenth nearly the whole body."""
+    size = 899_000 if number % 10 == 0 else 65_000
+    return head("POST", "/faults/mark", number, "Content-Length: 900000", "", "x" * size)
+
+
 def slow_reader(number: int) -> bytes:
     return head("GET", "/faults/large", number, "", "")
 
@@ -252,6 +258,15 @@ FAULTS = (
             on_request=True,
         )
         for name, (what, message, _, _) in SLOW.items()
+    ),
+    Fault(
+        "slow-upload",
+        f"{CROWD} clients send a part of 900 kB: 65 kB, and each tenth 899 kB",
+        crowd(slow_upload, CROWD),
+        ("", ""),
+        "none: no request fails",
+        hold_s=8,
+        on_request=True,
     ),
     Fault(
         "connections",
