@@ -92,7 +92,7 @@ headers = st.dictionaries(
 
 @pytest.fixture(scope="module")
 def app(redis: RedisServer) -> Flask:
-    return make_app(redis)
+    return make_app(redis, STACK_INSIDE="users")
 
 
 @pytest.fixture(scope="module")
