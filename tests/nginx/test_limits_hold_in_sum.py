@@ -40,8 +40,23 @@ def test_the_memory_of_nginx(tmp_path: Path) -> None:
     body += size(conf, r"^uwsgi_buffer_size (\d+)(k);")
     requests = size(conf, r"^limit_conn requests (\d+)();")
     tmpfs = size(compose, r"NGINX_TMPFS:-(\d+)(m)")
-    sum_ = connections * (head + 40_000) + requests * body + tmpfs + 3 * 10_000_000
-    assert sum_ <= size(compose, r"NGINX_MEMORY:-(\d+)(m)")
+    parts = [
+        (connections, connections * head),
+        (connections, connections * 40_000),
+        (requests, requests * body),
+        (1, tmpfs),
+        (workers + 1, (workers + 1) * 10_000_000),
+    ]
+    limit = size(compose, r"NGINX_MEMORY:-(\d+)(m)")
+    assert sum(part for _, part in parts) <= limit
+
+    page = (CHECKOUT / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.partition("| part | count | each | sum |\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\|[^|]*\| (\d+)[^|]*\|[^|]*\| (\d+) MB \|$", table, re.M)
+    assert [int(count) for count, _ in rows] == [count for count, _ in parts]
+    for (_, written), (_, part) in zip(rows, parts, strict=True):
+        assert 0.99 * part <= int(written) * 1e6 <= 1.05 * part
+    assert sum(int(written) for _, written in rows) * 1e6 <= limit
 
 
 @pytest.mark.parametrize(
