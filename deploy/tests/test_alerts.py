@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.observe import local
+from stack.checkout import CHECKOUT
 
 pytestmark = pytest.mark.prometheus
 
@@ -294,3 +295,10 @@ def test_every_alert_has_cases_and_says_what_to_do() -> None:
     for alert in alerts:
         assert re.search(r"severity: (critical|warning)\b", alert)
         assert "summary: " in alert and "remedy: " in alert
+
+
+def test_the_page_of_operations_has_every_alert() -> None:
+    page = (CHECKOUT / "docs/operations.md").read_text(encoding="utf-8")
+    table = page.partition("| alert | fires if |\n")[2].partition("\n\n")[0]
+    named = re.findall(r"`([A-Z]\w+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE)))
+    assert sorted(named) == sorted(CASES)
