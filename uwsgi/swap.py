@@ -84,6 +84,7 @@ class Masters:
         self._start_timeout = 0.0
         self._backlog = 0
         self._log_begun = 0
+        self._unsaved = False
 
     def run(self) -> int:
         """Serve until a signal ends it, or until the serving master ends; return the exit code."""
@@ -96,6 +97,8 @@ class Masters:
             if serving is None or serving.code is not None:
                 return self._crashed(serving)
             self._look()
+            if self._unsaved:
+                self._save()
             if self._asked and self._starting is None:
                 self._asked = False
                 self._swap()
@@ -109,7 +112,7 @@ class Masters:
 
     def _signal(self) -> int:
         """Wait for a signal; while a generation starts or ends, only until the next look at it."""
-        if not (self._starting or self._draining):
+        if not (self._starting or self._draining or self._unsaved):
             return signal.sigwaitinfo(HANDLED).si_signo
         seconds = START_LOOK_S if self._status.starting else END_LOOK_S
         received = signal.sigtimedwait(HANDLED, seconds)
@@ -270,8 +273,12 @@ class Masters:
         try:
             fresh.write_text(json.dumps(values), encoding="utf-8")
             fresh.replace(self._run / "status.json")
-        except OSError as error:  # without the file, uwsgi/reload fails instead of waiting
-            self._log(f"cannot write the outcome of a reload; the next SIGHUP tries again: {error}")
+            self._unsaved = False
+        except OSError as error:  # as on a full disk, or without a free file descriptor
+            if not self._unsaved:
+                self._log(f"cannot write status.json, and goes on trying: {error}")
+            self._unsaved = True
+            # Without the file, uwsgi/reload fails instead of waiting.
             (self._run / "status.json").unlink(missing_ok=True)
 
     # ── End ─────────────────────────────────────────────────────────────────────────────────────

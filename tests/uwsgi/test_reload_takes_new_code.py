@@ -200,6 +200,19 @@ def test_code_that_does_not_start_changes_nothing(
         assert versions(server) == {b"3"}
 
 
+def test_what_cannot_be_written_now_is_written_later(tmp_path: Path) -> None:
+    """As on a disk that is full for a moment. Otherwise no reload would be possible any more."""
+    with serving(tmp_path) as server:
+        (server.run / "status.new" / "inside").mkdir(parents=True)
+        answer = server.reload()
+        assert answer.returncode == 1
+        assert "does not respond" in answer.stderr
+        shutil.rmtree(server.run / "status.new")
+        wait_until((server.run / "status.json").exists, 10)
+        assert server.log.count("cannot write status.json, and goes on trying") == 1
+        assert server.reload().returncode == 0, server.log
+
+
 @pytest.mark.parametrize("obstacle", ["2", "next"])
 def test_what_cannot_be_written_stops_a_reload_and_not_the_app(
     tmp_path: Path, obstacle: str
