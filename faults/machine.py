@@ -63,9 +63,21 @@ def filled(stage: Stage, service: str, file: str) -> Iterator[None]:
 # ── Descriptors ─────────────────────────────────────────────────────────────────────────────────
 
 
-# Only the user of a service may change its limits: root has no right to inside a container.
-IN_CONTAINER = """for process in /proc/[0-9]*; do
-    [ "$process" = /proc/$$ ] || prlimit --pid "${{process#/proc/}}" --nofile={limit}:
+# Only the user of a service may change its limits: root has no right to inside a container. Each
+# line that it prints is a pid and the limit so far.
+LOWER = """for process in /proc/[0-9]*; do
+    pid=${process#/proc/}
+    [ "$pid" = $$ ] || echo "$pid $(prlimit --pid "$pid" --nofile --output SOFT --noheadings --raw)"
+    [ "$pid" = $$ ] || prlimit --pid "$pid" --nofile=3:
+done"""
+# Of a process that was started meanwhile, and inherited the low limit: that of the first one.
+RAISE = """for process in /proc/[0-9]*; do
+    pid=${{process#/proc/}}
+    case $pid in
+        {cases}
+        *) limit={first} ;;
+    esac
+    [ "$pid" = $$ ] || prlimit --pid "$pid" --nofile=$limit:
 done"""
 
 
@@ -73,19 +85,31 @@ def no_descriptors(service: str) -> Callable[[Stage], AbstractContextManager[Non
     """Set the limit of every process of *service* below what it has open, and back."""
 
     @contextmanager
+    def in_container(stage: Stage) -> Iterator[None]:
+        lines = map(str.split, stage.shell(service, LOWER).splitlines())
+        limits = {line[0]: line[1] for line in lines if len(line) == 2}
+        if not limits:
+            raise StackError(f"the limits of {service} cannot be read")
+        try:
+            yield
+        finally:
+            cases = " ".join(f"{pid}) limit={limit} ;;" for pid, limit in limits.items())
+            stage.shell(service, RAISE.format(cases=cases, first=next(iter(limits.values()))))
+
+    @contextmanager
     def strike(stage: Stage) -> Iterator[None]:
-        limits = {}
         if stage.kind == "compose":
-            stage.shell(service, IN_CONTAINER.format(limit=3))
-        for pid in stage.family(service) if stage.kind == "local" else ():
+            with in_container(stage):
+                yield
+            return
+        limits = {}
+        for pid in stage.family(service):
             limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid][1]))
         try:
             yield
         finally:
-            if stage.kind == "compose":
-                stage.shell(service, IN_CONTAINER.format(limit=1024))
-            for pid in stage.family(service) if stage.kind == "local" else ():
+            for pid in stage.family(service):
                 # A process that was started meanwhile inherited the low limit.
                 limit = limits.get(pid) or next(iter(limits.values()))
                 with suppress(ProcessLookupError):

@@ -19,11 +19,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import psutil
 import pytest
 
 from faults import cli, crowds, report
 from faults.catalogue import FAULTS
-from faults.machine import mount_missing
+from faults.machine import mount_missing, no_descriptors
 from faults.stage import Stage, mount_small_disk, unmount_small_disk
 from faults.trial import Outcome, attempt
 from faults.users import ask
@@ -31,6 +32,7 @@ from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from stack.local.runtime import LocalRuntime
 from stack.progress import Progress
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,37 @@ def test_a_crowd_that_may_not_be_is_not_tried(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
     why = crowds.few_descriptors("local")
     assert why == "a process may have 4096 open files (ulimit -Hn), and it needs 4600"
+
+
+def test_processes_of_a_container_get_their_own_limits_back() -> None:
+    """A namespace of processes stands for the container."""
+    namespace = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c"]
+    if subprocess.run([*namespace, ":"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this user may not make a namespace of processes")
+    begin = "(ulimit -Sn 700; exec sleep 60) & (ulimit -Sn 900; exec sleep 60) & wait"
+    with subprocess.Popen([*namespace, begin]) as container:
+        try:
+            first = wait_until(psutil.Process(container.pid).children, 10)[0]
+            enter = ["nsenter", f"--target={first.pid}", "--pid", "--mount", "sh", "-c"]
+
+            def shell(_service: str, script: str) -> str:
+                return subprocess.run(
+                    [*enter, script], capture_output=True, text=True, check=True
+                ).stdout
+
+            def limits() -> list[int]:
+                return [
+                    resource.prlimit(p.pid, resource.RLIMIT_NOFILE)[0] for p in first.children()
+                ]
+
+            wait_until(lambda: sorted(limits()) == [700, 900], 10)
+            before = limits()
+            stage = cast("Stage", SimpleNamespace(kind="compose", shell=shell))
+            with no_descriptors("nginx")(stage):
+                assert limits() == [3, 3]
+            assert limits() == before
+        finally:
+            container.kill()
 
 
 def test_a_cell_breaks_no_table() -> None:
