@@ -105,7 +105,7 @@ def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
         if found:
             wrong[str(file.relative_to(CHECKOUT))] = found
     # Tests of a unit share helpers with the others, and start the stack.
-    if room in ("certificates", "lab", "operate", "deploy", "template"):
+    if room in ("certificates", "lab", "operate", "deploy", "faults", "template"):
         for name in [name for name in wrong if name.startswith(f"{room}/tests/")]:
             wrong[name] = {it for it in wrong[name] if not it.startswith(("tests.", "stack."))}
     assert {name: found for name, found in wrong.items() if found} == {}
