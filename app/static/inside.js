@@ -72,7 +72,9 @@ async function send(together) {
     else for (let i = 0; i < 50; i += 1) await one();
     spread.textContent = [...counts].sort().map(([name, count]) => `${name}: ${count}`).join(" · ");
   } catch (error) {
-    spread.textContent = `Stopped: the server answered ${error.message}. 300 a minute are allowed.`;
+    spread.textContent = error instanceof TypeError // of fetch: no answer, as when the network changes
+      ? "Stopped: a connection broke. Try again."
+      : `Stopped: the server answered ${error.message}. 300 a minute are allowed.`;
   }
 }
 if (spread) {

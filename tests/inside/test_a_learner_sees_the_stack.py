@@ -78,8 +78,8 @@ def test_fifty_requests_spread_over_the_workers(root: Surfer, button: str) -> No
         root.press(button)
         spread.get_by_text(re.compile(r": \d|Stopped")).wait_for()
         said = spread.inner_text()
-        # Redis confirms no write before it is on the disk, and other tests keep the disk busy.
-        if "answered 503" not in said:
+        # Chromium drops its connections when another test makes a network of containers.
+        if "a connection broke" not in said:
             break
     counts = re.findall(r"worker (\d), uWSGIWorker\1Core\d: (\d+)", said)
     assert sum(int(count) for _, count in counts) == 50, said
