@@ -214,6 +214,17 @@ CASES: dict[str, list[tuple[Series, Series]]] = {
                 "nginx_connections_handled": "7000x60 5+9x200",
             },
         ),
+        (
+            # A crowd holds them and comes again. The clients that nginx closes it has handled.
+            {
+                "nginx_connections_accepted": "0+20000x200",
+                "nginx_connections_handled": "0+20000x200",
+                "nginx_connections_active": "1x70 3482 _ 3721 3835 3754 3833 3733 _ 3834 3834x90",
+                "nginx_connections_waiting": "0x70 0 _ 11 0 0 0 0 _ 2 0x90",
+            },
+            # Browsers wait with open connections, which nginx closes when it needs them.
+            {"nginx_connections_active": "4000x200", "nginx_connections_waiting": "2900x200"},
+        ),
     ],
     "CertificateExpires": [
         (
@@ -302,3 +313,11 @@ def test_the_page_of_operations_has_every_alert() -> None:
     table = page.partition("| alert | fires if |\n")[2].partition("\n\n")[0]
     named = re.findall(r"`([A-Z]\w+)`", "".join(re.findall(r"^\|[^|]*\|", table, re.MULTILINE)))
     assert sorted(named) == sorted(CASES)
+
+
+def test_connections_run_out_at_three_quarters_of_what_nginx_has() -> None:
+    text = (CHECKOUT / "nginx" / "nginx.conf").read_text(encoding="utf-8")
+    directives = (r"^worker_processes (\d+);", r"^ +worker_connections (\d+);")
+    workers, each = (int(n) for one in directives for n in re.findall(one, text, re.MULTILINE))
+    alert = ALERTS.read_text(encoding="utf-8").partition("- alert: ConnectionsDropped")[2]
+    assert f"[2m]) > {workers * each * 3 // 4}\n" in alert.partition("- alert:")[0]
