@@ -290,10 +290,9 @@ class _Deploy:
         self._journal.unlink(missing_ok=True)
 
     def _remove_what_serves_nothing(self) -> None:
-        """Remove containers that the file does not tell of.
+        """Remove what a killed deploy left and its journal does not name.
 
-        An app that was created, and not yet started, when a deploy was killed. The second nginx,
-        if the deploy was killed while it replaced the first one.
+        That is an app container that was created and not started, or a second nginx.
         """
         containers = self._stack.replicas()
         running = {one.service for one in containers if one.state == "running"}

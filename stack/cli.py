@@ -21,7 +21,7 @@ from toggles.demo import DEMO_NAME, DEMO_PASSWORD
 def up(environ: Mapping[str, str]) -> int:
     # As docker-compose.yml does: see toggles.demo.by_default.
     environ = {"STACK_BIND": TOGGLES["STACK_BIND"].default, **environ}
-    if environ.get("STACK_PORT") == "0":  # any port, for a stack that no command has to find again
+    if environ.get("STACK_PORT") == "0":  # for tests: other commands do not find such a stack
         raise StackError("STACK_PORT=0 is not from 1 to 65535", "make up STACK_PORT=8081")
     runtime, reason = choose(environ, Progress.to_terminal())
     # The next commands need the variables of this one's command line again.

@@ -206,7 +206,7 @@ class RedisClient:
         try:
             replies = self._ask(process, packed, count, start + left, retry)
         except (OSError, hiredis.ProtocolError, ReplyError) as error:
-            # What was left is too little to tell that Redis does not answer.
+            # Too little time was left to conclude that Redis does not answer.
             if isinstance(error, TimeoutError) and left < self.budget / 2:
                 raise self._used_up() from error
             soon = isinstance(error, ReplyError)

@@ -87,7 +87,7 @@ class HashingGate:
     """
 
     def __init__(self, name: str, *, slots: int | None = None, patience: float = 0.5) -> None:
-        self.slots = slots or max(1, min(16, len(os.sched_getaffinity(0))) - 1)
+        self.slots = slots or max(1, min(15, len(os.sched_getaffinity(0)) - 1))
         self.room = 2 * self.slots
         self.patience = patience
         self.folder = Path(tempfile.gettempdir()) / f"hashing-{name}-{os.getuid()}"

@@ -143,9 +143,9 @@ def test_a_container_that_a_killed_one_created_is_removed(commands: Commands, se
     options = ["--no-start", "--no-recreate", "--no-build", f"--scale={service}=2"]
     runtime(commands).compose("up", *options, service)
     assert len(containers(commands)) == len(before) + 1
-    write(commands, f"after a second {service}")
+    write(commands, f"after-a-second-{service}")
     assert f"an earlier deploy was killed: removing {commands.name}-{service}-" in deploy(commands)
-    assert version(commands) == "after"
+    assert version(commands) == f"after-a-second-{service}"
     assert len(containers(commands)) == 3
 
 
