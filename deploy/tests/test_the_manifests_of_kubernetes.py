@@ -385,9 +385,12 @@ def test_a_container_sees_the_folders_that_it_has_in_compose(
     assert mounts.keys() == wanted.keys()
     volumes = {v["name"]: v for v in templates(one_node)[CONTAINERS[name]]["spec"]["volumes"]}
     assert {m["name"] for m in mounts.values()} - volumes.keys() == claimed
-    memory = volumes[mounts["/tmp"]["name"]]["emptyDir"]
-    assert memory["medium"] == "Memory"
-    assert size(memory["sizeLimit"]) == size(re.search(r"size=([^,]+)", default(wanted["/tmp"]))[1])
+    for path in (mount.partition(":")[0] for mount in service["tmpfs"]):
+        memory = volumes[mounts[path]["name"]]["emptyDir"]
+        assert memory["medium"] == "Memory"
+        assert size(memory["sizeLimit"]) == size(
+            re.search(r"size=([^,]+)", default(wanted[path]))[1]
+        )
 
 
 def test_nginx_cannot_replace_the_socket(manifests: list[Manifest]) -> None:

@@ -48,8 +48,9 @@ pytestmark = pytest.mark.long
 # A call with little time left does not open the circuit: 6.
 # What Compose files that are no longer named have left is deleted: 8. Port 0 is refused: 2.
 # A reload's outcome that cannot be written now is written later: 9.
+# nginx's files for responses have a space of their own, so that uploads keep theirs: 16.
 # The aim is still 12,000.
-MOST_LINES = 16_129
+MOST_LINES = 16_145
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 

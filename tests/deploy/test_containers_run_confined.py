@@ -96,3 +96,9 @@ def test_there_is_no_route_outside(stack: ComposeRuntime, service: str) -> None:
     attempt = f"timeout 3 bash -c '{connect}' 2>/dev/null && echo open || echo shut"
     assert execute(stack, service, attempt).strip() == "shut"
     assert execute(stack, "nginx", attempt).strip() == "open"
+
+
+def test_responses_and_uploads_have_a_space_of_their_own(stack: ComposeRuntime) -> None:
+    look = "cd /tmp/nginx/temp; df -m uwsgi/. body/. | awk '{print $2, $6}'"
+    told = execute(stack, "nginx", look)
+    assert told.splitlines()[1:] == ["128 /var/tmp", "80 /tmp"]

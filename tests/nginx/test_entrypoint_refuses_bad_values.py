@@ -22,6 +22,8 @@ BAD = [
     ("NGINX_RUN", "relative/path"),
     ("NGINX_RUN", "/proc/nothing/can/be/made/here"),
     ("NGINX_RUN", "/tmp/with space"),
+    ("NGINX_RESPONSES", "relative/path"),
+    ("NGINX_RESPONSES", "/nowhere"),
     ("NGINX_STATIC", "/no/such/folder"),
     ("NGINX_RESOLVER", "dns.example.org"),
     ("NGINX_RESOLVER", ""),

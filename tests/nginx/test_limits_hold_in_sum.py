@@ -39,12 +39,14 @@ def test_the_memory_of_nginx(tmp_path: Path) -> None:
     body += size(conf, r"^client_body_buffer_size (\d+)(k);")
     body += size(conf, r"^uwsgi_buffer_size (\d+)(k);")
     requests = size(conf, r"^limit_conn requests (\d+)();")
-    tmpfs = size(compose, r"NGINX_TMPFS:-(\d+)(m)")
+    uploads = size(compose, r"NGINX_TMPFS:-(\d+)(m)")
+    responses = size(compose, r"NGINX_RESPONSES_TMPFS:-(\d+)(m)")
     parts = [
         (connections, connections * head),
         (connections, connections * 40_000),
         (requests, requests * body),
-        (1, tmpfs),
+        (1, uploads),
+        (1, responses),
         (workers + 1, (workers + 1) * 10_000_000),
     ]
     limit = size(compose, r"NGINX_MEMORY:-(\d+)(m)")
@@ -65,15 +67,15 @@ def test_the_memory_of_nginx(tmp_path: Path) -> None:
 def test_uploads_at_once_follow_the_body_limit(
     tmp_path: Path, limit: int, uploads: int, of_one_address: int
 ) -> None:
-    """On a disk of 128 MiB, as in containers. A limit of which not even four fit is refused."""
+    """On a disk of 80 MiB, as in containers. A limit of which not even four fit is refused."""
     df = tmp_path / "df"
-    df.write_text("#!/bin/sh\necho a head\necho tmpfs 131072 0 131072 0% /tmp\n")
+    df.write_text("#!/bin/sh\necho a head\necho tmpfs 81920 0 81920 0% /tmp\n")
     df.chmod(0o755)
     settings = {"STACK_BODY_LIMIT": str(limit), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     if not uploads:
         ended = run(tmp_path, "--check", **settings)
         assert ended.returncode == 2
-        assert "STACK_BODY_LIMIT='17'" in ended.stderr and "128 MiB" in ended.stderr
+        assert "STACK_BODY_LIMIT='17'" in ended.stderr and "80 MiB" in ended.stderr
         assert "NGINX_TMPFS" in ended.stderr
         return
     text = rendered(tmp_path, **settings)
@@ -126,3 +128,34 @@ def test_zero_is_no_limit(tmp_path: Path) -> None:
         bodies = slow(server, s, 300, request("POST", "/read", "Content-Length: 60"))
         assert server.get("/up").status == 200
         assert refused(bodies) == 0
+
+
+LARGE = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "8000000")])
+    return [b"x" * 8_000_000]
+"""
+
+
+def test_responses_for_slow_clients_have_a_space_of_their_own(tmp_path: Path) -> None:
+    """Clients that read slowly filled the space of uploads, and these got 500."""
+    responses = tmp_path / "responses"
+    responses.mkdir()
+    settings = {"NGINX_RESPONSES": str(responses)}
+    with stack_behind_nginx(tmp_path, LARGE, **settings) as (server, _), socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(("127.0.0.1", server.port))
+        slow.sendall(request("GET", "/"))
+        slow_body = request("POST", "/", "Content-Length: 900000") + b"x" * 65_000
+        with socket.create_connection(("127.0.0.1", server.port)) as upload:
+            upload.sendall(slow_body)
+            wait_until(lambda: len(folders_of_files(server)) == 2, 20)
+            assert folders_of_files(server) == {responses, tmp_path / "run/temp/body"}
+
+
+def folders_of_files(server: Nginx) -> set[Path]:
+    """Return the folders of the temporary files, which have no name, of nginx's workers."""
+    master = server.process.pid
+    workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    files = [fd.readlink() for worker in workers for fd in Path(f"/proc/{worker}/fd").iterdir()]
+    return {file.parent for file in files if file.name.endswith(" (deleted)")}
