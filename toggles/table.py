@@ -189,8 +189,8 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "256",
             Whole(0, 1024, "0: no limit"),
             "requests that one client address may have in progress",
-            "An office shares one address, and so do all clients behind a proxy that is not "
-            "trusted. 1024 requests of all clients may be in progress.",
+            "An IPv6 /64 counts as one address. An office shares one, and so do all clients behind "
+            "a proxy that is not trusted. 1024 requests of all clients may be in progress.",
             readers=(NGINX,),
         ),
         "STACK_TRUSTED_PROXIES": Toggle(
@@ -366,7 +366,7 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             "30",
             Whole(0, 6000, "0: no limit"),
             "logins and registrations per minute and client address",
-            "Per minute and client address; password checks count too. Load tests set 0, no limit.",
+            "An IPv6 /64 counts as one address. Password checks count too. Load tests set 0.",
             readers=(NGINX,),
         ),
         "STACK_LOGIN_PATHS": Toggle(

@@ -111,9 +111,15 @@ class LoginDelays:
 
 
 def _network(address: str) -> str:
-    """The address range of one subscriber: an IPv4 address, or the /64 of an IPv6 address."""
+    """The address range of one subscriber: an IPv4 address, or the /64 of an IPv6 address.
+
+    nginx's limits count the same way ($client_network).
+    """
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return address if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
+    if found.version == 4:
+        return address
+    # All mapped addresses are in one /64.
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))

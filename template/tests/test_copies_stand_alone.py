@@ -49,8 +49,9 @@ pytestmark = pytest.mark.long
 # What Compose files that are no longer named have left is deleted: 8. Port 0 is refused: 2.
 # A reload's outcome that cannot be written now is written later: 9.
 # nginx's files for responses have a space of their own, so that uploads keep theirs: 16.
+# An IPv6 /64 is one client for nginx's limits, and a mapped IPv4 address one for all: 14.
 # The aim is still 12,000.
-MOST_LINES = 16_145
+MOST_LINES = 16_159
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 

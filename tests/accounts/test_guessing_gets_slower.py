@@ -82,6 +82,14 @@ def test_addresses_of_one_ipv6_network_count_as_one(login_delays):
     assert login_delays.remaining(name, "2001:db8:1:3::1") == 0
 
 
+def test_an_ipv4_address_counts_for_itself_also_when_it_is_mapped(login_delays):
+    name = new_name()
+    for _ in range(delays.FREE_TRIES):
+        login_delays.failed(name, "::ffff:198.51.100.1")
+    assert login_delays.remaining(name, "198.51.100.1") == 1
+    assert login_delays.remaining(name, "::ffff:198.51.100.2") == 0
+
+
 def test_asking_for_the_password_again_is_delayed_alike(app):
     ada, _ = member(app, address=GUESSER)
     sent = [ada.send("/auth/reauthenticate", password="wrong one") for _ in range(4)]

@@ -84,13 +84,14 @@ def test_uploads_at_once_follow_the_body_limit(
     assert f"limit_conn client_uploads {of_one_address};" in text
 
 
-def slow(server: Nginx, stack: ExitStack, number: int, message: bytes) -> list[socket.socket]:
-    """Open *number* connections that send *message* and no more."""
+def slow(
+    server: Nginx, stack: ExitStack, number: int, message: bytes, source: str = "127.0.0.1"
+) -> list[socket.socket]:
+    """Open *number* connections from the address *source* that send *message* and no more."""
     opened = []
     for _ in range(number):
-        opened.append(
-            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=20))
-        )
+        connection = socket.create_connection(("127.0.0.1", server.port), 20, (source, 0))
+        opened.append(stack.enter_context(connection))
         opened[-1].sendall(message)
     return opened
 
