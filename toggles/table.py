@@ -190,7 +190,8 @@ SECTIONS: Mapping[str, Mapping[str, Toggle]] = {
             Whole(0, 1024, "0: no limit"),
             "requests that one client address may have in progress",
             "An IPv6 /64 counts as one address. An office shares one, and so do all clients behind "
-            "a proxy that is not trusted. 1024 requests of all clients may be in progress.",
+            "a proxy that is not trusted. Two fifths of the requests may have a body. Of all "
+            "clients, 1280 may be in progress, and 1024 with a body.",
             readers=(NGINX,),
         ),
         "STACK_TRUSTED_PROXIES": Toggle(

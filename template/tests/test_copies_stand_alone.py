@@ -50,8 +50,10 @@ pytestmark = pytest.mark.long
 # A reload's outcome that cannot be written now is written later: 9.
 # nginx's files for responses have a space of their own, so that uploads keep theirs: 16.
 # An IPv6 /64 is one client for nginx's limits, and a mapped IPv4 address one for all: 14.
+# Requests with a body have limits of their own, also over HTTP/2: 25.
 # The aim is still 12,000.
-MOST_LINES = 16_159
+# The aim is still 12,000.
+MOST_LINES = 16_184
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 

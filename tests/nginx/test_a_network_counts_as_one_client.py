@@ -59,16 +59,36 @@ def test_logins(server: Nginx, one: str, other: str, same: bool) -> None:
 
 
 @PAIRS
-def test_requests_in_progress(server: Nginx, one: str, other: str, same: bool) -> None:
-    def get(client: str) -> int:
-        return server.ask(of(client, "GET", "/"), source=proxies.ADDRESS).status
+def test_requests_in_progress(tmp_path: Path, one: str, other: str, same: bool) -> None:
+    """The app accepts connections and does not answer."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=64) as app,
+        nginx(tmp_path, app.getsockname()[1], **SETTINGS) as server,
+        ExitStack() as opened,
+    ):
+        app.settimeout(20)
+        gets = slow(server, opened, 9, of(one, "GET", "/"), source=proxies.ADDRESS)
+        wait_until(lambda: refused(gets) == 3, 20)
+        for _ in range(6):
+            opened.enter_context(app.accept()[0])
+        more = slow(server, opened, 1, of(other, "GET", "/"), source=proxies.ADDRESS)
+        if same:
+            wait_until(lambda: refused(more) == 1, 20)
+        else:
+            opened.enter_context(app.accept()[0])
+
+
+@PAIRS
+def test_bodies_in_progress(server: Nginx, one: str, other: str, same: bool) -> None:
+    def post(client: str) -> int:
+        return server.ask(of(client, "POST", "/", body=b"x"), source=proxies.ADDRESS).status
 
     with ExitStack() as opened:
         body = of(one, "POST", "/", "Content-Length: 60")
-        bodies = slow(server, opened, 30, body, source=proxies.ADDRESS)
-        wait_until(lambda: refused(bodies) == 24, 20)
-        assert get(one) == 429
-        assert get(other) == (429 if same else 503)
+        bodies = slow(server, opened, 9, body, source=proxies.ADDRESS)
+        wait_until(lambda: refused(bodies) == 7, 20)
+        assert post(one) == 429
+        assert post(other) == (429 if same else 503)
 
 
 @PAIRS

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import string
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.servers.nginx import Nginx, stack_behind_nginx
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.http2
 
@@ -50,6 +53,33 @@ def test_a_hundred_streams_of_one_browser_are_served(server: Nginx) -> None:
     codes = re.search(r"status codes: (.*)", done.stdout)
     assert codes
     assert codes[1] == "600 2xx, 0 3xx, 0 4xx, 0 5xx"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"STACK_CLIENT_REQUESTS": "5"}, {"STACK_CLIENT_REQUESTS": "0", "STACK_BODY_LIMIT": "8"}],
+    ids=["bodies", "uploads"],
+)
+def test_a_body_without_a_length_counts(tmp_path: Path, settings: dict[str, str]) -> None:
+    """One address may have two: two fifths of five, and two of eight that a disk has room for."""
+    (df := tmp_path / "df").write_text("#!/bin/sh\necho a head\necho tmpfs 131072 0 131072 0% /tmp\n")
+    df.chmod(0o755)
+    settings |= {"STACK_TLS": "on", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with stack_behind_nginx(tmp_path, **settings) as (front, _), ExitStack() as opened:
+        command = ["curl", "--silent", "--insecure", "--http2", "--request", "POST"]
+        command += ["--upload-file", "-", "--output", "/dev/null", "--write-out", "%{http_code}"]
+        command.append(f"https://localhost:{front.tls_port}/read")
+        started = []
+        for _ in range(3):
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            started.append(opened.enter_context(process))
+            assert process.stdin
+            process.stdin.write(b"x" * 1000)
+            process.stdin.flush()
+        wait_until(lambda: [one.poll() for one in started].count(0) == 1, 20)
+        ended = {one.poll(): one.communicate()[0] for one in started if one.poll() == 0}
+        assert ended == {0: b"429"}
+        assert [one.communicate()[0] for one in started if one.poll() is None] == [b"200"] * 2
 
 
 def test_many_short_headers_never_overflow_uwsgis_buffer(server: Nginx, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import resource
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from stack.checkout import CHECKOUT
 from tests.nginx.test_configuration_is_clean import rendered
 from tests.nginx.test_entrypoint_refuses_bad_values import run
+from tests.servers import proxies
 from tests.servers.nginx import Nginx, request, stack_behind_nginx
 from tests.waiting import wait_until
 
@@ -109,19 +112,73 @@ def refused(opened: list[socket.socket]) -> int:
 
 
 def test_slow_clients_of_one_address_leave_room_for_others(tmp_path: Path) -> None:
-    """Each of three kinds, 400 at once: incomplete headers, and bodies small and large."""
+    """Each of three kinds, 400 at once: incomplete headers, and bodies small and large.
+
+    Two fifths of the requests of one address may have a body, so it still gets pages itself.
+    """
     body = request("POST", "/read", "Content-Length: 60")
     upload = request("POST", "/read", "Content-Length: 900000") + b"x" * 65_000
     with stack_behind_nginx(tmp_path, STACK_CLIENT_REQUESTS="50") as (server, _), ExitStack() as s:
         slow(server, s, 400, b"GET /up HTTP/1.1\r\nHost: local")
         bodies = slow(server, s, 400, body)
-        wait_until(lambda: refused(bodies) == 350, 20)
+        wait_until(lambda: refused(bodies) == 380, 20)
         uploads = slow(server, s, 400, upload)
         wait_until(lambda: refused(uploads) == 400, 20)
-        assert server.get("/up").status == 429
+        assert server.get("/up").status == 200
+        assert server.ask(request("POST", "/read", body=b"x")).status == 429
         assert server.get("/up", source="127.0.0.9").json()["REMOTE_ADDR"] == "127.0.0.9"
         large = request("POST", "/read", body=b"x" * 900_000)
         assert server.ask(large, source="127.0.0.9").status == 200
+
+
+def test_slow_bodies_of_many_addresses_leave_room_for_requests_without_one(tmp_path: Path) -> None:
+    """Twelve addresses have as many as they may: more than there may be of all.
+
+    A request of another address with a body waits for one of theirs to end.
+    """
+    settings = {"STACK_TRUSTED_PROXIES": proxies.ADDRESS}
+    with stack_behind_nginx(tmp_path, **settings) as (server, _), many_files(), ExitStack() as s:
+
+        def of(client: int, method: str, *headers: str, body: bytes | None = None) -> bytes:
+            told = f"X-Forwarded-For: 198.51.100.{client}"
+            return request(method, "/read", told, *headers, body=body)
+
+        def status(message: bytes) -> int:
+            return server.ask(message, source=proxies.ADDRESS).status
+
+        bodies = []
+        for client in range(12):
+            kind = "Transfer-Encoding: chunked" if client % 2 else "Content-Length: 60"
+            bodies += slow(server, s, 102, of(client, "POST", kind), source=proxies.ADDRESS)
+        wait_until(lambda: refused(bodies) == 12 * 102 - 1024, 30)
+        for client in (1, 99):
+            assert status(of(client, "GET")) == 200
+            assert status(of(client, "POST", body=b"")) == 200
+            assert status(of(client, "POST", body=b"x")) == 429
+        bodies[0].close()
+        wait_until(lambda: status(of(99, "POST", body=b"x")) == 200, 20)
+
+
+@contextmanager
+def many_files() -> Iterator[None]:
+    """Let this process open 4,096 files, if the soft limit is lower."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("requests", "bodies"), [("256", 102), ("7", 2), ("2", 1), ("1", 1), ("0", 1)]
+)
+def test_one_address_has_two_fifths_of_its_requests_with_bodies(
+    tmp_path: Path, requests: str, bodies: int
+) -> None:
+    text = rendered(tmp_path, STACK_CLIENT_REQUESTS=requests)
+    assert f"limit_conn client_bodies {bodies};" in text
+    assert ('all "";' in text) == (requests == "0"), "an empty key has no limit"
 
 
 def test_zero_is_no_limit(tmp_path: Path) -> None:
