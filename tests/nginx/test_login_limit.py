@@ -65,6 +65,12 @@ def test_the_paths_of_another_app(tmp_path: Path) -> None:
             assert flood(server, "POST", path, 1) == [503], path
 
 
+def test_without_login_paths_nothing_is_limited(tmp_path: Path) -> None:
+    with nginx(tmp_path, app_port=1, STACK_LOGIN_RATE="1", STACK_LOGIN_PATHS="") as server:
+        for path in ("/", "/auth/login"):
+            assert set(flood(server, "POST", path)) == {503}
+
+
 def test_zero_is_no_limit(tmp_path: Path) -> None:
     with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="0") as (server, _):
         assert set(flood(server, "POST", "/auth/login", 60)) == {200}
