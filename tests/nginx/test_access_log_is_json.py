@@ -66,6 +66,25 @@ def test_the_health_check_is_not_logged(server: Nginx) -> None:
     assert "nginx-health" not in (server.folder / "access.log").read_text()
 
 
+def test_a_login_is_marked_whichever_limit_refuses_it(tmp_path: Path) -> None:
+    """Here the limit of requests in progress does, and logins have none."""
+    settings = {"STACK_PREFIX": "/shop", "STACK_LOGIN_PATHS": "/in", "STACK_CLIENT_REQUESTS": "1"}
+    marked = {"/shop/in": True, "/shop//in/a": True, "/shop/%69n": True, "/shop/inn": False}
+    with (
+        socket.create_server(("127.0.0.1", 0)) as app,
+        nginx(tmp_path, app.getsockname()[1], **settings, STACK_LOGIN_RATE="0") as front,
+        socket.create_connection(("127.0.0.1", front.port)) as waiting,
+    ):
+        waiting.sendall(request("GET", "/shop/"))
+        app.settimeout(20)
+        with app.accept()[0]:
+            for start, is_login in marked.items():
+                for method in ("POST", "GET"):
+                    path = f"{start}/{method}"
+                    assert front.ask(request(method, path, body=b"")).status == 429
+                    assert front.access(path)["login"] == (is_login and method == "POST")
+
+
 def test_no_secret_is_logged(tmp_path: Path) -> None:
     with stack_behind_nginx(tmp_path, STACK_HOSTS="localhost") as (front, _):
         for host in ("localhost", "refused.example"):
@@ -144,4 +163,5 @@ def test_a_program_that_counts_lines_gets_one_for_each_request(tmp_path: Path) -
     for line, method in zip(lines, ("GET", "POST"), strict=True):
         assert line.endswith("\n")
         assert f'nginx: "method":"{method}","path":"/.env' in line
+        assert '","login":false,"status":' in line
         assert re.findall(r'"status":(\d+)', line) == ["404"]

@@ -62,7 +62,9 @@ def test_a_hundred_streams_of_one_browser_are_served(server: Nginx) -> None:
 )
 def test_a_body_without_a_length_counts(tmp_path: Path, settings: dict[str, str]) -> None:
     """One address may have two: two fifths of five, and two of eight that a disk has room for."""
-    (df := tmp_path / "df").write_text("#!/bin/sh\necho a head\necho tmpfs 131072 0 131072 0% /tmp\n")
+    (df := tmp_path / "df").write_text(
+        "#!/bin/sh\necho a head\necho tmpfs 131072 0 131072 0% /tmp\n"
+    )
     df.chmod(0o755)
     settings |= {"STACK_TLS": "on", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     with stack_behind_nginx(tmp_path, **settings) as (front, _), ExitStack() as opened:
