@@ -10,8 +10,6 @@ import signal
 import socket
 import ssl
 import stat
-import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from certificates.tests.pebble import Pebble, days_until, issuer, number, pebble
+from certificates.tests.visitors import visiting
 from stack import ports
 from stack.local.runtime import LocalRuntime
 from tests.servers.nginx import ask, request
@@ -127,30 +126,12 @@ def test_challenges_are_answered_over_http_only(stack: Stack, first: str) -> Non
 
 
 def test_a_renewal_refuses_nobody(stack: Stack, first: str) -> None:
-    ended, failed, done = threading.Event(), [], 0
-
-    def visit() -> None:
-        nonlocal done
-        while not ended.is_set():
-            answer = ask(stack.tls_port, request("GET", "/readyz", host=NAMES[0]), tls=True)
-            if answer.status != 200:
-                failed.append(answer.status)
-            done += 1
-            time.sleep(0.05)
-
-    visitors = [threading.Thread(target=visit) for _ in range(2)]
-    for visitor in visitors:
-        visitor.start()
-    try:
+    with visiting(stack.tls_port, NAMES[0]) as visits:
         stack.ask_for_a_new_one()
         wait_until(lambda: stack.served() != first, 60)
-        before = done
-        wait_until(lambda: done > before + 4)
-    finally:
-        ended.set()
-        for visitor in visitors:
-            visitor.join()
-    assert failed == []
+        before = visits.done
+        wait_until(lambda: visits.done > before + 4)
+    assert visits.failed == []
 
 
 def test_a_server_that_is_away_leaves_the_certificate_in_place(stack: Stack, first: str) -> None:

@@ -1,15 +1,20 @@
-"""STACK_ACME in containers: the service is confined, gets the certificate, and nginx serves it."""
+"""STACK_ACME in containers: the service is confined, gets the certificate, and nginx serves it.
+
+A renewal restarts no container and refuses nobody.
+"""
 
 from __future__ import annotations
 
 import json
 import ssl
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from certificates.tests.pebble import issuer, pebble
+from certificates.tests.visitors import visiting
 from stack import ports
 from stack.compose.runtime import ComposeRuntime
 from tests.deploy.engine import configuration, docker, execute
@@ -30,11 +35,10 @@ def test_the_service_has_no_more_than_it_needs() -> None:
     assert all(mount["type"] == "volume" for mount in service["volumes"])
 
 
-def test_the_certificate_comes(
+def test_the_certificate_comes_and_is_renewed(
     another: Callable[..., ComposeRuntime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (bridge,) = json.loads(docker("network", "inspect", "bridge"))
-    address = bridge["IPAM"]["Config"][0]["Gateway"]
+    address = gateway()
     port, tls_port = ports.free(), ports.free()
     with pebble(tmp_path / "pebble", port, address) as server:
         server.ca_file.chmod(0o644)
@@ -56,7 +60,31 @@ def test_the_certificate_comes(
             assert execute(stack, "certificates", f"stat -c %a {key}").strip() == "600"
             assert execute(stack, "certificates", "id -u").strip() == "10003"
             assert "PRIVATE" not in stack.log("certificates")
+
+            first, before = served(), started(stack)
+            with visiting(tls_port, SETTINGS["STACK_HOSTS"]) as visits:
+                docker("kill", "--signal=HUP", service.id)
+                wait_until(lambda: served() != first, 60)
+                done = visits.done
+                wait_until(lambda: visits.done > done + 4)
+            assert visits.failed == []
+            assert "Pebble" in issuer(served())
+            assert started(stack) == before
         finally:
             stack.down(volumes=True)
             if image:
                 docker("rmi", "--force", image)
+
+
+def gateway() -> str:
+    """Return the address of this machine on the default network."""
+    (bridge,) = json.loads(docker("network", "inspect", "bridge"))
+    config = bridge["IPAM"]["Config"][0]
+    # Some engines name a gateway only if it was configured. Otherwise it is the first address.
+    return config.get("Gateway") or str(next(ip_network(config["Subnet"]).hosts()))
+
+
+def started(stack: ComposeRuntime) -> dict[str, str]:
+    """Return when each container was started, by its id."""
+    form = "--format={{.State.StartedAt}} {{.RestartCount}}"
+    return {one.id: docker("inspect", form, one.id) for one in stack.replicas()}
