@@ -5,12 +5,15 @@ up to 15 minutes: one for each address, and one for each browser in which the ow
 during the last 90 days, which is then independent of its address.
 
 After twenty wrong passwords from anywhere, each address that is new to the account must also wait
-for its turn, of up to 30 s, before each attempt. Each address has a turn of its own: one delay for
+for its turn, for 30 s, before each attempt. Each address has a turn of its own: one delay for
 all would end when an attacker is quicker than the owner, and begin again.
 
-An attempt during the delay is refused unchecked and does not
-extend it. Names without an account are delayed in the same way. The keys hold a keyed hash of the
-name, because people type their password into the wrong field.
+An attempt during the delay is refused unchecked and does not extend it. Names without an account
+are delayed in the same way. Redis holds a keyed hash of the name, because people type their
+password into the wrong field.
+
+Guesses count when Redis is full, so their number is bounded: 65,536 counts and as many turns, over
+all accounts. A further one replaces the count with the oldest wrong password, or the oldest turn.
 """
 
 from __future__ import annotations
@@ -19,55 +22,80 @@ import hashlib
 import hmac
 import ipaddress
 import math
+from collections.abc import Sequence
 
 from app.redis_client import Client
 
 FREE_TRIES = 3  # from one address
 FREE_TRIES_EVERYWHERE = 20
 LONGEST_MS = 15 * 60 * 1000
-LONGEST_EVERYWHERE_MS = 30 * 1000
 # The counts expire after this time without a wrong password.
 MEMORY_MS = 60 * 60 * 1000
-KNOWN_SECONDS = 90 * 24 * 3600
+MOST_COUNTS = MOST_TURNS = 65_536
 
-# How long a new address may use its turn.
+KNOWN_MS = 90 * 24 * 3600 * 1000
+MOST_KNOWN = 100  # browsers and addresses of an account
+
+# How long a new address waits for its turn, and how long it may use it.
+TURN_WAIT_MS = 30 * 1000
 TURN_MS = 10 * 60 * 1000
 
-# Prefix of the three scripts. They may exceed the memory limit: guesses count when Redis is full.
-# KEYS: the browser, the address, the count of all failures
-_LANE = """#!lua flags=allow-oom
-local lane, known = KEYS[2], redis.call('EXISTS', KEYS[2] .. ':known')
-if redis.call('EXISTS', KEYS[1] .. ':known') == 1 then lane, known = KEYS[1], 1 end
+# The beginning of the three scripts. They may exceed the memory limit: guesses count when Redis is
+# full. KEYS are sorted sets: counts and turns of all accounts, and what this account knows. The
+# score of a count is 32 x the time of the last wrong password + their number, which stops at 31; of
+# a turn, when the address first asked; of what is known, when that ends. Times are milliseconds.
+_SHARED = """#!lua flags=allow-oom
+local account, browser, address, memory = unpack(ARGV, 1, 4)
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function score(key, member) return tonumber(redis.call('ZSCORE', key, member) or 0) end
+
+local browser_known = score(KEYS[3], browser) > now
+local known = browser_known or score(KEYS[3], address) > now
+local lane = account .. ':' .. (browser_known and browser or address)
+
+local function count(member)
+  local found = score(KEYS[1], member)
+  local last = math.floor(found / 32)
+  return last + memory > now and found % 32 or 0, last
+end
+local function keep(key, oldest, most)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', oldest)
+  redis.call('ZREMRANGEBYRANK', key, 0, -most - 1)
+end
 """
 _REMAINING = """
-local free, longest, use = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local wait = math.max(0, redis.call('PTTL', lane .. ':delay'))
-local over = tonumber(redis.call('GET', KEYS[3]) or 0) - free
-if known == 1 or over < 0 then return wait end
-local left = redis.call('PTTL', lane .. ':turn')
-if left < 0 then
-  left = use + math.min(longest, 1000 * 2 ^ math.min(over, 30))
-  redis.call('SET', lane .. ':turn', '', 'PX', string.format('%d', left))
+local free, longest, free_everywhere, turn, use, most = unpack(ARGV, 5)
+local tries, last = count(lane)
+local over, wait = tries - free, 0
+if over >= 0 then wait = math.max(0, last + math.min(longest, 1000 * 2 ^ over) - now) end
+if known or count(account) - free_everywhere < 0 then return wait end
+local asked = score(KEYS[2], lane)
+if asked + turn + use < now then
+  asked = now
+  redis.call('ZADD', KEYS[2], asked, lane)
+  keep(KEYS[2], now - turn - use, most)
 end
-return math.max(wait, left - use)
+-- So many new addresses ask that a turn is forgotten early: it may be used from half that time on.
+if redis.call('ZCARD', KEYS[2]) - most >= 0 then
+  local oldest = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2]
+  turn = math.min(turn, (now - oldest) / 2)
+end
+return math.max(wait, asked + turn - now)
 """
 # It is a script because parallel guesses must all count.
 _FAILED = """
-local free, longest = tonumber(ARGV[1]), tonumber(ARGV[2])
-for _, count in ipairs({KEYS[3], lane .. ':count'}) do
-  redis.call('INCR', count)
-  redis.call('PEXPIRE', count, ARGV[3])
+for _, member in ipairs({account, lane}) do
+  redis.call('ZADD', KEYS[1], now * 32 + math.min(31, count(member) + 1), member)
 end
-local over = redis.call('GET', lane .. ':count') - free
-if over >= 0 then
-  local ms = math.min(longest, 1000 * 2 ^ math.min(over, 30))
-  redis.call('SET', lane .. ':delay', '', 'PX', string.format('%d', ms))
-end
-redis.call('DEL', lane .. ':turn')
+keep(KEYS[1], (now - memory) * 32, ARGV[5])
+redis.call('ZREM', KEYS[2], lane)
 """
 _SUCCEEDED = """
-redis.call('DEL', lane .. ':count', lane .. ':delay', lane .. ':turn')
-for i = 1, 2 do redis.call('SET', KEYS[i] .. ':known', '', 'EX', ARGV[1]) end
+for i = 1, 2 do redis.call('ZREM', KEYS[i], lane) end
+redis.call('ZADD', KEYS[3], now + ARGV[5], browser, now + ARGV[5], address)
+keep(KEYS[3], now, ARGV[6])
+redis.call('PEXPIRE', KEYS[3], ARGV[5])
 """
 
 
@@ -77,37 +105,38 @@ class LoginDelays:
     def __init__(self, redis: Client, key: bytes) -> None:
         self._redis = redis
         self._key = key
-        self._remaining = redis.script(_LANE + _REMAINING)
-        self._failed = redis.script(_LANE + _FAILED)
-        self._succeeded = redis.script(_LANE + _SUCCEEDED)
+        self._remaining = redis.script(_SHARED + _REMAINING)
+        self._failed = redis.script(_SHARED + _FAILED)
+        self._succeeded = redis.script(_SHARED + _SUCCEEDED)
 
     def remaining(self, name: str, address: str, browser: str = "") -> int:
         """Seconds until the next attempt for *name* from here; 0: none."""
-        limits = (FREE_TRIES_EVERYWHERE, LONGEST_EVERYWHERE_MS, TURN_MS)
-        keys = self._keys(name, address, browser)
-        wait: int = self._redis.execute(*self._remaining(keys, limits))
+        limits = (FREE_TRIES, LONGEST_MS, FREE_TRIES_EVERYWHERE, TURN_WAIT_MS, TURN_MS, MOST_TURNS)
+        arguments = self._arguments(name, address, browser, *limits)
+        wait: int = self._redis.execute(*self._remaining(*arguments))
         return math.ceil(wait / 1000)
 
     def failed(self, name: str, address: str, browser: str = "") -> None:
         """Count a wrong password."""
-        keys = self._keys(name, address, browser)
-        limits = (FREE_TRIES, LONGEST_MS, MEMORY_MS)
-        self._redis.execute(*self._failed(keys, limits), retry=False)
+        arguments = self._arguments(name, address, browser, MOST_COUNTS)
+        self._redis.execute(*self._failed(*arguments), retry=False)
 
     def succeeded(self, name: str, address: str, browser: str = "") -> None:
         """Forget the failures from here and record that the owner uses address and browser."""
-        keys = self._keys(name, address, browser)
-        self._redis.execute(*self._succeeded(keys, (KNOWN_SECONDS,)))
+        arguments = self._arguments(name, address, browser, KNOWN_MS, MOST_KNOWN)
+        self._redis.execute(*self._succeeded(*arguments))
 
     def label(self, name: str) -> str:
         """A stable pseudonym of *name* for logs."""
         return hmac.new(self._key, name.encode(), hashlib.sha256).hexdigest()[:20]
 
-    def _keys(self, name: str, address: str, browser: str) -> tuple[str, str, str]:
-        """All are in one slot of a Redis Cluster, also with what the scripts append."""
-        account = f"guard:login:{{{self.label(name)}}}"
-        here = f"{account}:{self.label(_network(address))}"
-        return (f"{account}:{self.label(browser)}" if browser else here, here, f"{account}:count")
+    def _arguments(
+        self, name: str, address: str, browser: str, *limits: int
+    ) -> tuple[Sequence[str], Sequence[str | int]]:
+        """Return the keys and arguments of a script."""
+        account, here = self.label(name), self.label(_network(address))
+        keys = ("guard:login:counts", "guard:login:turns", f"guard:login:known:{account}")
+        return keys, (account, self.label(browser) if browser else here, here, MEMORY_MS, *limits)
 
 
 def _network(address: str) -> str:

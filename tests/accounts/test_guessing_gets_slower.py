@@ -64,7 +64,7 @@ def test_from_an_unknown_address_the_wait_stays_short(login_delays):
     name = new_name()
     for number in range(200):
         login_delays.failed(name, f"198.51.100.{number}")
-    assert 0 < login_delays.remaining(name, "203.0.113.9") <= delays.LONGEST_EVERYWHERE_MS / 1000
+    assert 0 < login_delays.remaining(name, "203.0.113.9") <= delays.TURN_WAIT_MS / 1000
 
 
 def test_a_success_forgets_the_failures_of_its_address(app, login_delays):

@@ -1,12 +1,15 @@
 """However many addresses guess at an account, its owner waits for a short, fixed time at most."""
 
 import time
+from itertools import chain, count
 from threading import Event, Thread
 
 import pytest
 
 from app.security import delays
 from tests.people.in_process import Browser, make_app, member, new_name
+
+TURNS = "guard:login:turns"
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +25,17 @@ def attack(guard, name, addresses):
             guard.failed(name, address)
 
 
+def later(app, milliseconds):
+    """Let the turns of everybody be older by that much."""
+    client = app.extensions["redis"]
+    turns = iter(client.execute("ZRANGE", TURNS, 0, -1, "WITHSCORES"))
+    older = ((int(asked) - milliseconds, who) for who, asked in zip(turns, turns, strict=True))
+    client.execute("ZADD", TURNS, *chain.from_iterable(older))
+
+
 @pytest.mark.parametrize("addresses", [1, 17, 100, 1000])
 def test_from_a_new_address_it_is_one_turn(app, monkeypatch, addresses):
-    monkeypatch.setattr(delays, "LONGEST_EVERYWHERE_MS", 1000)
+    monkeypatch.setattr(delays, "TURN_WAIT_MS", 1000)
     guard, name, over = app.extensions["security"].delays, new_name(), Event()
     for number in range(25):  # the attack has begun before
         guard.failed(name, f"10.0.0.{number % addresses}")
@@ -49,12 +60,47 @@ def test_a_turn_is_for_one_try(app):
     guard, name = app.extensions["security"].delays, new_name()
     for number in range(40):
         guard.failed(name, f"10.0.0.{number}")
-    client, (_, here, _) = app.extensions["redis"], guard._keys(name, "203.0.113.9", "")
     for _ in range(2):
         assert guard.remaining(name, "203.0.113.9") == 30
-        client.execute("PEXPIRE", f"{here}:turn", delays.TURN_MS)
+        later(app, delays.TURN_WAIT_MS)
         assert guard.remaining(name, "203.0.113.9") == 0
         guard.failed(name, "203.0.113.9")
+
+
+@pytest.mark.parametrize(("a_second", "most"), [(2, 30), (5, 10), (10, 5)])
+def test_from_a_new_address_while_turns_are_forgotten_early(app, monkeypatch, a_second, most):
+    """With room for 100 turns, each lives for 100 ÷ a_second seconds."""
+    monkeypatch.setattr(delays, "MOST_TURNS", 100)
+    guard, name = app.extensions["security"].delays, new_name()
+    app.extensions["redis"].execute("DEL", TURNS)
+    for number in range(25):
+        guard.failed(name, f"10.0.0.{number}")
+    addresses = (f"10.{number // 250}.0.{number % 250}" for number in count(250))
+
+    def flood(seconds):
+        for _ in range(seconds * a_second):
+            guard.remaining(name, next(addresses))
+            later(app, 1000 // a_second)
+
+    flood(150 // a_second)
+    wait = guard.remaining(name, "203.0.113.9")
+    assert 0 < wait <= most
+    flood(wait + 1)
+    assert guard.remaining(name, "203.0.113.9") == 0
+
+
+def test_a_flood_of_other_names_frees_no_guesser(app, monkeypatch):
+    """The counts that are forgotten first are those of the oldest guesses."""
+    monkeypatch.setattr(delays, "MOST_COUNTS", 50)
+    guard, name = app.extensions["security"].delays, new_name()
+    for number in range(25):
+        guard.failed(name, f"10.0.0.{number}")
+    for _ in range(10):
+        for _ in range(20):
+            guard.failed(new_name(), "10.0.1.1")
+        guard.failed(name, "10.0.0.1")
+    assert guard.remaining(name, "10.0.0.1") > 30
+    assert guard.remaining(name, "203.0.113.9") == 30
 
 
 def test_a_known_browser_waits_for_nobody_wherever_it_is(app):
