@@ -25,6 +25,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,19 @@ log = logging.getLogger("uwsgi.answers")
 
 
 def guarded(
-    app: WSGIApplication, connection_fd: Callable[[], int], harakiri: Harakiri
+    app: WSGIApplication,
+    connection_fd: Callable[[], int],
+    harakiri: Harakiri,
+    count: Callable[[WSGIEnvironment], None],
 ) -> WSGIApplication:
-    """Return *app* with its failures made visible. *connection_fd* is uWSGI's function."""
+    """Return *app* with its failures made visible, and passed to *count*.
+
+    *connection_fd* is uWSGI's function.
+    """
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         head = _Head(start_response)
+        report = partial(_report, environ, count)
         stream = "STREAM_PATH" in environ  # nginx sets it below STACK_STREAM_PATHS
         if stream:
             harakiri.pause()
@@ -85,7 +93,7 @@ def guarded(
             head.send()
         # SystemExit too: sys.exit() in a view would end a worker with other threads' requests.
         except (Exception, SystemExit):
-            _report(environ)
+            report()
             _close(body)
             harakiri.stop()
             if head.sent:
@@ -93,7 +101,7 @@ def guarded(
             length = ("Content-Length", str(len(_ERROR)))
             start_response("500 Internal Server Error", [_PLAIN_TEXT, length])
             return (_ERROR,)
-        return _Body(chunks, body, environ, harakiri, stream)
+        return _Body(chunks, body, report, harakiri, stream)
 
     return application
 
@@ -156,19 +164,19 @@ class _Head:
 class _Body:
     """The iterable that uWSGI sends. It logs an exception once and ends the answer there."""
 
-    __slots__ = ("_app_body", "_chunks", "_environ", "_harakiri", "_stream")
+    __slots__ = ("_app_body", "_chunks", "_harakiri", "_report", "_stream")
 
     def __init__(
         self,
         chunks: Iterator[bytes],
         app_body: Iterable[bytes],
-        environ: WSGIEnvironment,
+        report: Callable[[], None],
         harakiri: Harakiri,
         stream: bool,
     ) -> None:
         self._chunks = chunks
         self._app_body = app_body
-        self._environ = environ
+        self._report = report
         self._harakiri = harakiri
         self._stream = stream
 
@@ -183,12 +191,14 @@ class _Body:
                 self._harakiri.resume()
         except (Exception, SystemExit):
             # The head is sent. nginx notices the early end by the length or by _breaking().
-            _report(self._environ)
+            self._report()
 
     def close(self) -> None:
         try:
             if close := getattr(self._app_body, "close", None):
                 close()
+        except (Exception, SystemExit):
+            self._report()
         finally:
             self._harakiri.stop()
 
@@ -256,7 +266,8 @@ def _close(body: Any) -> None:
         log.exception("closing a failed answer failed too")
 
 
-def _report(environ: WSGIEnvironment) -> None:
+def _report(environ: WSGIEnvironment, count: Callable[[WSGIEnvironment], None]) -> None:
+    count(environ)
     log.exception(
         "%s %s failed outside the app's own error handling (request %s)",
         environ["REQUEST_METHOD"],

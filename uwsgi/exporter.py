@@ -36,6 +36,8 @@ _master = runpy.run_path(str(Path(__file__).with_name("master.py")))
 statistics, serves = _master["statistics"], _master["serves"]
 backlog = runpy.run_path(str(Path(__file__).with_name("backlog.py")))["backlog"]
 app_metrics = runpy.run_path(str(Path(__file__).with_name("app_metrics.py")))["directory"]
+_unhandled = runpy.run_path(str(Path(__file__).with_name("unhandled.py")))["Unhandled"]
+exceptions = _unhandled(uwsgi.sharedarea_memoryview(0), uwsgi.worker_id)
 
 RUN = Path(os.environ["APP_RUN"])
 
@@ -45,10 +47,10 @@ OPTIONS = {
 }
 
 
-# From the master's statistics, then what _process() returns.
+# From the master's statistics and unhandled.py, then what _process() returns.
 WORKER_METRICS = (
     (CounterMetricFamily, "uwsgi_requests", "Requests handled by all processes of this worker"),
-    (CounterMetricFamily, "uwsgi_exceptions", "Exceptions that reached uWSGI"),
+    (CounterMetricFamily, "uwsgi_exceptions", "Exceptions that the app did not handle"),
     (CounterMetricFamily, "uwsgi_harakiri", "Kills because of harakiri"),
     (CounterMetricFamily, "uwsgi_respawns", "Restarts of this worker"),
     (GaugeMetricFamily, "uwsgi_worker_pid", "Pid of the current process"),
@@ -123,7 +125,7 @@ def _by_worker(workers: list[dict[str, Any]]) -> Iterator[Metric]:
     for worker in workers:
         figures = [
             worker["requests"],
-            worker["exceptions"],
+            exceptions[worker["id"]],
             worker["harakiri_count"],
             max(0, worker["respawn_count"] - 1),  # uWSGI counts the first start
             worker["pid"],

@@ -266,6 +266,7 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
     _inherited = runpy.run_path(str(Path(__file__).with_name("inherited.py")))
     _master = runpy.run_path(str(Path(__file__).with_name("master.py")))
     _metrics = runpy.run_path(str(Path(__file__).with_name("app_metrics.py")))
+    _unhandled = runpy.run_path(str(Path(__file__).with_name("unhandled.py")))
     for _listening in range(3, int(os.environ["METRICS_FD"]) + 1):
         # A program that the app starts would keep the port after the end of everything else.
         os.set_inheritable(_listening, False)
@@ -288,11 +289,16 @@ if "uwsgi" in sys.modules:  # uWSGI's own module: the directory of that name can
             refuse_what_forks_cannot_share(_inherited["opened_since"](_before))
 
     _app = load_and_report(_check)
-    if _folder and (_flask := sys.modules.get("flask")) and isinstance(_app, _flask.Flask):
-        _metrics["count_requests"](_app)
+    _failures = _unhandled["Unhandled"](_server.sharedarea_memoryview(0), _server.worker_id)
+    if _flask := sys.modules.get("flask"):
+        _failures.add_those_of(_flask)
+        if _folder and isinstance(_app, _flask.Flask):
+            _metrics["count_requests"](_app)
     # Python's functions can only set a second, additional time limit.
     _limit = int(os.environ["STACK_HARAKIRI"])
     _deadlines = _harakiri["Harakiri"](ctypes.PyDLL(None).set_harakiri, _limit)
-    application = draining(_answers["guarded"](_app, _server.connection_fd, _deadlines))
+    application = draining(
+        _answers["guarded"](_app, _server.connection_fd, _deadlines, _failures.add)
+    )
     run_after_fork(_in_child)
     keep_memory_shared()

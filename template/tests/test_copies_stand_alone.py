@@ -53,8 +53,10 @@ pytestmark = pytest.mark.long
 # Requests with a body have limits of their own, also over HTTP/2: 25.
 # Login paths that may be none, and lines of the access log that say which requests are logins: 8.
 # A bound of what wrong passwords take of Redis: 29.
+# A count of the exceptions that the app does not handle: 68.
 # The aim is still 12,000.
-MOST_LINES = 16_192
+# The aim is still 12,000.
+MOST_LINES = 16_242
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 

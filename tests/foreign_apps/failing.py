@@ -27,6 +27,9 @@ def application(environ: dict[str, Any], start_response: Any) -> Any:
         return rows(5, "raise")
     if what == "late":
         return late(start_response)
+    if what == "close":
+        start_response("200 OK", headers)
+        return Unclosable()
     if what == "silent":
         return [b"no start_response"]
     start_response("200 OK", headers)
@@ -46,3 +49,13 @@ def late(start_response: Any) -> Iterator[bytes]:
     """A generator that calls start_response itself, which WSGI allows."""
     start_response("200 OK", [("Content-Type", "text/plain")])
     yield b"late\n"
+
+
+class Unclosable:
+    """An answer whose end fails after it was sent."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"fine\n"
+
+    def close(self) -> None:
+        raise RuntimeError("at the end")

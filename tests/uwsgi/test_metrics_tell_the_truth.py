@@ -1,11 +1,16 @@
 """/metrics reports requests, memory and wake-ups, and does not wake idle workers."""
 
 import http.client
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.servers.uwsgi import ask, asked, serving
+from tests.foreign_apps import failing
+from tests.servers.uwsgi import Uwsgi, ask, asked, serving
 from tests.waiting import wait_until, wait_until_steady
 
 
@@ -67,3 +72,79 @@ def test_only_get_metrics_is_served(tmp_path: Path) -> None:
             connection.request(method, path)
             assert connection.getresponse().status == status
             connection.close()
+
+
+FLASK_APP = """
+from flask import Flask
+
+application = Flask(__name__)
+
+@application.get("/")
+def index():
+    return "ok"
+
+@application.get("/fails")
+def fails():
+    raise RuntimeError("on purpose")
+
+@application.get("/passed-on")
+def passed_on():
+    application.config["PROPAGATE_EXCEPTIONS"] = True
+    raise RuntimeError("on purpose, to the server")
+
+@application.get("/handled")
+def handled():
+    raise KeyError("on purpose, with a handler")
+
+@application.errorhandler(KeyError)
+def answer(error):
+    return "sorry", 500
+"""
+WRAPPED = (
+    FLASK_APP + "\nflask_app = application\napplication = lambda *request: flask_app(*request)"
+)
+
+
+def exceptions(server: Uwsgi) -> list[float]:
+    name = "uwsgi_exceptions_total"
+    return [server.metric(name, worker=str(worker)) for worker in server.workers()]
+
+
+def try_to_ask(server: Uwsgi, path: str) -> None:
+    with suppress(ConnectionError):  # no status of 200
+        ask(server.port, path)
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+@pytest.mark.parametrize("app", [FLASK_APP, WRAPPED], ids=["flask", "wrapped"])
+def test_exceptions_that_become_a_500_are_counted(tmp_path: Path, lazy: str, app: str) -> None:
+    with serving(tmp_path, app=app, STACK_LAZY_APPS=lazy, STACK_PROCESSES="2") as server:
+        for path in ["/", "/handled", "/nowhere"] * 3:
+            try_to_ask(server, path)
+        assert exceptions(server) == [0, 0]
+        with ThreadPoolExecutor(8) as clients:
+            list(clients.map(lambda _: try_to_ask(server, "/fails"), range(100)))
+        assert sum(exceptions(server)) == 100
+        try_to_ask(server, "/passed-on")
+        assert sum(exceptions(server)) == 101, "not twice"
+
+
+@pytest.mark.parametrize("lazy", ["on", "off"])
+def test_exceptions_outside_of_the_apps_error_handling_are_counted(
+    tmp_path: Path, lazy: str
+) -> None:
+    app = Path(failing.__file__).read_text(encoding="utf-8")
+    settings = {"STACK_LAZY_APPS": lazy, "STACK_PROCESSES": "2"}
+    with serving(tmp_path, app=app, **settings) as server:
+        paths = ["/raise", "/exit", "/silent", "/header", "/rows/0/raise", "/rows/100/raise"]
+        for number, path in enumerate([*paths, "/close"], 1):
+            try_to_ask(server, path)
+            wait_until(lambda number=number: sum(exceptions(server)) == number)
+        before = server.workers()
+        for pid in before.values():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not set(before.values()) & set(server.workers().values()))
+        try_to_ask(server, "/raise")
+        wait_until(lambda: sum(exceptions(server)) == number + 1)
+        server.reload()
+        assert sum(exceptions(server)) == 0, "of the generation that serves"
