@@ -12,6 +12,7 @@ from typing import cast
 
 from faults.fault import BrokenPromise, Fault
 from faults.stage import Stage, mount_small_disk, unmount_small_disk
+from faults.users import ask
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
 
@@ -47,8 +48,29 @@ def full_disk(stage: Stage) -> Iterator[None]:
 
 @contextmanager
 def full_tmpfs(stage: Stage) -> Iterator[None]:
-    with filled(stage, "nginx", "/tmp/filler"), filled(stage, "app", "/tmp/filler"):  # noqa: S108
+    with (
+        filled(stage, "nginx", "/tmp/filler"),  # noqa: S108
+        filled(stage, "nginx", "/var/tmp/filler"),  # noqa: S108
+        filled(stage, "app", "/tmp/filler"),  # noqa: S108
+    ):
         yield
+
+
+@contextmanager
+def full_tmpfs_and_uploads(stage: Stage) -> Iterator[None]:
+    """Fill them, and send what nginx writes into a file: a body of more than 16 kB."""
+    fields = {"mark": "upload", "person": "nobody", "file": "x" * 65536}
+
+    def upload() -> int:
+        return ask(stage.address, "/faults/mark", fields)[0]
+
+    with full_tmpfs(stage):
+        during = upload()
+        yield
+    after = upload()
+    stage.notes.append(f"an upload of 64 kB got {during}, and {after} afterwards")
+    if (during, after) != (500, 200):
+        raise BrokenPromise(stage.notes[-1])
 
 
 @contextmanager
@@ -175,10 +197,10 @@ FAULTS = (
     ),
     Fault(
         "tmpfs-full",
-        "the temporary file systems of nginx and the app are full for 5 s, and nobody uploads",
-        full_tmpfs,
-        ("", ""),
-        "ServerErrors",
+        "the temporary file systems of nginx and the app are full for 5 s",
+        full_tmpfs_and_uploads,
+        ("nginx", r"No space left on device"),
+        "none: only uploads fail; ServerErrors if they are more than 2 % of all requests",
         hold_s=5,
         runtimes=("compose",),
     ),
@@ -218,7 +240,7 @@ FAULTS = (
         "the container engine is restarted",
         restarted_engine,
         ("app", r"generation 1 serves|uwsgi/entrypoint: "),
-        "ServerErrors",
+        "NginxDown",
         within_s=120,
         runtimes=("compose",),
         missing=engine_missing,
