@@ -5,10 +5,8 @@ A renewal restarts no container and refuses nobody.
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Callable
-from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from certificates.tests.pebble import issuer, pebble
 from certificates.tests.visitors import visiting
 from stack import ports
 from stack.compose.runtime import ComposeRuntime
-from tests.deploy.engine import configuration, docker, execute
+from tests.deploy.engine import configuration, docker, execute, gateway
 from tests.deploy.test_compose_file_is_hardened import HOLES, RULES, secrets_in_the_open
 from tests.waiting import wait_until
 
@@ -74,14 +72,6 @@ def test_the_certificate_comes_and_is_renewed(
             stack.down(volumes=True)
             if image:
                 docker("rmi", "--force", image)
-
-
-def gateway() -> str:
-    """Return the address of this machine on the default network."""
-    (bridge,) = json.loads(docker("network", "inspect", "bridge"))
-    config = bridge["IPAM"]["Config"][0]
-    # Some engines name a gateway only if it was configured. Otherwise it is the first address.
-    return config.get("Gateway") or str(next(ip_network(config["Subnet"]).hosts()))
 
 
 def started(stack: ComposeRuntime) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from functools import cache
+from ipaddress import ip_network
 from typing import Any
 
 from stack.compose.runtime import ComposeRuntime
@@ -19,6 +20,14 @@ def docker(*arguments: str) -> str:
     )
     assert finished.returncode == 0, f"docker {arguments[0]}: {finished.stderr}"
     return finished.stdout
+
+
+def gateway() -> str:
+    """Return the address of this machine on the default network."""
+    (bridge,) = json.loads(docker("network", "inspect", "bridge"))
+    config = bridge["IPAM"]["Config"][0]
+    # Some engines name a gateway only if it was configured. Otherwise it is the first address.
+    return config.get("Gateway") or str(next(ip_network(config["Subnet"]).hosts()))
 
 
 def inspect(stack: ComposeRuntime, service: str) -> dict[str, Any]:

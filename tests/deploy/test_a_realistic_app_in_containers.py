@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.deploy.engine import docker, execute
+from tests.deploy.engine import docker, execute, gateway
 from tests.foreign_apps import bookshop
 from tests.servers.postgresql import running_postgresql
 from tests.stack.checkouts import Commands, copy_checkout
@@ -62,8 +62,7 @@ def test_nothing_secret_is_in_the_image(shop: Commands) -> None:
 
 @pytest.mark.postgresql
 def test_on_postgresql_outside_of_the_containers(shop: Commands) -> None:
-    gateway = docker("network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}")
-    with running_postgresql(gateway.strip()) as url:
+    with running_postgresql(gateway()) as url:
         bookshop.bring(shop.checkout, DATABASE_URL=url)
         with (shop.checkout / ".env").open("a") as settings:
             settings.write("STACK_ISOLATED=off\n")

@@ -9,12 +9,13 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from stack import ports
+from tests.waiting import wait_until
 
 
 def programs() -> Path | None:
@@ -47,10 +48,13 @@ class PostgreSql:
             [self._programs / "postgres", *at],
             user=self._user, cwd=self._data, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        # No wait: the app's first connection may be refused until the server has started.
-        ready = [self._programs / "pg_isready", "--quiet", "-h", self._address, "-t", "30"]
-        while subprocess.run([*ready, "-p", str(self._port)], check=False).returncode != 0:
+        ready = [self._programs / "pg_isready", "--quiet", "-h", self._address]
+
+        def answers() -> bool:
             assert self._server.poll() is None, "PostgreSQL has ended"
+            return not subprocess.run([*ready, "-p", str(self._port)], check=False).returncode
+
+        wait_until(answers, 60)
 
     def _stop(self) -> None:
         self._server.send_signal(signal.SIGINT)  # does not wait for its clients
@@ -69,12 +73,15 @@ class PostgreSql:
         server.suspend()
         try:
             for child in server.children():
-                child.suspend()
-                stopped.append(child)
+                # Some live for a moment only.
+                with suppress(psutil.NoSuchProcess):
+                    child.suspend()
+                    stopped.append(child)
             yield
         finally:
             for process in stopped:
-                process.resume()
+                with suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def end(self) -> None:
         self._stop()
