@@ -350,7 +350,7 @@ def _remove_cgroups(name: str) -> None:
         if (root / name).is_dir():
             for folder, _, _ in os.walk(root / name, topdown=False):
                 # A process that was just killed still counts for a moment.
-                wait_until(partial(_removed, Path(folder)), 10)
+                wait_until(partial(_removed, Path(folder)))
 
 
 def _removed(folder: Path) -> bool:

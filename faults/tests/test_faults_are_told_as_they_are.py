@@ -116,7 +116,7 @@ def test_processes_of_a_container_get_their_own_limits_back() -> None:
     begin = "(ulimit -Sn 700; exec sleep 60) & (ulimit -Sn 900; exec sleep 60) & wait"
     with subprocess.Popen([*namespace, begin]) as container:
         try:
-            first = wait_until(psutil.Process(container.pid).children, 10)[0]
+            first = wait_until(psutil.Process(container.pid).children)[0]
             enter = ["nsenter", f"--target={first.pid}", "--pid", "--mount", "sh", "-c"]
 
             def shell(_service: str, script: str) -> str:
@@ -129,7 +129,7 @@ def test_processes_of_a_container_get_their_own_limits_back() -> None:
                     resource.prlimit(p.pid, resource.RLIMIT_NOFILE)[0] for p in first.children()
                 ]
 
-            wait_until(lambda: sorted(limits()) == [700, 900], 10)
+            wait_until(lambda: sorted(limits()) == [700, 900])
             before = limits()
             stage = cast("Stage", SimpleNamespace(kind="compose", shell=shell))
             with no_descriptors("nginx")(stage):

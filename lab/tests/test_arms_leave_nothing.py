@@ -44,7 +44,7 @@ def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert [p for p in left() if p.status() != psutil.STATUS_ZOMBIE] == []
         assert list(folder.iterdir()) == []
         # init reaps orphans with a delay.
-        wait_until(lambda: not left(), 15)
+        wait_until(lambda: not left())
     finally:
         shutil.rmtree(folder)
 

@@ -200,7 +200,7 @@ def test_a_command_that_does_not_stop_is_killed_with_what_it_started(
     monkeypatch.setattr(series, "STOP_WITHIN_S", 0.5)
     assert series.lab(tmp_path, ["compare", "x"], 1.5) is None
     child = int((tmp_path / "child").read_text())
-    wait_until(lambda: is_dead(child), 15)
+    wait_until(lambda: is_dead(child))
 
 
 def is_dead(pid: int) -> bool:

@@ -54,15 +54,15 @@ def ordered(person: Person, seconds: int) -> str:
 def test_jobs_are_done_and_cron_deletes_what_is_old(commands: Commands) -> None:
     person = Person(commands.url)
     report = ordered(person, 0)
-    wait_until(lambda: person.get(f"/reports/{report}").text == f"Report {report}\n", 10)
-    wait_until(lambda: person.get(f"/reports/{report}").status == 404, 15)
+    wait_until(lambda: person.get(f"/reports/{report}").text == f"Report {report}\n")
+    wait_until(lambda: person.get(f"/reports/{report}").status == 404)
     assert "deleted: 1" in overlaid(commands).log("cron")
 
 
 def test_a_stop_waits_for_the_job_and_leaves_the_others(commands: Commands) -> None:
     stack, person = overlaid(commands), Person(commands.url)
     first, second = ordered(person, 4), ordered(person, 0)
-    wait_until(lambda: person.get("/").json["waiting"] == 1, 10)
+    wait_until(lambda: person.get("/").json["waiting"] == 1)
     stopped = stack.containers()["worker"].id
     stack.compose("stop", "worker", "cron")
     for service in JOBS:
@@ -72,7 +72,7 @@ def test_a_stop_waits_for_the_job_and_leaves_the_others(commands: Commands) -> N
     assert person.get(f"/reports/{second}").status == 404
     stack.compose("start", "worker")
     assert stack.containers()["worker"].id == stopped
-    wait_until(lambda: person.get(f"/reports/{second}").status == 200, 10)
+    wait_until(lambda: person.get(f"/reports/{second}").status == 200)
     stack.compose("start", "cron")
 
 
@@ -81,12 +81,12 @@ def test_a_job_that_was_killed_is_done_again(commands: Commands) -> None:
     report = ordered(person, 2)
     waiting = "import reports; print(reports.redis.llen(reports.RUNNING))"
     running = ["exec", "-T", "app", "python3", "-c", waiting]
-    wait_until(lambda: stack.compose(*running).strip() == "1", 10)
+    wait_until(lambda: stack.compose(*running).strip() == "1")
     stack.compose("kill", "worker")
     stack.compose("stop", "cron")
     assert person.get(f"/reports/{report}").status == 404
     stack.compose("start", "worker")
-    wait_until(lambda: person.get(f"/reports/{report}").status == 200, 15)
+    wait_until(lambda: person.get(f"/reports/{report}").status == 200)
     stack.compose("start", "cron")
 
 

@@ -17,7 +17,7 @@ def member(redis):
 
 def wait_until_back(member):
     """Each request tests for 10 ms whether Redis is back; a busy machine may need several."""
-    wait_until(lambda: member.get("/home").status_code == 200, 10)
+    wait_until(lambda: member.get("/home").status_code == 200)
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def orders(person: Person, receipts: Callable[[], str]) -> None:
     with ThreadPoolExecutor(6) as clients:
         assert list(clients.map(order, [token] * 12)) == [201] * 12
     assert person.get("/api/books?q=kindr").json[0]["sold"] == book["sold"] + 12
-    wait_until(lambda: receipts().count("Kindred") >= 12, 10)
+    wait_until(lambda: receipts().count("Kindred") >= 12)
 
 
 def uploads_a_cover(person: Person) -> None:

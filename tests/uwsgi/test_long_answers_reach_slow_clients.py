@@ -98,7 +98,7 @@ def test_a_stream_ends_when_its_client_goes(servers: Servers) -> None:
     with socket.create_connection(("127.0.0.1", servers[0].port), timeout=30) as client:
         client.sendall(request("GET", "/endless"))
         assert client.recv(100)
-    wait_until(lambda: servers[0].get("/ended").body == b"1\n", 10)
+    wait_until(lambda: servers[0].get("/ended").body == b"1\n")
 
 
 def test_a_stream_does_not_keep_a_stuck_request_alive(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_stream_does_not_keep_a_stuck_request_alive(tmp_path: Path) -> None:
         ThreadPoolExecutor() as clients,
     ):
         stream = clients.submit(read, front, "/plain/100/0.1")
-        wait_until(lambda: app.busy_threads() == {1: 1}, 10)
+        wait_until(lambda: app.busy_threads() == {1: 1})
         assert front.get("/stuck/8").status == 502
         assert app.metric("uwsgi_harakiri_total", worker="1") == 1
         assert len(stream.result(20)) < 100, "the stream did not break off"

@@ -208,7 +208,7 @@ def test_what_cannot_be_written_now_is_written_later(tmp_path: Path) -> None:
         assert answer.returncode == 1
         assert "does not respond" in answer.stderr
         shutil.rmtree(server.run / "status.new")
-        wait_until((server.run / "status.json").exists, 10)
+        wait_until((server.run / "status.json").exists)
         assert server.log.count("cannot write status.json, and goes on trying") == 1
         assert server.reload().returncode == 0, server.log
 
@@ -222,7 +222,7 @@ def test_what_cannot_be_written_stops_a_reload_and_not_the_app(
     At the end the new workers have requests already.
     """
     with serving(tmp_path) as server, Clients(server.port, 6, "/sleep/0.3") as clients:
-        wait_until(lambda: '"starting": false' in (server.run / "status.json").read_text(), 10)
+        wait_until(lambda: '"starting": false' in (server.run / "status.json").read_text())
         before = server.processes()
         write(server, version(2))
         (server.run / obstacle / "inside").mkdir(parents=True)
@@ -239,7 +239,7 @@ def test_what_cannot_be_written_stops_a_reload_and_not_the_app(
 
 def test_an_outcome_that_cannot_be_written_does_not_end_the_app(tmp_path: Path) -> None:
     with serving(tmp_path) as server, Clients(server.port) as clients:
-        wait_until(lambda: '"starting": false' in (server.run / "status.json").read_text(), 10)
+        wait_until(lambda: '"starting": false' in (server.run / "status.json").read_text())
         (server.run / "status.new").mkdir()
         answer = server.reload()
         assert answer.returncode == 1, server.log
@@ -345,9 +345,9 @@ def tick(number):
 def test_a_timer_runs_in_the_generation_that_serves(tmp_path: Path) -> None:
     ticks = tmp_path / "ticks"
     with serving(tmp_path, app=APP + TIMER, TICKS=str(ticks)) as server:
-        wait_until(ticks.exists, 10)
+        wait_until(ticks.exists)
         write(server, version(2) + TIMER + "\ntime.sleep(1)\n")
         assert server.reload().returncode == 0, server.log
-        wait_until(lambda: "2 " in ticks.read_text(), 10)
+        wait_until(lambda: "2 " in ticks.read_text())
         numbers = [line.split()[0] for line in ticks.read_text().splitlines()]
         assert numbers == sorted(numbers), "two generations took turns"

@@ -104,7 +104,7 @@ def test_a_stop_during_the_start(tmp_path: Path, lazy: str) -> None:
         directory.mkdir()
         server = Uwsgi(directory, STACK_LAZY_APPS=lazy, LOAD_SECONDS=LOADING)
         try:
-            wait_until(lambda: "Starting uWSGI" in server.log, 10)  # noqa: B023
+            wait_until(lambda: "Starting uWSGI" in server.log)  # noqa: B023
             time.sleep(random.uniform(0, 2))
             begun = time.monotonic()
             assert server.stop() == 0, server.log
@@ -159,7 +159,7 @@ def test_a_sigterm_during_the_entrypoints_imports(tmp_path: Path) -> None:
     )
     server = Uwsgi(tmp_path)
     try:
-        wait_until(begun.exists, 10)
+        wait_until(begun.exists)
         assert server.stop(timeout=30) == 0, server.log
     finally:
         server.end()
