@@ -128,13 +128,14 @@ def _crowd(work: Callable[[int], None], size: int, done: threading.Event) -> Ite
 @contextmanager
 def storm(stage: Stage) -> Iterator[None]:
     """Open and drop connections as fast as four threads can."""
+    entrance = stage.entrance()
     done = threading.Event()
     counts = Counter[str]()
 
     def connect_and_drop(_number: int) -> None:
         while not done.is_set():
             try:
-                connect(stage.address, timeout=5).close()
+                connect(entrance, timeout=5).close()
                 counts["opened"] += 1
             except OSError:
                 counts["refused"] += 1
@@ -231,6 +232,14 @@ SLOW = {
 # Lines of nginx's log.
 FULL = "worker_connections are not enough"
 REFUSED = r'"status": ?"?429'
+REFUSED_OR_QUEUE_FULL = r'"status": ?"?(?:429|503)'
+# By the message of a large crowd: what one sees in the log, and the alert.
+SIGNS = {
+    slow_headers: (FULL, "NginxDown"),
+    slow_body: (REFUSED, "RequestsRefused"),
+    # The faster the machine, the more of them are in uWSGI's queue before nginx has 1,280.
+    slow_reader: (REFUSED_OR_QUEUE_FULL, "ServerErrors"),
+}
 
 FAULTS = (
     *(
@@ -250,8 +259,8 @@ FAULTS = (
             f"{name}-{LARGE_CROWD}",
             f"{LARGE_CROWD} clients {what}",
             crowd(message, LARGE_CROWD),
-            ("nginx", FULL if message is slow_headers else REFUSED),
-            "NginxDown" if message is slow_headers else "RequestsRefused",
+            ("nginx", SIGNS[message][0]),
+            SIGNS[message][1],
             hold_s=15,
             within_s=60,
             missing=few_descriptors,

@@ -255,10 +255,7 @@ class Stage:
         with self.operate("deploy") as deploy:
             said, _ = deploy.communicate(timeout=DEPLOY_MOST_S)
         if deploy.returncode != 0:
-            lines = [line for line in said.splitlines() if line.startswith("operate deploy: ")]
-            raise StackError(
-                (lines or ["operate deploy: it ended"])[0].partition(": ")[2], log=said
-            )
+            raise StackError(why_it_was_refused(said), log=said)
 
     def set_clock(self, offset: str) -> None:
         """Let the clock of every service be wrong by *offset* seconds."""
@@ -270,6 +267,12 @@ class Stage:
     def disk(self) -> Path:
         """The small disk of this copy."""
         return self._disk
+
+
+def why_it_was_refused(said: str) -> str:
+    """Return the reason in what a command of operate/ has said, below `make` or without it."""
+    found = re.search(r"^(?:make|operate) \w+: (.+)$", said, re.MULTILINE)
+    return found[1] if found else "it ended without a reason"
 
 
 def mount_small_disk() -> Path:

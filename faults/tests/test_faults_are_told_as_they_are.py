@@ -25,7 +25,7 @@ import pytest
 from faults import cli, crowds, report
 from faults.catalogue import FAULTS
 from faults.machine import mount_missing, no_descriptors
-from faults.stage import Stage, mount_small_disk, unmount_small_disk
+from faults.stage import Stage, mount_small_disk, unmount_small_disk, why_it_was_refused
 from faults.trial import Outcome, attempt
 from faults.users import ask
 from stack.checkout import CHECKOUT
@@ -244,6 +244,18 @@ def test_a_deploy_in_the_middle_is_told(stage: Stage) -> None:
     assert outcome.swap.startswith("done after ")
     assert outcome.broken == []
     assert "the deploy: done after " in report.cells(outcome)[1]
+
+
+@pytest.mark.skipif(not (CHECKOUT / "operate").exists(), reason="operate was left out")
+@pytest.mark.parametrize("level", ["", "1"])
+def test_the_reason_of_a_refused_deploy_is_told(level: str) -> None:
+    """Below `make`, which sets MAKELEVEL, errors begin with other words."""
+    environ = {**os.environ, "MAKELEVEL": level, "RUNTIME": "local", "STACK_NAME": "no-stack"}
+    command = [sys.executable, "-m", "operate", "deploy"]
+    done = subprocess.run(
+        command, cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False
+    )
+    assert why_it_was_refused(done.stderr) == "the stack no-stack is not up: make up"
 
 
 def test_a_small_disk_is_one_and_goes_away() -> None:
