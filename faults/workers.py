@@ -167,6 +167,9 @@ def eaten_memory(stage: Stage) -> Iterator[None]:
         stage.notes.append(f"after three rounds, {len(killed)} of {len(before)} workers are new")
 
 
+# The second is of a generation that drains: its master looks no more, and the worker ends itself.
+HARAKIRI = r"HARAKIRI ON WORKER \d+|a request has run for \d+ s"
+
 FAULTS = (
     Fault(
         "worker-kill",
@@ -196,14 +199,14 @@ FAULTS = (
         "worker-sleep",
         "a request that waits without end",
         stuck("/faults/sleep?seconds=86400"),
-        ("app", r"HARAKIRI ON WORKER \d+"),
+        ("app", HARAKIRI),
         "Harakiri",
     ),
     Fault(
         "worker-loop",
         "a request that computes without end",
         stuck("/faults/loop"),
-        ("app", r"HARAKIRI ON WORKER \d+"),
+        ("app", HARAKIRI),
         "Harakiri",
     ),
     Fault(
