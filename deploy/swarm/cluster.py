@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.swarm.convert import SERVICES, Secret, convert
+from deploy.swarm.convert import DEPLOYED, SERVICES, Secret, convert
 from deploy.swarm.progress import progress
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
@@ -53,7 +53,8 @@ def up(environ: Mapping[str, str]) -> int:
     )
     for service in SERVICES:
         print(f"waiting for {name}_{service}", flush=True)
-        _wait(settings, f"{name}_{service}")
+        deployed = stack_file["services"][service]["deploy"]["labels"][DEPLOYED]
+        _wait(settings, f"{name}_{service}", deployed)
     port = stack_file["services"]["nginx"]["ports"][0]["published"]
     print(f"{name} answers at port {port} of the nodes")
     return 0
@@ -199,14 +200,14 @@ def _create(environ: Mapping[str, str], stack: str, prefix: str, content: str) -
     return name
 
 
-def _wait(environ: Mapping[str, str], service: str) -> None:
+def _wait(environ: Mapping[str, str], service: str, deployed: str) -> None:
     """Return when the Swarm has finished with *service*. Raises StackError if that went wrong."""
     told, changed = "", time.monotonic()
     while True:
         described = json.loads(_docker(environ, "service", "inspect", service))[0]
         ids = _docker(environ, "service", "ps", "--quiet", "--no-trunc", service).split()
         tasks = json.loads(_docker(environ, "inspect", "--type=task", *ids)) if ids else []
-        now = progress(described, tasks)
+        now = progress(described, tasks, deployed)
         if now.failed:
             raise StackError(
                 f"{service}: {now.text}",

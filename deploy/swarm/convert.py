@@ -7,6 +7,8 @@ why), or refused: none is lost unnoticed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +52,8 @@ class Secret:
 
 
 USERS = {"app": "10001", "redis": "10002", "nginx": "10003"}
+# A service's label: the hash of what was deployed. A service that was returned has the one before.
+DEPLOYED = "stack.deployed"
 
 
 def convert(config: Mapping[str, Any], secrets: Sequence[Secret]) -> dict[str, Any]:
@@ -126,6 +130,8 @@ def _service(name: str, source: Mapping[str, Any], secrets: Sequence[Secret]) ->
     ]
     deploy["resources"] = {**(deploy.get("resources") or {}), "limits": limits}
     service["deploy"] = deploy
+    digest = hashlib.sha256(json.dumps(service, sort_keys=True).encode()).hexdigest()
+    deploy["labels"] = {**(deploy.get("labels") or {}), DEPLOYED: digest}
     return service
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from deploy.swarm.convert import DEPLOYED
+
 # The first version of a service has none to return to: the Swarm starts its tasks again and again.
 _FAILURES = 5
 
@@ -25,22 +27,28 @@ class Progress:
     reasons: str = ""
 
 
-def progress(service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]]) -> Progress:
-    """Return the progress of *service*, from `docker service inspect` and its *tasks*."""
+def progress(
+    service: Mapping[str, Any], tasks: Sequence[Mapping[str, Any]], deployed: str
+) -> Progress:
+    """Return the progress of *service*, from `docker service inspect` and its *tasks*.
+
+    *deployed* is the label of convert.DEPLOYED that the service got.
+    """
     # The Swarm deletes the status of the last update as soon as the service changes.
     status = service.get("UpdateStatus") or {}
     state = str(status.get("State", ""))
     reasons = "\n".join(dict.fromkeys(_reason(task) for task in tasks if _reason(task)))
     if state == "rollback_started":
         return Progress("the new version failed; the Swarm returns to the one before")
-    if state == "rollback_completed":
+    if "paused" in state:
+        return Progress(f"the Swarm has stopped the update ({state})", failed=True, reasons=reasons)
+    # The status alone is not enough: after a return it was seen "completed" or deleted, once.
+    if state == "rollback_completed" or service["Spec"]["Labels"].get(DEPLOYED) != deployed:
         return Progress(
             "the new version failed, and the Swarm has returned to the one before",
             failed=True,
             reasons=reasons,
         )
-    if "paused" in state:
-        return Progress(f"the Swarm has stopped the update ({state})", failed=True, reasons=reasons)
     current = [task for task in tasks if _template(task["Spec"]) == _template(_spec(service))]
     wanted = [task for task in current if task["DesiredState"] == "running"]
     running = [task for task in wanted if task["Status"]["State"] == "running"]

@@ -7,13 +7,22 @@ from typing import Any
 
 import pytest
 
-from deploy.swarm.progress import progress
+import deploy.swarm.progress as swarm
+from deploy.swarm.convert import DEPLOYED
+from deploy.swarm.progress import Progress
+
+
+def progress(
+    described: dict[str, Any], tasks: list[dict[str, Any]], deployed: str | None = None
+) -> Progress:
+    return swarm.progress(described, tasks, deployed or described["Spec"]["Labels"][DEPLOYED])
 
 
 def service(tag: int, replicas: int | None = 2, status: str = "") -> dict[str, Any]:
     mode = {"Global": {}} if replicas is None else {"Replicated": {"Replicas": replicas}}
     container = {"Image": f"app:{tag}", "DNSConfig": {}, "Privileges": {"NoNewPrivileges": False}}
-    spec = {"Mode": mode, "TaskTemplate": {"ContainerSpec": container, "ForceUpdate": 0}}
+    template = {"ContainerSpec": container, "ForceUpdate": 0}
+    spec = {"Labels": {DEPLOYED: f"hash {tag}"}, "Mode": mode, "TaskTemplate": template}
     return {"Spec": spec, "UpdateStatus": {"State": status} if status else None}
 
 
@@ -58,6 +67,13 @@ def test_an_update_that_was_undone_or_stopped_is_a_failure(state: str) -> None:
     now = progress(service(1, status=state), tasks)
     assert now.failed and not now.finished
     assert now.reasons == "failed: task: non-zero exit (1)"
+
+
+@pytest.mark.parametrize("state", ["completed", "", "updating"])
+def test_the_version_before_is_not_the_new_one(state: str) -> None:
+    now = progress(service(1, status=state), [task(1), task(1)], deployed="hash 2")
+    assert now.failed and not now.finished
+    assert now.text == "the new version failed, and the Swarm has returned to the one before"
 
 
 def test_a_first_version_that_ends_again_and_again_is_a_failure() -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from deploy.swarm import cluster
-from deploy.swarm.convert import LEFT_OUT, SERVICES, Secret, _tmpfs, convert
+from deploy.swarm.convert import DEPLOYED, LEFT_OUT, SERVICES, Secret, _tmpfs, convert
 from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
 from stack.errors import StackError
@@ -78,6 +78,16 @@ def test_hardening_and_limits_stay() -> None:
     assert service["deploy"]["resources"]["limits"] == {"memory": "671088640", "pids": 64}
     assert service["deploy"]["replicas"] == 2
     assert converted(cpus=0.5)["deploy"]["resources"]["limits"]["cpus"] == "0.5"
+
+
+def test_a_label_tells_one_version_from_another() -> None:
+    labels = converted(deploy={"labels": {"mine": "kept"}})["deploy"]["labels"]
+    assert labels["mine"] == "kept"
+    assert labels == converted(deploy={"labels": {"mine": "kept"}})["deploy"]["labels"]
+    assert converted()["deploy"]["labels"] != converted(cpus=0.5)["deploy"]["labels"]
+    changed = converted(environment={"SET": "2"})["deploy"]["labels"]
+    assert converted()["deploy"]["labels"].keys() == changed.keys() == {DEPLOYED}
+    assert converted()["deploy"]["labels"] != changed
 
 
 def test_only_this_is_left_out() -> None:

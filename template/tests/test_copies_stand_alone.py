@@ -54,8 +54,9 @@ pytestmark = pytest.mark.long
 # Login paths that may be none, and lines of the access log that say which requests are logins: 8.
 # A bound of what wrong passwords take of Redis: 29.
 # A count of the exceptions that the app does not handle: 68.
+# A Swarm's version before is not taken for the new one: 17.
 # The aim is still 12,000.
-MOST_LINES = 16_290
+MOST_LINES = 16_307
 PLAIN = tuple(f"{unit.upper()}=no" for unit in UNITS)
 
 
