@@ -40,7 +40,7 @@ from lab.plan.experiment_file import (
     shown,
 )
 from lab.plan.servers import SERVERS
-from lab.report import markdown, quotes, stale, write
+from lab.report import markdown, quotes, stale, tables, write
 from lab.report.data import RunData
 from lab.report.terminal import Terminal, show
 from lab.runs import FACTS, REPORT, RESULTS, Plan, ResultsError, Run, latest, newest
@@ -365,7 +365,7 @@ def closing(found: Mapping[str, Any], code: int, *, quick: bool) -> str:
 def _conclude_budgets(found: Mapping[str, Any], work: Run) -> int:
     """Print the rows; `bench` also writes results/bench/<time>/bench.json. Return the exit code."""
     rows = found["budgets"]
-    Terminal().print(_budget_table(rows))
+    Terminal().print(_budget_table(rows), markup=False)
     if work.plan.experiment == BUDGETS:
         _write_bench(found, work)
     if not found["trustworthy"]:
@@ -387,19 +387,12 @@ def _write_bench(found: Mapping[str, Any], work: Run) -> None:
 
 
 def _budget_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    content = tables.budgets(rows)
     table = Table(box=None, pad_edge=False, header_style="bold", title="Budgets")
-    for name in ("budget", "limit", "figure", "95 % interval", "n", ""):
-        table.add_column(name, justify="left" if name in ("budget", "") else "right")
-    for row in rows:
-        interval = "-" if row["ratio"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
-        table.add_row(
-            row["name"],
-            f"{row['budget']:g} {row['unit']}".strip(),
-            "-" if row["ratio"] is None else f"{row['ratio']:.3f}",
-            interval,
-            str(row["n"]),
-            "met" if row["met"] else "undecided" if row["why"] else "NOT met",
-        )
+    for number, name in enumerate(content.head):
+        table.add_column(name, justify="right" if number in content.numbers else "left")
+    for row in content.rows:
+        table.add_row(*row)
     return table
 
 

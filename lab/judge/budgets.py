@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.judge.comparison import find
+from lab.judge.comparison import Comparison, find
 from lab.judge.estimate import Ratio, over_blocks
 from lab.plan.experiment import Budget, Experiment
 from lab.trial import METRICS
@@ -19,17 +19,20 @@ def rows(experiment: Experiment, verdict: Mapping[str, Any]) -> list[dict[str, A
     """Return a row for each budget of *experiment*, in the order of the file.
 
     verdict: the content of verdict.json. A row holds name, budget (the limit), unit ("" for a
-    ratio), ratio, low, high, n (blocks), met, and why it cannot be decided, or "". ratio is the
-    figure, a ratio or a value in the unit; it and its interval are None if there is none.
+    ratio), ratio, low, high, n (blocks), controlled, met, and why it cannot be decided, or "".
+    ratio is the figure, a ratio or a value in the unit; it and its interval are None if there is
+    none.
     """
     found = []
     for budget in experiment.budgets:
         metric = METRICS[budget.metric]
-        figure, why = _figure(budget, verdict["comparisons"])
+        compared = _compared(budget, verdict["comparisons"])
+        figure, why = _figure(budget, compared)
         row: dict[str, Any] = {"name": budget.name, "budget": budget.limit}
         row["unit"] = "" if budget.against and not budget.per else metric.unit
         row |= {key: figure and getattr(figure, key) for key in ("ratio", "low", "high")}
         row["n"] = figure.n if figure else 0
+        row["controlled"] = compared is not None and compared.controlled
         if figure is None or why:
             row["met"] = False
         elif metric.better == "lower":
@@ -40,10 +43,12 @@ def rows(experiment: Experiment, verdict: Mapping[str, Any]) -> list[dict[str, A
     return found
 
 
-def _figure(budget: Budget, comparisons: Sequence[Mapping[str, Any]]) -> tuple[Ratio | None, str]:
+def _compared(budget: Budget, comparisons: Sequence[Mapping[str, Any]]) -> Comparison | None:
+    return find(comparisons, budget.load, budget.metric, budget.arm, budget.against)
+
+
+def _figure(budget: Budget, found: Comparison | None) -> tuple[Ratio | None, str]:
     """The figure with its interval, and why it decides nothing."""
-    where = (budget.load, budget.metric, budget.arm)
-    found = find(comparisons, *where, budget.against)
     if found is None:
         return None, "there are no trials of it"
     why = found.why if found.verdict in ("void", "overloaded") else ""

@@ -21,6 +21,7 @@ CONTROLS = (
     "The twin repeats the baseline and must be equivalent; the canary has a known cost and must be"
     " found."
 )
+BUDGETS = "A budget is met if the whole interval keeps it."
 _CONDITIONS = (
     "started", "runtime", "blocks", "seed", "capacity_rps", "kernel", "architecture", "cpu",
     "cores", "processes", "memory_bytes", "virtual", "cgroup", "python", "revision",
@@ -96,6 +97,8 @@ def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) 
         ]
     if (claims := tables.claims(run)) is not None:
         parts += ["", "## Published claims", "", _table(claims)]
+    if budgets := verdict.get("budgets"):
+        parts += ["", "## Budgets", "", BUDGETS, "", _table(tables.budgets(budgets))]
     parts += ["", "## Pictures"]
     for picture in shown:
         if picture.name != "forest":

@@ -55,6 +55,7 @@ def render(run: RunData, pictures: Sequence[Picture]) -> str:
         medians=tables.medians(run),
         tallies=tables.tallies(run),
         claims=tables.claims(run),
+        budgets=tables.budgets(run.verdict.get("budgets", ())),
         voids=tables.voids(run),
         arms=tables.arms(run),
         loads=tables.loads(run),

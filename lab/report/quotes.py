@@ -59,6 +59,7 @@ class Figure:
     load: str = ""
     metric: str = ""
     claim: str = ""  # a published claim instead of an arm
+    budget: str = ""  # or the name of a budget
     verdict: str = ""
 
     def text(self, results: Path) -> str:
@@ -91,14 +92,17 @@ class Figure:
         page = file.read_text(encoding="utf-8")
         if "UNTRUSTWORTHY" in page:
             raise QuoteError(f"{self}: the page is untrustworthy")
-        key = (self.claim,) if self.claim else (self.arm, self.load, self.metric)
+        one = self.claim or self.budget
+        key = (one,) if one else (self.arm, self.load, self.metric)
         try:
             return rows(page)[key]
         except KeyError:
             raise QuoteError(f"{self} is not on its page") from None
 
     def __str__(self) -> str:
-        what = f"“{self.claim}”" if self.claim else f"{self.arm!r}, {self.load!r}, {self.metric}"
+        what = f"{self.arm!r}, {self.load!r}, {self.metric}"
+        if one := self.claim or self.budget:
+            what = f"“{one}”"
         return f"{self.page}: {what}"
 
 
@@ -132,14 +136,16 @@ def read(file: Path) -> list[Quote]:
         if one["text"].count("{}") != len(figures):
             raise ValueError(f"{one['text']!r} needs a figure for each {{}}")
         for figure in figures:
-            if figure.show not in _SHAPES or (not figure.claim and figure.metric not in METRICS):
+            if figure.show not in _SHAPES or (
+                not (figure.claim or figure.budget) and figure.metric not in METRICS
+            ):
                 raise ValueError(f"{one['text']!r}: {figure.show!r}, {figure.metric!r}")
         found.append(Quote(Path(one["file"]), one["text"], figures))
     return found
 
 
 def rows(page: str) -> Mapping[tuple[str, ...], Row]:
-    """(arm, load, metric), or (claim,) → the row of the page's tables."""
+    """(arm, load, metric), (claim,) or (budget,) → the row of the page's tables."""
     labels = {metric.label: name for name, metric in METRICS.items()}
     found: dict[tuple[str, ...], Row] = {}
     heading, head = "", list[str]()
@@ -156,6 +162,8 @@ def rows(page: str) -> Mapping[tuple[str, ...], Row]:
         row = dict(zip(head, cells, strict=False))
         if "claim" in row:
             found[row["claim"],] = Row(row["outcome"], row["ratio"], row["95 % interval"])
+        elif "budget" in row:
+            found[row["budget"],] = Row(row["outcome"], row["figure"], row["95 % interval"])
         elif "verdict" in row and "arm" in row:
             load, metric = row.get("load"), labels.get(row.get("metric", ""))
             if load is None or metric is None:

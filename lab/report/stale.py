@@ -15,8 +15,10 @@ CURRENT, STALE, UNTRUSTWORTHY = "current", "stale", "untrustworthy"
 BEGIN, END = "<!-- pages: python3 -m lab pages -->", "<!-- end of pages -->"
 
 _COMMIT = re.compile(r"^\| commit of the checkout \| ([0-9a-f]{7,40}) \|", re.MULTILINE)
-# Documents and tests of a room change nothing that was measured.
+# Documents and tests of a room change nothing that was measured, and neither do comments: uwsgi.ini
+# gets the figures of the pages.
 _MATTERS = (":!*.md", ":!**/tests/**")
+_COMMENT = r"^[[:space:]]*[;#]"
 
 
 def commit_of(page: str) -> str | None:
@@ -32,7 +34,8 @@ def state(page: str, checkout: Path) -> str:
     commit = commit_of(page)
     if commit is None:
         return STALE
-    command = ["git", "-C", str(checkout), "diff", "--quiet", commit, "--", *ROOMS, *_MATTERS]
+    command = ["git", "-C", str(checkout), "diff", "--quiet", f"--ignore-matching-lines={_COMMENT}"]
+    command += [commit, "--", *ROOMS, *_MATTERS]
     try:
         done = subprocess.run(command, capture_output=True, check=False)
     except OSError:

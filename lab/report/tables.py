@@ -293,6 +293,26 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix, value
 
 
+def budgets(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """*rows*: of judge/budgets.py."""
+    return Table(
+        ("budget", "limit", "figure", "95 % interval", "n", "outcome"),
+        [
+            (
+                row["name"],
+                f"{row['budget']:g} {row['unit']}".strip(),
+                ratio(row["ratio"]),
+                interval(row["low"], row["high"]),
+                str(row["n"]),
+                ("met" if row["met"] else "undecided" if row["why"] else "missed")
+                + ("" if row["controlled"] else ", not controlled"),
+            )
+            for row in rows
+        ],
+        frozenset({1, 2, 3, 4}),
+    )
+
+
 def _text(value: object) -> str:
     if value is None:
         return NONE

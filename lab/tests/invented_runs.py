@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.judge import claims, verdict
+from lab.judge import budgets, claims, verdict
 from lab.measure.histogram import Histogram
 from lab.plan import canary
 from lab.plan.arms import ArmSpec
@@ -119,6 +119,7 @@ def write_run(
     found = verdict.of(experiment, trials, conditions)
     if experiment.claims:
         found["claims"] = claims.judge(experiment, found, {})
+    found["budgets"] = budgets.rows(experiment, found)
     plan = Plan(
         experiment=name,
         toml=toml,

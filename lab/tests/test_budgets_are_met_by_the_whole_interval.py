@@ -56,6 +56,13 @@ def test_a_ratio_is_met_by_its_upper_end(limit: float, met: bool) -> None:
     assert (found["name"], found["budget"], found["unit"], found["n"]) == ("b", limit, "", 6)
 
 
+@pytest.mark.parametrize("controlled", [True, False])
+def test_a_figure_without_its_controls_says_so(controlled: bool) -> None:
+    compared = verdict("cpu_us", OURS, OTHER, controlled=controlled)
+    assert row(compared, **RATIO, limit=1)["controlled"] is controlled
+    assert row(compared, arm="other", metric="cpu_us", limit=1)["controlled"] is controlled
+
+
 @pytest.mark.parametrize(("limit", "met"), [(1.8, True), (2.0, False)])
 def test_where_more_is_better_the_lower_end_counts(limit: float, met: bool) -> None:
     budget = {"arm": "other", "against": "ours", "metric": "rps", "limit": limit}

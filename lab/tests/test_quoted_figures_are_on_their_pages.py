@@ -94,6 +94,13 @@ PAGE = """\
 |---|---|--:|--:|--:|--:|--:|---|
 | on | slower | 0.919 | \\[0.899, 0.940\\] | 10 | 2,120/s | 2,313/s | off |
 
+## Budgets
+
+| budget | limit | figure | 95 % interval | n | outcome |
+|---|--:|--:|--:|--:|---|
+| wake-ups, one client | 2 per request | 2.133 | \\[2.122, 2.143\\] | 16 | missed |
+| p99, 60 % | 1 | 0.643 | \\[0.500, 0.826\\] | 16 | met, not controlled |
+
 ## Other figures
 
 | arm | verdict | ratio | 95 % interval | n | arm's median | baseline's median | baseline | load \
@@ -131,6 +138,11 @@ def test_new_figures_are_written_over_the_ends_of_lines(checkout: Path) -> None:
     assert state(checkout, RATE, MEMORY) == (right, right)
 
 
+def test_the_figure_of_a_budget_is_quoted_with_its_outcome(checkout: Path) -> None:
+    figure = Figure("one", "ratio", budget="wake-ups, one client", verdict="missed")
+    assert figure.text(checkout / "results") == "2.133 [2.122, 2.143]"
+
+
 @pytest.mark.parametrize(
     ("figure", "said"),
     [
@@ -138,6 +150,9 @@ def test_new_figures_are_written_over_the_ends_of_lines(checkout: Path) -> None:
          "was 'faster' and is 'slower': change the words"),
         (Figure("one", "ratio", arm="of", load="all busy", metric="rps"), "is not on its page"),
         (Figure("one", "ratio", arm="on", load="all busy", metric="start_s"), "not controlled"),
+        (Figure("one", "ratio", budget="p99, 60 %"), "not controlled"),
+        (Figure("one", "ratio", budget="wake-ups, one client", verdict="met"),
+         "was 'met' and is 'missed': change the words"),
         (Figure("two", "ratio", arm="on", load="all busy", metric="rps"), "no such page"),
     ],
 )  # fmt: skip

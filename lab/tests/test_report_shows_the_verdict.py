@@ -184,6 +184,27 @@ reload = {{ says = "A <chain> reload", source = "https://example.org/a?b=1&c=2",
     assert claim["outcome"] in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
+def test_budgets_are_shown_with_figure_and_outcome(tmp_path):
+    arms = 'arm = "4 processes, on", against = "4 processes, off"'
+    toml = f"""{runs.LOCK}
+[budgets]
+"wake-ups" = {{ arm = "4 processes, on", load = "one client", metric = "wakeups", limit = 100 }}
+"CPU" = {{ {arms}, load = "one client", metric = "cpu_us", limit = 0.01 }}
+"""
+    wakeups, cpu = runs.write_run(tmp_path, toml, histograms=False)["budgets"]
+    report.write(tmp_path)
+    html = page(tmp_path)
+    section = html[html.index('<section id="budgets">') : html.index('<section id="pictures">')]
+    seen, copied = text(section), (tmp_path / "report.md").read_text(encoding="utf-8")
+    limit = f"100 {wakeups['unit']}".strip()
+    for one, most, outcome in ((wakeups, limit, "met"), (cpu, "0.01", "missed")):
+        figure, ends = numbers.ratio(one["ratio"]), numbers.interval(one["low"], one["high"])
+        mark = "" if one["controlled"] else ", not controlled"
+        assert f"{one['name']} {most} {figure} {ends} {one['n']} {outcome}{mark}" in seen
+        row = f"| {one['name']} | {most} | {figure} | {ends} | {one['n']} | {outcome}{mark} |"
+        assert row.replace("[", "\\[").replace("]", "\\]") in copied
+
+
 def test_a_missing_or_damaged_file_is_named(tmp_path):
     runs.write_run(tmp_path, runs.SMALL, histograms=False)
     trials = tmp_path / "trials.jsonl"

@@ -50,6 +50,20 @@ def test_a_page_is_stale_when_a_room_changed(repository: Path) -> None:
     assert stale.commit_of("| commit of the checkout | 0123456-dirty |") is None
 
 
+def test_a_figure_in_a_comment_makes_no_page_stale(repository: Path) -> None:
+    settings = repository / "uwsgi" / "uwsgi.ini"
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text("; takes 2 MB\nprocesses = 2\n")
+    for command in (["add", "."], ["commit", "-qm", "settings"]):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", str(repository), *identity, *command], check=True)
+    page = f"| commit of the checkout | {head(repository)} |"
+    settings.write_text("; takes 3 MB\nprocesses = 2\n")
+    assert stale.state(page, repository) == stale.CURRENT
+    settings.write_text("; takes 3 MB\nprocesses = 3\n")
+    assert stale.state(page, repository) == stale.STALE
+
+
 def test_the_list_is_written_between_its_marks(repository: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.mkdir()
