@@ -32,14 +32,14 @@ _ONCE = "deploy/tests/test_a_plan_rests_on_the_lab.py, 100 accounts, Redis 7.0.1
 _CHOICE = "a choice"
 
 FIGURES: Mapping[str, Figure] = {
-    "NGINX_US": Figure(208, "µs", "CPU time a request in nginx", _SESSIONS),
-    "STACK_US": Figure(553, "µs", "CPU time a request in the app's process", _SESSIONS, low=1),
-    "REDIS_US": Figure(66, "µs", "CPU time a request in Redis", _SESSIONS, low=1),
+    "NGINX_US": Figure(114, "µs", "CPU time a request in nginx", _SESSIONS),
+    "STACK_US": Figure(328, "µs", "CPU time a request in the app's process", _SESSIONS, low=1),
+    "REDIS_US": Figure(44, "µs", "CPU time a request in Redis", _SESSIONS, low=1),
     "REDIS_OPS": Figure(8, "", "commands a request: a script and what it calls", _ONCE),
     "SESSION_BYTES": Figure(1610, "B", "memory of a session in Redis", _ONCE),
     "ACCOUNT_BYTES": Figure(1210, "B", "memory of an account in Redis", _ONCE),
-    "APP_MB": Figure(60, "MB", "memory of the app's master", _MEMORY),
-    "WORKER_MB": Figure(10, "MB", "memory of a worker beyond that", _MEMORY),
+    "APP_MB": Figure(85, "MB", "memory of the app's master", _MEMORY),
+    "WORKER_MB": Figure(12, "MB", "memory of a worker beyond that", _MEMORY),
     "BUSY": Figure(0.6, "", "share of the CPU time that is planned for", _CHOICE, 0.05, 0.95),
     "CORES": Figure(4, "", "cores of a machine", _CHOICE, 1, 1024, whole=True),
     "SPARE": Figure(1, "", "machines that may fail, a stack", _CHOICE, 0, 100, whole=True),

@@ -94,7 +94,7 @@ def test_json_has_the_plan_and_its_figures(capsys: pytest.CaptureFixture[str]) -
     found = json.loads(capsys.readouterr().out)
     assert found["demand"]["rps"] == 500
     assert found["machines"] == 1
-    assert found["figures"]["REDIS_US"] == 66
+    assert found["figures"]["REDIS_US"] == figures.FIGURES["REDIS_US"].value
     assert found["limits"][0]["rps"] == min(limit["rps"] for limit in found["limits"])
 
 
