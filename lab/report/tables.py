@@ -296,20 +296,20 @@ def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def budgets(rows: Sequence[Mapping[str, Any]]) -> Table:
     """*rows*: of judge/budgets.py."""
     return Table(
-        ("budget", "limit", "figure", "95 % interval", "n", "outcome"),
+        ("budget", "outcome", "limit", "figure", "95 % interval", "n"),
         [
             (
                 row["name"],
+                ("met" if row["met"] else "undecided" if row["why"] else "missed")
+                + ("" if row["controlled"] else ", not controlled"),
                 f"{row['budget']:g} {row['unit']}".strip(),
                 ratio(row["ratio"]),
                 interval(row["low"], row["high"]),
                 str(row["n"]),
-                ("met" if row["met"] else "undecided" if row["why"] else "missed")
-                + ("" if row["controlled"] else ", not controlled"),
             )
             for row in rows
         ],
-        frozenset({1, 2, 3, 4}),
+        frozenset({2, 3, 4, 5}),
     )
 
 

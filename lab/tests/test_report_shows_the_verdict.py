@@ -200,8 +200,8 @@ def test_budgets_are_shown_with_figure_and_outcome(tmp_path):
     for one, most, outcome in ((wakeups, limit, "met"), (cpu, "0.01", "missed")):
         figure, ends = numbers.ratio(one["ratio"]), numbers.interval(one["low"], one["high"])
         mark = "" if one["controlled"] else ", not controlled"
-        assert f"{one['name']} {most} {figure} {ends} {one['n']} {outcome}{mark}" in seen
-        row = f"| {one['name']} | {most} | {figure} | {ends} | {one['n']} | {outcome}{mark} |"
+        assert f"{one['name']} {outcome}{mark} {most} {figure} {ends} {one['n']}" in seen
+        row = f"| {one['name']} | {outcome}{mark} | {most} | {figure} | {ends} | {one['n']} |"
         assert row.replace("[", "\\[").replace("]", "\\]") in copied
 
 
