@@ -189,8 +189,16 @@ def _judge(shape: ProfileShape, environment: Any) -> None:
         point_to(folder)
         lines.append(f"report  {folder / 'report.html'}")
     lines.append(f"{profile.name}: {verdict}")
-    # Behind Locust's own tables.
-    events.quit.add_listener(lambda **_: print("\n".join(lines), flush=True))
+
+    def leave(**_: Any) -> None:
+        # Python gives signals their default effect while it ends, and a late second one would take
+        # the place of the exit code. All results are written.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        # Behind Locust's own tables.
+        print("\n".join(lines), flush=True)
+
+    events.quit.add_listener(leave)
 
 
 def _show_progress(shape: ProfileShape) -> None:

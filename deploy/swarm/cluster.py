@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.swarm.convert import DEPLOYED, SERVICES, Secret, convert
-from deploy.swarm.progress import progress
+from deploy.swarm.progress import Progress, progress
 from stack.checkout import CHECKOUT
 from stack.errors import StackError
 from toggles import ToggleError
@@ -28,6 +28,9 @@ _CREATED = {
 _LOOK_SECONDS = 1.0
 # A node may pull an image for so long.
 _STUCK_SECONDS = 600.0
+# Managers choose a new leader within this time, when theirs is lost, and answer nothing until then.
+_LEADER_SECONDS = 60.0
+_NO_ANSWER = "the Swarm does not answer; its managers may be choosing a leader"
 # Above every stop_grace_period.
 _STOP_SECONDS = 120.0
 
@@ -203,11 +206,20 @@ def _create(environ: Mapping[str, str], stack: str, prefix: str, content: str) -
 def _wait(environ: Mapping[str, str], service: str, deployed: str) -> None:
     """Return when the Swarm has finished with *service*. Raises StackError if that went wrong."""
     told, changed = "", time.monotonic()
+    answered = changed
     while True:
-        described = json.loads(_docker(environ, "service", "inspect", service))[0]
-        ids = _docker(environ, "service", "ps", "--quiet", "--no-trunc", service).split()
-        tasks = json.loads(_docker(environ, "inspect", "--type=task", *ids)) if ids else []
-        now = progress(described, tasks, deployed)
+        try:
+            now = _look(environ, service, deployed)
+        except StackError:
+            # The update goes on meanwhile.
+            if time.monotonic() - answered > _LEADER_SECONDS:
+                raise
+            if told != _NO_ANSWER:
+                print(f"{service}: {_NO_ANSWER}", flush=True)
+                told, changed = _NO_ANSWER, time.monotonic()
+            time.sleep(_LOOK_SECONDS)
+            continue
+        answered = time.monotonic()
         if now.failed:
             raise StackError(
                 f"{service}: {now.text}",
@@ -226,6 +238,13 @@ def _wait(environ: Mapping[str, str], service: str, deployed: str) -> None:
                 log=now.reasons,
             )
         time.sleep(_LOOK_SECONDS)
+
+
+def _look(environ: Mapping[str, str], service: str, deployed: str) -> Progress:
+    described = json.loads(_docker(environ, "service", "inspect", service))[0]
+    ids = _docker(environ, "service", "ps", "--quiet", "--no-trunc", service).split()
+    tasks = json.loads(_docker(environ, "inspect", "--type=task", *ids)) if ids else []
+    return progress(described, tasks, deployed)
 
 
 def _docker(environ: Mapping[str, str], *arguments: str, given: str | None = None) -> str:

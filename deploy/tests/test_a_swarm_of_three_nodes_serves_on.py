@@ -174,6 +174,16 @@ class Cluster:
             for thread in threads:
                 thread.join()
 
+    @contextmanager
+    def killed(self, node: int) -> Iterator[None]:
+        """Take the power from *node*, and boot it in the end: the next test needs all three."""
+        self.engines.kill(node)
+        try:
+            yield
+        finally:
+            self.engines.boot(node)
+            self.engines.wait_for(node)
+
     def node_with_a_task(self) -> int:
         """Return a node that runs a task of the app and not Redis."""
         nodes = [node for node, _ in self.tasks(f"{NAME}_app")]
@@ -346,25 +356,21 @@ def test_a_node_that_is_killed_is_replaced(cluster: Cluster, member: Person) -> 
     lost = cluster.node_with_a_task()
     with cluster.load(member) as load:
         event = time.monotonic()
-        cluster.engines.kill(lost)
-        cluster.wait_for_others(lost)
-        took = time.monotonic() - event
+        with cluster.killed(lost):
+            cluster.wait_for_others(lost)
+            took = time.monotonic() - event
     print(f"killed, {took:.0f} s: {load.told(event)}")
     assert len(load.failed) < len(load.answers) / 4
-    cluster.engines.boot(lost)
-    cluster.engines.wait_for(lost)
     cluster.settle()
 
 
 def test_sessions_return_with_the_node_of_redis(cluster: Cluster, member: Person) -> None:
     event = time.monotonic()
-    cluster.engines.kill(REDIS_NODE)
-    refused = wait_until(lambda: asked(member, 503), 60)
-    assert "retry-after" in refused.headers
-    assert member.get("/").status == 200
-    booted = time.monotonic()
-    cluster.engines.boot(REDIS_NODE)
-    cluster.engines.wait_for(REDIS_NODE)
+    with cluster.killed(REDIS_NODE):
+        refused = wait_until(lambda: asked(member, 503), 60)
+        assert "retry-after" in refused.headers
+        assert member.get("/").status == 200
+        booted = time.monotonic()
     answer = wait_until(lambda: asked(member, 200), 120)
     back = time.monotonic()
     print(f"Redis' node: {back - event:.0f} s without sessions, {back - booted:.0f} s since boot")

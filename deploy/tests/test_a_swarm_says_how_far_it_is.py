@@ -3,13 +3,16 @@
 The answers have the form that Docker Engine 20.10 and the client 28.2 give.
 """
 
+import json
 from typing import Any
 
 import pytest
 
 import deploy.swarm.progress as swarm
+from deploy.swarm import cluster
 from deploy.swarm.convert import DEPLOYED
 from deploy.swarm.progress import Progress
+from stack.errors import StackError
 
 
 def progress(
@@ -86,3 +89,35 @@ def test_a_first_version_that_ends_again_and_again_is_a_failure() -> None:
 def test_a_task_that_no_node_takes_is_named() -> None:
     now = progress(service(1, replicas=1), [task(1, "pending", "no suitable node")])
     assert now.text == "0 of 1 tasks run the new version (no suitable node)"
+
+
+class Manager:
+    """Answers as `docker` does, after it has failed *silent* times."""
+
+    def __init__(self, silent: int) -> None:
+        self.silent = silent
+
+    def __call__(self, _environ: object, command: str, *arguments: str) -> str:
+        if self.silent:
+            self.silent -= 1
+            raise StackError("docker service failed", log="context deadline exceeded")
+        if command == "inspect":
+            return json.dumps([task(2), task(2)])
+        return json.dumps([service(2)]) if arguments[0] == "inspect" else "a b"
+
+
+def test_an_update_goes_on_while_the_managers_choose_a_leader(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster, "_docker", Manager(silent=3))
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0)
+    cluster._wait({}, "stack_app", "hash 2")
+    assert capsys.readouterr().out.count("does not answer") == 1
+
+
+def test_a_swarm_that_answers_no_more_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_docker", Manager(silent=10**9))
+    monkeypatch.setattr(cluster, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(cluster, "_LEADER_SECONDS", 0.1)
+    with pytest.raises(StackError, match="docker service failed"):
+        cluster._wait({}, "stack_app", "hash 2")

@@ -43,6 +43,13 @@ OUTSIDE = "10.77.0.254"
 REGISTRY = f"{OUTSIDE}:5000"
 _CLONE_NEWNET = 0x40000000
 _CGROUPS = Path("/sys/fs/cgroup")
+# An engine tells the same deadline with its gRPC code or, without one, in words.
+_WAITS_FOR_THE_LEADER = (
+    "DeadlineExceeded",
+    "context deadline exceeded",
+    "does not have a leader",
+    "code = Unavailable",
+)
 
 
 class LeaderUnknown(AssertionError):
@@ -369,5 +376,5 @@ def _run(*command: str) -> str:
     if finished.returncode == 0:
         return output
     told = f"{' '.join(command[:6])}: {error}"
-    waits = "DeadlineExceeded" in error or "does not have a leader" in error
+    waits = any(words in error for words in _WAITS_FOR_THE_LEADER)
     raise LeaderUnknown(told) if waits else AssertionError(told)

@@ -41,6 +41,24 @@ def test_a_signal_ends_the_run_with_its_report(
     assert not any("name" in session for session in app.sessions.values())
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_late_signal_leaves_the_exit_code(tmp_path: Path, number: signal.Signals) -> None:
+    """The second signal of a process group may arrive when the report is written."""
+    with serving(StandIn()) as url:
+        process = start(
+            *("--profile", "steady", "--host", url, "--results", str(tmp_path)), STEADY_RATE="50"
+        )
+        _wait_for_progress(process)
+        process.send_signal(number)
+        assert process.stdout
+        assert any(line.startswith("steady: interrupted after") for line in process.stdout)
+        while process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.001)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
 def _wait_for_progress(process: "subprocess.Popen[str]") -> None:
     assert process.stdout
     for line in process.stdout:
