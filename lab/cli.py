@@ -25,7 +25,7 @@ from typing import Any
 from rich.table import Table
 
 from lab import compare, reloads, repeated, series
-from lab.judge import budgets, claims, gates, looks, power, verdict
+from lab.judge import answer, budgets, claims, gates, looks, power, verdict
 from lab.measure import eagain, facts, machine, testbed, trees
 from lab.measure.interrupts import interrupts
 from lab.plan import schedule, two_refs
@@ -335,6 +335,8 @@ def _conclude(experiment: Experiment, work: Run) -> int:
         known_facts = facts.gather(needed, work.folder / FACTS, Progress.to_terminal().step)
         found["claims"] = claims.judge(experiment, found, known_facts)
     found["budgets"] = budgets.rows(experiment, found)
+    if experiment.answer is None:
+        found |= answer.of_lists(found)
     work.save_verdict(found)
     page = write(work.folder)
     show(found, Terminal())

@@ -1,15 +1,16 @@
 """States the result of a run: a headline that everybody can read, and a sentence with the figures.
 
 The file of an experiment may declare `answer = [arm, against]`. The headline then answers the
-question with yes or no. Otherwise it shows the largest effect, whose interval has to allow for
-having been picked among several.
+question with yes or no. Otherwise it counts the file's claims or budgets. If there are none it
+shows the largest effect, whose interval has to allow for having been picked among several.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lab.judge import estimate, numbers
 from lab.judge.comparison import Comparison
@@ -41,6 +42,29 @@ def headline(main: Sequence[Comparison], declared: Comparison | None) -> str:
         return f'The largest difference is "{lead.arm}": {_change(lead, "become")}.'
     yes = "Yes" if lead.verdict == "faster" else "No, the opposite"
     return f"{yes}: {_change(lead, 'become')}."
+
+
+def of_lists(found: Mapping[str, Any]) -> dict[str, str]:
+    """Headline and certainty of a file that asks about its claims or budgets, not about two arms.
+
+    found: the content of verdict.json. Empty if the run is untrustworthy or has neither.
+    """
+    if not found["trustworthy"]:
+        return {}
+    if rows := found.get("claims"):
+        outcomes = Counter(row["outcome"] for row in rows).most_common()
+        counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes)
+        return {
+            "headline": f"Of {len(rows)} claims: {counts}.",
+            "certainty": "The intervals of the comparisons decide, or a try on a real uWSGI.",
+        }
+    if rows := found.get("budgets"):
+        met = sum(row["met"] for row in rows)
+        return {
+            "headline": f"{met} of {len(rows)} budgets are met.",
+            "certainty": "A budget is met if the whole 95 % interval keeps it.",
+        }
+    return {}
 
 
 def certainty(main: Sequence[Comparison], declared: Comparison | None, looks: float = 1.0) -> str:
@@ -82,7 +106,7 @@ def _interval(one: Comparison, chosen_from: int, looks: float) -> str:
 
 def _change(one: Comparison, verb: str) -> str:
     """18.4 wake-ups per request become 2.38; CPU per request: 692 µs become 600 µs."""
-    theirs, ours = (with_unit(one.medians[name], one.unit) for name in ("baseline", "arm"))
+    theirs, ours = (with_unit(one.means[name], one.unit) for name in ("baseline", "arm"))
     label = METRICS[one.metric].label
     if one.unit:
         return f"{label}: {theirs} {verb} {ours}"
@@ -94,7 +118,7 @@ def _one(one: Comparison, margin: float, interval: str) -> str:
     what, under = METRICS[one.metric].meaning, f'under "{one.load}"'
     if one.verdict in ("void", "overloaded"):
         return f"No answer about {arm} and {baseline} in {what} {under}: {one.why}"
-    ours, theirs = (with_unit(one.medians[name], one.unit) for name in ("arm", "baseline"))
+    ours, theirs = (with_unit(one.means[name], one.unit) for name in ("arm", "baseline"))
     if one.verdict == "equivalent":
         return (
             f"{arm} and {baseline} are equivalent (within ±{margin:.0%}) in {what} {under}, "

@@ -9,6 +9,8 @@ found a difference or an equivalence. Then the claimed ratio is compared with th
     1 (no difference)   equivalent                       different, interval outside the margin
     "<1" or ">1"        different, on that side of 1     different, on the other side; or equivalent
                                                          without a difference
+    "<=1" or ">=1"      equivalent; or different, on     different, interval outside the margin on
+                        that side of 1                   the other side
     a ratio             different, on its side of 1, and different, on the other side; or equivalent
                         the ratio inside the interval    while the ratio is neither near 1 nor in
                         widened by the margin            the widened interval
@@ -44,6 +46,7 @@ DIRECTION: Outcome = "confirmed in direction, not in size"
 REFUTED: Outcome = "refuted"
 OTHER: Outcome = "other conditions"
 CANNOT_TELL: Outcome = "cannot tell here"
+_INVERSE: dict[str, Claimed] = {"<1": ">1", ">1": "<1", "<=1": ">=1", ">=1": "<=1"}
 
 
 class Judgement(NamedTuple):
@@ -162,6 +165,8 @@ def outcome(  # noqa: PLR0911 - a table of rules
         if found.high < least or found.low > most:
             return Judgement(REFUTED, f"a difference above {margin:.0%}")
         return Judgement(CANNOT_TELL, f"a difference, which may be below {margin:.0%}")
+    if claimed in ("<=1", ">=1"):
+        return _on_one_side(found, same, claimed == ">=1", margin)
     up = claimed == ">1" or (not isinstance(claimed, str) and claimed > 1)
     on_its_side = differs and (found.low > 1 if up else found.high < 1)
     if differs and not on_its_side:
@@ -182,16 +187,28 @@ def outcome(  # noqa: PLR0911 - a table of rules
     return Judgement(CANNOT_TELL, "no difference was found, and the claimed one would be as small")
 
 
+def _on_one_side(found: Ratio, same: bool, up: bool, margin: float) -> Judgement:
+    """Judge that there is no difference but upwards (*up*), or but downwards."""
+    if same:
+        return Judgement(CONFIRMED, f"no difference above {margin:.0%}")
+    if found.low > 1 if up else found.high < 1:
+        return Judgement(CONFIRMED, "a difference in the direction that the claim allows")
+    least, most = band(margin)
+    if found.high < least if up else found.low > most:
+        return Judgement(REFUTED, f"the opposite direction, by more than {margin:.0%}")
+    return Judgement(CANNOT_TELL, f"the opposite direction, which may be below {margin:.0%}")
+
+
 def inverse_claim(claimed: Claimed) -> Claimed:
     if isinstance(claimed, str):
-        return "<1" if claimed == ">1" else ">1"
+        return _INVERSE[claimed]
     return 1 / claimed
 
 
 def _measured(claim: Claim, metric: str, found: Comparison | None) -> str:
     what = METRICS[metric]
     text = f"{what.label}, “{claim.arm}” against “{claim.against}”, under “{claim.load}”"
-    if found is None or None in found.medians.values():
+    if found is None or None in found.means.values():
         return text
-    arm, baseline = (with_unit(found.medians[name], found.unit) for name in ("arm", "baseline"))
+    arm, baseline = (with_unit(found.means[name], found.unit) for name in ("arm", "baseline"))
     return f"{text}: {arm} against {baseline}"

@@ -10,7 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from statistics import fmean, median
+from statistics import fmean, geometric_mean
 from typing import Any, Literal
 
 from lab.judge import estimate, numbers, overload
@@ -65,9 +65,14 @@ class Comparison:
         return len(self.log_ratios)
 
     @property
-    def medians(self) -> dict[str, float | None]:
-        """Over blocks, of "arm" and "baseline"."""
-        return {name: median(one) if one else None for name, one in self.values.items()}
+    def means(self) -> dict[str, float | None]:
+        """The geometric mean over blocks, of "arm" and "baseline".
+
+        The ratio is the geometric mean of the ratios of the blocks, so a reader who divides these
+        two finds it, but for the rounds of a rotation. A figure that is 0 in a block has the
+        arithmetic mean.
+        """
+        return {name: _mean(values) for name, values in self.values.items()}
 
     @property
     def estimate(self) -> Ratio | None:
@@ -111,8 +116,8 @@ class Comparison:
         return f"ratio {numbers.ratio(found.ratio)} {interval}, {found.n} blocks"
 
     def to_json(self) -> dict[str, Any]:
-        """The row, with n and the medians for readers of the file."""
-        return {**asdict(self), "n": self.n, "medians": self.medians}
+        """The row, with n and the means for readers of the file."""
+        return {**asdict(self), "n": self.n, "means": self.means}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Comparison:
@@ -174,6 +179,12 @@ def figure(trial: Trial, metric: str) -> float | None:
         return trial.figures[metric]
     rounds = trial.rounds.get(metric)
     return fmean(rounds) if rounds else None
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    if not values:
+        return None
+    return geometric_mean(values) if min(values) > 0 else fmean(values)
 
 
 def _has(blocks: Blocks, metric: Metric) -> bool:

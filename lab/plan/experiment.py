@@ -65,7 +65,7 @@ Login = Annotated[
     str, Meta(pattern=r"^(none|/[!-~]*)\Z", description='"none" or a path such as "/enter"')
 ]
 Switch = Annotated[bool, Meta(description="true or false")]
-Claimed = Annotated[float, Meta(gt=0, lt=1000)] | Literal["<1", ">1"]
+Claimed = Annotated[float, Meta(gt=0, lt=1000)] | Literal["<1", ">1", "<=1", ">=1"]
 Verdict = Literal["faster", "slower", "equivalent"]  # the others are not results to hope for
 
 
@@ -119,9 +119,10 @@ class Claim:
     """A published statement. One with a figure names a comparison, its metric and the ratio arm ÷
     against that was claimed; one that is true or false names a `fact`.
 
-    ratio: 1 claims that there is no difference; "<1" and ">1" claim a direction. stand_in: a
-    steadier metric that decides where *metric* cannot. note: added to the reasons. conditions: how
-    the claim's conditions differ from those of this experiment; the figure then decides nothing.
+    ratio: 1 claims that there is no difference; "<1" and ">1" claim a direction, "<=1" and ">=1"
+    that there is none in the other. stand_in: a steadier metric that decides where *metric* cannot.
+    note: added to the reasons. conditions: how the claim's conditions differ from those of this
+    experiment; the figure then decides nothing.
     """
 
     says: Text
@@ -131,7 +132,8 @@ class Claim:
     load: str = ""
     metric: str = ""
     ratio: Annotated[
-        Claimed, Meta(description='a number such as 0.8, 1 for "no difference", "<1" or ">1"')
+        Claimed,
+        Meta(description='a number such as 0.8, 1 for "no difference", "<1", "<=1", ">1", ">=1"'),
     ] = 1.0
     stand_in: str | None = None
     note: Text | None = None

@@ -78,7 +78,8 @@ def render(run: RunData, pictures: Sequence[Picture], files: Mapping[str, str]) 
         parts += ["", f"## {plain(words.heading(main[0].metric, main[0].load))}", ""]
         parts += [
             f"Ratios of {plain(words.axis(main[0].metric))}, with 95 % intervals over n blocks;"
-            f" each block is a fresh start. Equivalent: within ±{verdict['margin']:.0%}.",
+            " each block is a fresh start. Means are geometric, as the ratio is."
+            f" Equivalent: within ±{verdict['margin']:.0%}.",
             "",
             _comparisons(main, run.trustworthy, "load", "metric"),
         ]

@@ -40,7 +40,7 @@ class QuoteError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a page's tables. *arm*, *baseline*: medians as printed, without their unit."""
+    """A line of a page's tables. *arm*, *baseline*: means as printed, without their unit."""
 
     verdict: str
     ratio: str
@@ -168,8 +168,8 @@ def rows(page: str) -> Mapping[tuple[str, ...], Row]:
             load, metric = row.get("load"), labels.get(row.get("metric", ""))
             if load is None or metric is None:
                 load, metric = _of_heading(heading)
-            medians = (row[f"{whose}'s median"].split(" ")[0] for whose in ("arm", "baseline"))
-            arm, baseline = (median.partition("/")[0] for median in medians)
+            means = (row[f"{whose}'s mean"].split(" ")[0] for whose in ("arm", "baseline"))
+            arm, baseline = (mean.partition("/")[0] for mean in means)
             values = (row["verdict"], row["ratio"], row["95 % interval"], arm, baseline)
             found[row["arm"], load, metric] = Row(*values)
     return found

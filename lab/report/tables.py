@@ -13,8 +13,8 @@ from lab.report import words
 from lab.report.data import RunData
 
 COMPARISONS = (
-    "arm", "verdict", "ratio", "95 % interval", "n", "p (Holm)", "arm's median",
-    "baseline's median", "baseline", "load", "metric",
+    "arm", "verdict", "ratio", "95 % interval", "n", "p (Holm)", "arm's mean",
+    "baseline's mean", "baseline", "load", "metric",
 )  # fmt: skip
 PRIORITY = "generator's priority (nice)"
 # Conditions whose key does not say what they are.
@@ -61,8 +61,8 @@ def _comparison(one: Comparison, trustworthy: bool) -> tuple[str, ...]:
         interval(one.low, one.high),
         str(one.n),
         words.p_value(one.p if one.p_holm is None else one.p_holm),
-        with_unit(one.medians["arm"], one.unit),
-        with_unit(one.medians["baseline"], one.unit),
+        with_unit(one.means["arm"], one.unit),
+        with_unit(one.means["baseline"], one.unit),
         one.baseline,
         one.load,
         words.label(one.metric),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.judge import budgets, claims, verdict
+from lab.judge import answer, budgets, claims, verdict
 from lab.measure.histogram import Histogram
 from lab.plan import canary
 from lab.plan.arms import ArmSpec
@@ -120,6 +120,8 @@ def write_run(
     if experiment.claims:
         found["claims"] = claims.judge(experiment, found, {})
     found["budgets"] = budgets.rows(experiment, found)
+    if experiment.answer is None:
+        found |= answer.of_lists(found)
     plan = Plan(
         experiment=name,
         toml=toml,

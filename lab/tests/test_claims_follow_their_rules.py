@@ -35,6 +35,14 @@ RULES = [
     (0.80, 1.10, "<1", CANNOT_TELL),
     (1.02, 1.30, ">1", CONFIRMED),
     (0.70, 0.90, ">1", REFUTED),
+    # no difference in the other direction claimed: "the herd does no harm"
+    (1.06, 1.08, ">=1", CONFIRMED),
+    (0.97, 1.03, ">=1", CONFIRMED),
+    (0.80, 0.90, ">=1", REFUTED),
+    (0.90, 0.98, ">=1", CANNOT_TELL),
+    (0.90, 1.10, ">=1", CANNOT_TELL),
+    (0.80, 0.90, "<=1", CONFIRMED),
+    (1.06, 1.08, "<=1", REFUTED),
     # a ratio claimed: its size
     (0.75, 0.85, 0.8, CONFIRMED),
     (0.82, 0.90, 0.8, CONFIRMED),  # 0.8 is just within the interval widened by the margin

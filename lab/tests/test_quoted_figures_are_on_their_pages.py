@@ -90,7 +90,7 @@ def test_no_other_figure_is_quoted() -> None:
 PAGE = """\
 ## Requests per second, all busy
 
-| arm | verdict | ratio | 95 % interval | n | arm's median | baseline's median | baseline |
+| arm | verdict | ratio | 95 % interval | n | arm's mean | baseline's mean | baseline |
 |---|---|--:|--:|--:|--:|--:|---|
 | on | slower | 0.919 | \\[0.899, 0.940\\] | 10 | 2,120/s | 2,313/s | off |
 
@@ -103,7 +103,7 @@ PAGE = """\
 
 ## Other figures
 
-| arm | verdict | ratio | 95 % interval | n | arm's median | baseline's median | baseline | load \
+| arm | verdict | ratio | 95 % interval | n | arm's mean | baseline's mean | baseline | load \
 | metric |
 |---|---|--:|--:|--:|--:|--:|---|---|---|
 | on | inconclusive (9 blocks would settle it) | 1.060 | \\[0.990, 1.130\\] | 10 | 31.0 MB \

@@ -64,7 +64,7 @@ def test_each_comparison_has_its_numbers(lock):
         (found,) = [row for row in cells if row[0] == shown(one) and row[8:] == key]
         expected = [numbers.ratio(one["ratio"]), numbers.interval(one["low"], one["high"])]
         assert found[2:5] == [*expected, str(one["n"])], one
-        assert numbers.number(one["medians"]["arm"]) in found[6]
+        assert numbers.number(one["means"]["arm"]) in found[6]
 
 
 def test_memory_and_counts_are_less_and_not_faster(lock):

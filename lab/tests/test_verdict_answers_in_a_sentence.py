@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lab.judge import verdict
+from lab.judge.answer import of_lists
 from lab.tests.invented_trials import BASE, CANARY, TWIN, experiment, figures, fine
 
 WIGGLE = np.asarray(fine()[TWIN])
@@ -25,7 +26,7 @@ def test_a_difference() -> None:
         'to 41.0 under "main": ratio 0.082 [0.082, 0.083], 10 blocks.'
     )
     assert answer(heavy=0.6 + WIGGLE).startswith(
-        '"heavy" raises CPU time per request (nginx, app and Redis) from 500 µs ("base") to 910 µs '
+        '"heavy" raises CPU time per request (nginx, app and Redis) from 500 µs ("base") to 911 µs '
     )
     assert 'from 500/s ("base")' in answer("rps", quick=0.6 + WIGGLE)
     assert '"slow" raises time from the start to' in answer("start_s", slow=0.6 + WIGGLE)
@@ -61,7 +62,7 @@ def test_an_open_question() -> None:
         ("cpu_us", -0.2 + WIGGLE, "Yes: CPU per request: 500 µs become 409 µs."),
         ("cpu_us", 0.2 + WIGGLE, "No, the opposite: CPU per request: 500 µs become 610 µs."),
         ("cpu_us", WIGGLE, "No: CPU per request: 500 µs and 500 µs are equivalent."),
-        ("cpu_us", 0.04 + 10 * WIGGLE, "Not settled: CPU per request: 500 µs and 516 µs."),
+        ("cpu_us", 0.04 + 10 * WIGGLE, "Not settled: CPU per request: 500 µs and 518 µs."),
         (
             "cpu_us",
             WIGGLE[:4],
@@ -123,3 +124,17 @@ def test_expectations_and_the_exit_code(expect: dict[str, str], code: int) -> No
 def test_where_nothing_was_declared_and_nothing_settled_the_run_did_not_answer() -> None:
     made = figures(fine(10, new=0.04 + 10 * WIGGLE))
     assert verdict.exit_code(verdict.of(experiment(), made, {})) == 3
+
+
+def test_the_headline_of_claims_or_budgets_counts_them() -> None:
+    outcomes = ["confirmed", "refuted", "confirmed", "cannot tell here"]
+    claims = [{"outcome": outcome} for outcome in outcomes]
+    budgets = [{"met": True}, {"met": False}, {"met": False}]
+    found = {"trustworthy": True, "claims": claims, "budgets": []}
+    said = of_lists(found)["headline"]
+    assert said == "Of 4 claims: 2 confirmed, 1 refuted, 1 cannot tell here."
+    assert of_lists({"trustworthy": True, "budgets": budgets})["headline"] == (
+        "1 of 3 budgets are met."
+    )
+    assert of_lists({**found, "trustworthy": False}) == {}
+    assert of_lists({"trustworthy": True, "budgets": []}) == {}

@@ -67,7 +67,7 @@ def test_void_is_less_than_six_good_blocks() -> None:
 def test_an_arm_that_never_ran_is_void_and_listed() -> None:
     found = verdict.of(experiment(), figures(fine()), {})
     (row,) = [row for row in found["comparisons"] if row["arm"] == "new"]
-    assert (row["verdict"], row["n"], row["medians"]["arm"]) == ("void", 0, None)
+    assert (row["verdict"], row["n"], row["means"]["arm"]) == ("void", 0, None)
     json.dumps(found, allow_nan=False)
 
 

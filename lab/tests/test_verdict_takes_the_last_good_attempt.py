@@ -74,6 +74,14 @@ def test_a_round_without_an_event_falls_back_to_the_figure_of_the_block() -> Non
     assert row(made, kind="rotation", metric="preemptions")["ratio"] == pytest.approx(2.0)
 
 
+def test_the_two_figures_of_a_row_divide_to_its_ratio() -> None:
+    """Medians do not: here they are equal, and the ratio is 0.9."""
+    base = np.resize([0.0, 0.0, 0.3], 9)
+    found = row(figures(fine(9, **{BASE: base, "new": np.resize([0.0, 0.0, -0.016], 9)})))
+    assert found["ratio"] == pytest.approx(math.exp(-0.316 / 3))
+    assert found["means"]["arm"] / found["means"]["baseline"] == pytest.approx(found["ratio"])
+
+
 def test_no_event_at_all_counts_as_half_a_one() -> None:
     logs = fine(new=np.zeros(10))
     made = figures(logs, "eagain", requests=1000)
@@ -82,7 +90,7 @@ def test_no_event_at_all_counts_as_half_a_one() -> None:
     found = row(made, metric="eagain")
     assert found["ratio"] == pytest.approx(0.0005 / 2.0005)
     assert found["verdict"] == "faster"
-    assert found["medians"] == {"arm": 0.0, "baseline": 2.0}
+    assert found["means"] == {"arm": 0.0, "baseline": 2.0}
     for trial in made:
         trial.figures["eagain"] = 0.0
     assert (row(made, metric="eagain")["ratio"], row(made, metric="eagain")["verdict"]) == (
@@ -99,4 +107,4 @@ def test_a_zero_that_is_no_count_has_no_ratio() -> None:
     found = row(made, metric="balance")
     assert (found["verdict"], found["ratio"], found["n"]) == ("void", None, 0)
     assert found["why"] == "0 against 500 (block 2) has no ratio"
-    assert found["medians"] == {"arm": COST, "baseline": COST}
+    assert found["means"] == pytest.approx({"arm": 0.9 * COST, "baseline": COST})
