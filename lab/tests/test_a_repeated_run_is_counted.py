@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lab.plan import sources
 from lab.plan.experiment_file import read
 from lab.runs import Run
 from lab.tests.fake_bench import plan
+from stack.checkout import CHECKOUT
 
 DOSE, TWIN, SAME = "as it is (burn_3%)", "as it is (twin)", "the same"
 
@@ -67,3 +69,15 @@ def test_a_run_that_does_not_end_stops_it(
     monkeypatch.setattr(series, "lab", lambda *_: None)
     assert repeated.run(argparse.Namespace(results=tmp_path, times=2, publish=False)) == 3
     assert "The same command continues" in capsys.readouterr().out
+
+
+def test_the_readme_says_what_the_published_page_says() -> None:
+    """Found, twin, equal, wrong, trusted: a row each."""
+    counts = re.findall(r"\| (\d+ of \d+) \|", (CHECKOUT / repeated.PAGE).read_text())
+    found, twin, equal, _, trusted = counts
+    assert twin == equal
+    said = (
+        f"the 3 % were found by {found} runs, the equal arms were called equivalent by {equal},"
+        f" and {trusted} were trusted"
+    )
+    assert said in (CHECKOUT / "lab" / "README.md").read_text()
