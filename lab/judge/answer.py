@@ -27,7 +27,7 @@ def asked(pair: tuple[str, str] | None, main: Sequence[Comparison]) -> Compariso
     return next((one for one in main if (one.arm, one.baseline) == pair), None)
 
 
-def headline(main: Sequence[Comparison], declared: Comparison | None) -> str:
+def headline(main: Sequence[Comparison], declared: Comparison | None, margin: float) -> str:
     """One short line without jargon."""
     if not main:
         return "Only the controls were compared."
@@ -37,7 +37,8 @@ def headline(main: Sequence[Comparison], declared: Comparison | None) -> str:
     if lead.verdict == "inconclusive":
         return f"Not settled: {_change(lead, 'and')}."
     if lead.verdict == "equivalent":
-        return f"{'No' if declared else 'No difference'}: {_change(lead, 'and')} are equivalent."
+        both = f"{_change(lead, 'and')} are equivalent, within ±{margin:.0%}"
+        return f"{'No' if declared else 'No difference'}: {both}."
     if declared is None:
         return f'The largest difference is "{lead.arm}": {_change(lead, "become")}.'
     yes = "Yes" if lead.verdict == "faster" else "No, the opposite"

@@ -73,7 +73,7 @@ def of(
     return {
         "experiment": experiment.name,
         "question": experiment.question,
-        "headline": answer.headline(main, asked)
+        "headline": answer.headline(main, asked, experiment.margin)
         if trustworthy
         else "No answer: the controls of this run failed.",
         "certainty": answer.certainty(main, asked, looks),

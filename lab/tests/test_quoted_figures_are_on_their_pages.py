@@ -23,10 +23,10 @@ ROOMS = ("uwsgi", "nginx", "redis", "app", "toggles", "stack", "loadtest", "oper
 KINDS = {".ini", ".conf", ".template", ".py", ".md", ".yml", ".toml", ""}
 CITED = re.compile(r"\((?:\.\./)?(?:lab/)?results/[a-z-]+\.md(?:, [a-z-]+\.md)?\)")
 # Not figures of a page: shapes (4 by 2), issues, versions, options, years, counts of what was
-# compared, and the sizes of published claims.
+# compared, lengths of turns, and the sizes of published claims.
 NO_FIGURE = re.compile(
     r"\d+ \u00d7 \d+|#\d+|\d+(?:\.\d+){2,}|\d+(?= (?:process|thread|client|worker))|20,000 requests"
-    r"|`[^`]*`|\]\([^)]*\)|\b20[12]\d\b|[Bb]etween 2 and 16|95 %|one of 5 s|Linux 6\.18"
+    r"|`[^`]*`|\]\([^)]*\)|\b20[12]\d\b|turns of \d+|95 %|one of 5 s|Linux 6\.18"
     r"|costs Flask 20 %|is 4 % slower|serves 3\.2 times|[Ww]ith (?:4|16)\b(?! \u00d7)"
 )
 ALL = quotes.read(ROOT / quotes.QUOTES)
