@@ -25,7 +25,7 @@ from typing import Any
 from rich.table import Table
 
 from lab import compare, reloads, repeated, series
-from lab.judge import answer, budgets, claims, gates, looks, power, verdict
+from lab.judge import claims, gates, looks, power, verdict
 from lab.measure import eagain, facts, machine, testbed, trees
 from lab.measure.interrupts import interrupts
 from lab.plan import schedule, two_refs
@@ -330,13 +330,9 @@ def experiment_of(plan: Plan) -> Experiment:
 def _conclude(experiment: Experiment, work: Run) -> int:
     """Judge the run, write the report and print the answer; return the exit code."""
     found = verdict.of(experiment, work.trials, work.plan.conditions, auto=work.plan.auto)
-    if experiment.claims:
-        needed = claims.facts_needed(experiment.claims)
-        known_facts = facts.gather(needed, work.folder / FACTS, Progress.to_terminal().step)
-        found["claims"] = claims.judge(experiment, found, known_facts)
-    found["budgets"] = budgets.rows(experiment, found)
-    if experiment.answer is None:
-        found |= answer.of_lists(found)
+    needed, file = claims.facts_needed(experiment.claims), work.folder / FACTS
+    known_facts = facts.gather(needed, file, Progress.to_terminal().step) if needed else {}
+    verdict.add_lists(found, experiment, known_facts)
     work.save_verdict(found)
     page = write(work.folder)
     show(found, Terminal())

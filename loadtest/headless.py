@@ -191,10 +191,9 @@ def _judge(shape: ProfileShape, environment: Any) -> None:
     lines.append(f"{profile.name}: {verdict}")
 
     def leave(**_: Any) -> None:
-        # Python gives signals their default effect while it ends, and a late second one would take
-        # the place of the exit code. All results are written.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+        # Python gives SIGINT its default effect while it ends, and a late second one would take the
+        # place of the exit code. All results are written.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         # Behind Locust's own tables.
         print("\n".join(lines), flush=True)
 

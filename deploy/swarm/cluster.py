@@ -30,7 +30,6 @@ _LOOK_SECONDS = 1.0
 _STUCK_SECONDS = 600.0
 # Managers choose a new leader within this time, when theirs is lost, and answer nothing until then.
 _LEADER_SECONDS = 60.0
-_NO_ANSWER = "the Swarm does not answer; its managers may be choosing a leader"
 # Above every stop_grace_period.
 _STOP_SECONDS = 120.0
 
@@ -206,20 +205,15 @@ def _create(environ: Mapping[str, str], stack: str, prefix: str, content: str) -
 def _wait(environ: Mapping[str, str], service: str, deployed: str) -> None:
     """Return when the Swarm has finished with *service*. Raises StackError if that went wrong."""
     told, changed = "", time.monotonic()
-    answered = changed
+    answered = time.monotonic()
     while True:
         try:
-            now = _look(environ, service, deployed)
+            now, answered = _look(environ, service, deployed), time.monotonic()
         except StackError:
             # The update goes on meanwhile.
             if time.monotonic() - answered > _LEADER_SECONDS:
                 raise
-            if told != _NO_ANSWER:
-                print(f"{service}: {_NO_ANSWER}", flush=True)
-                told, changed = _NO_ANSWER, time.monotonic()
-            time.sleep(_LOOK_SECONDS)
-            continue
-        answered = time.monotonic()
+            now = Progress("the Swarm does not answer; its managers may be choosing a leader")
         if now.failed:
             raise StackError(
                 f"{service}: {now.text}",

@@ -31,10 +31,11 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.judge import answer, estimate, numbers, power
+from lab.judge import answer, budgets, claims, estimate, numbers, power
 from lab.judge import looks as sequential
 from lab.judge.comparison import Comparison, compare
 from lab.judge.estimate import MIN_BLOCKS
+from lab.measure.facts import Fact, FactError
 from lab.plan import canary
 from lab.plan.experiment import Experiment
 from lab.trial import METRICS, Trial
@@ -101,6 +102,19 @@ def of(
         "comparisons": [one.to_json() for one in comparisons],
         "conditions": dict(conditions),
     }
+
+
+def add_lists(
+    found: dict[str, Any], experiment: Experiment, facts: Mapping[str, Fact | FactError]
+) -> None:
+    """Add the file's claims and budgets to *found*; the headline counts them if no answer is
+    declared. *facts*: those of claims.judge.
+    """
+    if experiment.claims:
+        found["claims"] = claims.judge(experiment, found, facts)
+    found["budgets"] = budgets.rows(experiment, found)
+    if experiment.answer is None:
+        found |= answer.of_lists(found)
 
 
 def knows(experiment: Experiment, trials: Sequence[Trial]) -> bool:

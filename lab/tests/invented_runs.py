@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lab.judge import answer, budgets, claims, verdict
+from lab.judge import verdict
 from lab.measure.histogram import Histogram
 from lab.plan import canary
 from lab.plan.arms import ArmSpec
@@ -117,11 +117,7 @@ def write_run(
         "stolen_since_boot": 0.2871,
     }
     found = verdict.of(experiment, trials, conditions)
-    if experiment.claims:
-        found["claims"] = claims.judge(experiment, found, {})
-    found["budgets"] = budgets.rows(experiment, found)
-    if experiment.answer is None:
-        found |= answer.of_lists(found)
+    verdict.add_lists(found, experiment, {})
     plan = Plan(
         experiment=name,
         toml=toml,
