@@ -126,8 +126,11 @@ def no_descriptors(service: str) -> Callable[[Stage], AbstractContextManager[Non
             return
         limits = {}
         for pid in stage.family(service):
-            limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid][1]))
+            with suppress(ProcessLookupError):  # it has ended
+                limits[pid] = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[pid][1]))
+        if not limits:
+            raise StackError(f"{service} has no process whose limits can be set")
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from functools import cache
 from ipaddress import ip_network
@@ -12,6 +13,7 @@ from stack.compose.runtime import ComposeRuntime
 from tests.servers.containers import NAME
 
 SECRETS = {"redis": "/secrets/redis/password", "app": "/secrets/app/secret_key"}
+RESTRICTIONS = ("Uid", "CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp")
 
 
 def docker(*arguments: str) -> str:
@@ -37,6 +39,31 @@ def inspect(stack: ComposeRuntime, service: str) -> dict[str, Any]:
 def execute(stack: ComposeRuntime, service: str, script: str) -> str:
     """Run a shell script in the container of the service, as the user of the service."""
     return docker("exec", stack.containers()[service].id, "sh", "-c", script)
+
+
+def of_each_process(file: str) -> str:
+    """Return a script that prints /proc/PID/*file* of all processes that it sees.
+
+    A process may end before its file is read, such as a health check. Any other fault ends the
+    script with 1.
+    """
+    read = f'cat "$process/{file}" || [ ! -d "$process" ] || exit 1'
+    return f"for process in /proc/[0-9]*; do {read}; done"
+
+
+def restrictions(statuses: str) -> dict[str, set[str]]:
+    """Return each restriction's values in *statuses*, a container's /proc/PID/status files.
+
+    The engine itself is root until it becomes the program that it starts in the container, such as
+    a health check. Such a process has no parent there, as the first one: it is left out.
+    """
+    found: dict[str, set[str]] = {name: set() for name in RESTRICTIONS}
+    for status in re.split(r"^(?=Name:)", statuses, flags=re.MULTILINE)[1:]:
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        if fields["Pid"] == "1" or fields["PPid"] != "0":
+            for name, values in found.items():
+                values.add(fields[name])
+    return found
 
 
 def metrics(stack: ComposeRuntime) -> str:

@@ -3,7 +3,7 @@
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.deploy.engine import docker, execute, secret_of
+from tests.deploy.engine import docker, execute, of_each_process, secret_of
 
 pytestmark = pytest.mark.containers
 
@@ -45,7 +45,7 @@ def test_environment_arguments_and_logs_do_not_contain_them(
 ) -> None:
     for service, container in stack.containers().items():
         configured = docker("inspect", container.id)
-        arguments = execute(stack, service, "cat /proc/[0-9]*/cmdline /proc/1/environ")
+        arguments = execute(stack, service, of_each_process("cmdline") + "; cat /proc/1/environ")
         for name, secret in secrets.items():
             assert secret not in configured, f"{service}'s configuration contains the {name}"
             assert secret not in arguments, f"an argument in {service} contains the {name}"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stack.compose.runtime import ComposeRuntime
-from tests.deploy.engine import docker, execute, inspect
+from tests.deploy.engine import docker, execute, inspect, of_each_process, restrictions
 
 pytestmark = pytest.mark.containers
 
@@ -15,18 +15,13 @@ services = pytest.mark.parametrize("service", USERS)
 
 @services
 def test_every_process_is_unprivileged(stack: ComposeRuntime, service: str) -> None:
-    lines = execute(stack, service, "cat /proc/[0-9]*/status").splitlines()
-    values = {
-        field: {line.split(maxsplit=1)[1] for line in lines if line.startswith(field)}
-        for field in ("Uid:", "CapEff:", "CapPrm:", "CapBnd:", "NoNewPrivs:", "Seccomp:")
-    }
-    assert values == {
-        "Uid:": {"\t".join([str(USERS[service])] * 4)},
-        "CapEff:": {"0" * 16},
-        "CapPrm:": {"0" * 16},
-        "CapBnd:": {"0" * 16},
-        "NoNewPrivs:": {"1"},
-        "Seccomp:": {"2"},
+    assert restrictions(execute(stack, service, of_each_process("status"))) == {
+        "Uid": {"\t".join([str(USERS[service])] * 4)},
+        "CapEff": {"0" * 16},
+        "CapPrm": {"0" * 16},
+        "CapBnd": {"0" * 16},
+        "NoNewPrivs": {"1"},
+        "Seccomp": {"2"},
     }
 
 
