@@ -128,7 +128,7 @@ def test_challenges_are_answered_over_http_only(stack: Stack, first: str) -> Non
 def test_a_renewal_refuses_nobody(stack: Stack, first: str) -> None:
     with visiting(stack.tls_port, NAMES[0]) as visits:
         stack.ask_for_a_new_one()
-        wait_until(lambda: stack.served() != first, 60)
+        wait_until(lambda: stack.served() != first, 120)
         before = visits.done
         wait_until(lambda: visits.done > before + 4)
     assert visits.failed == []
@@ -155,8 +155,8 @@ def test_a_file_of_half_a_pair_leaves_the_certificate_in_place(stack: Stack, fir
     key.write_bytes(b"half")
     wait_until(lambda: "[emerg]" in log.read_text("utf-8", "replace"))
     assert stack.served() == before
-    key.write_bytes(content)
     reads = log.read_text("utf-8", "replace").count("nginx reads the new certificate")
+    key.write_bytes(content)
     wait_until(lambda: log.read_text().count("nginx reads the new certificate") > reads)
     assert stack.served() == before
 

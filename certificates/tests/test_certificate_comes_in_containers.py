@@ -62,7 +62,7 @@ def test_the_certificate_comes_and_is_renewed(
             first, before = served(), started(stack)
             with visiting(tls_port, SETTINGS["STACK_HOSTS"]) as visits:
                 docker("kill", "--signal=HUP", service.id)
-                wait_until(lambda: served() != first, 60)
+                wait_until(lambda: served() != first, 120)
                 done = visits.done
                 wait_until(lambda: visits.done > done + 4)
             assert visits.failed == []

@@ -100,9 +100,9 @@ def test_it_fires_while_renewals_fail(
     assert value(watched, "stack_acme_failures_total") == 1
     # nginx goes on with the certificate that it has.
     assert value(watched, "stack_certificate_not_after_seconds") == end
-    assert value(watched, 'probe_success{job="tls"}') == 1
+    wait_until(lambda: value(watched, 'probe_success{job="tls"}') == 1)
 
     server[0].ca_file.write_bytes(trusted)
     ask_for_a_new_one(stack)
-    wait_until(lambda: states(watched) == set(), 120)
-    assert value(watched, "stack_acme_renewals_total") == 2
+    wait_until(lambda: value(watched, "stack_acme_renewals_total") == 2, 120)
+    wait_until(lambda: states(watched) == set())

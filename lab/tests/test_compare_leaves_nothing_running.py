@@ -15,7 +15,8 @@ import pytest
 pytestmark = pytest.mark.long
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 120
+# Much stolen CPU time makes trials void, and they are repeated.
+PATIENCE_S = 900
 
 TINY = """\
 question = "Is one process as good as two for one client?"
@@ -98,7 +99,7 @@ def test_ctrl_c_leaves_nothing_and_the_same_command_continues(tmp_path: Path) ->
     assert "no process is left. The same command continues in" in said
     assert made
     assert not [directory for directory in made if directory.exists()]
-    assert not psutil.wait_procs(family, timeout=5)[1]
+    assert not psutil.wait_procs(family, timeout=60)[1]
 
     again = lab(tmp_path, *arguments)
     assert "Continues with" in again.stdout

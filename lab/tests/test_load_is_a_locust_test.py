@@ -4,19 +4,20 @@ import csv
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from lab.measure.load_plan import Plan
 from lab.tests.slow_server import BODY, CHECKOUT, Answer, Server, serving
+from stack import ports
 from tests.loadtest.stand_in import environment
+from tests.waiting import wait_until
 
 
 def _command(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -72,9 +73,7 @@ def test_locusts_own_files_have_the_measured_requests(tmp_path: Path) -> None:
 
 
 def test_locusts_page_runs_the_plan(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = ports.free()
     page = f"http://127.0.0.1:{port}"
     with serving(Server()) as server:
         plan = Plan(kind="closed", targets=[server.target("arm")], users=3, seed=1, requests=150)
@@ -85,14 +84,11 @@ def test_locusts_page_runs_the_plan(tmp_path: Path) -> None:
             stderr=subprocess.DEVNULL,
         )
         try:
-            _get(page)
+            wait_until(lambda: _answers(page), 120)
             form = urllib.parse.urlencode({"user_count": 3, "spawn_rate": 3}).encode()
             urllib.request.urlopen(f"{page}/swarm", data=form, timeout=10).close()
-            for _ in range(100):
-                stats = json.loads(_get(f"{page}/stats/requests"))
-                if stats["state"] == "stopped":
-                    break
-                time.sleep(0.1)
+            wait_until(lambda: _stats(page)["state"] == "stopped", 120)
+            stats = _stats(page)
         finally:
             locust.send_signal(signal.SIGINT)
             locust.wait(timeout=20)
@@ -101,11 +97,13 @@ def test_locusts_page_runs_the_plan(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "load-result.json").read_text())["arms"][0]["done"] == 150
 
 
-def _get(url: str) -> str:
-    for _ in range(100):
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return str(answer.read().decode())
-        except urllib.error.URLError:
-            time.sleep(0.1)
-    raise AssertionError(f"{url} does not answer")
+def _answers(page: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(page, timeout=10):
+        return True
+    return False
+
+
+def _stats(page: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{page}/stats/requests", timeout=10) as answer:
+        stats: dict[str, Any] = json.load(answer)
+    return stats

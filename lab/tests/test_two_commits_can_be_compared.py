@@ -128,7 +128,7 @@ def test_a_tiny_real_run_ends_in_a_comment(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "lab.cli", f"--results={tmp_path}", "compare"]
     done = subprocess.run(
         [*command, f"--a={COMMIT}", "--b=.", "--blocks=2", "--quick"],
-        cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False,
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == two_refs.CANNOT_TELL, done.stdout + done.stderr
     assert "Exit code 125: this run cannot tell." in done.stdout

@@ -21,13 +21,15 @@ from tests.servers.postgresql import postgresql
 from tests.stack.checkouts import Commands
 
 PASSWORD = "a long and quiet walk"
+# Of the database. No other test may have it in an argument.
+SECRET = secrets.token_hex(8)
 
 
 @pytest.fixture(scope="module")
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     file = tmp_path_factory.mktemp("secrets") / "users-url"
     with postgresql() as server:
-        file.write_text(server.url.replace("//shop@", "//shop:s3cret@"))
+        file.write_text(server.url.replace("//shop@", f"//shop:{SECRET}@"))
         yield f"STACK_USERS_URL_FILE={file}"
 
 
@@ -35,7 +37,7 @@ def move(copy: Commands, *arguments: str, fails: bool = False) -> str:
     done = copy.make("accounts-move", *arguments)
     said = done.stdout + done.stderr
     assert (done.returncode != 0) == fails, said
-    assert "s3cret" not in said
+    assert SECRET not in said
     return said
 
 
@@ -117,10 +119,10 @@ def test_there_and_back(copy: Commands, setting: str, tmp_path: Path) -> None:
 
     # The password in the URL is in no file of the copy, such as logs, and in no argument.
     search = ["grep", "--recursive", "--devices=skip", "--no-messages", "--files-with-matches"]
-    found = subprocess.run([*search, "s3cret", copy.run_dir], stdout=subprocess.PIPE, check=False)
+    found = subprocess.run([*search, SECRET, copy.run_dir], stdout=subprocess.PIPE, check=False)
     assert found.stdout == b""
-    assert not [p for p in psutil.process_iter(["cmdline"]) if "s3cret" in str(p.info["cmdline"])]
-    assert "s3cret" not in copy.make("status").stdout
+    assert not [p for p in psutil.process_iter(["cmdline"]) if SECRET in str(p.info["cmdline"])]
+    assert SECRET not in copy.make("status").stdout
 
     assert "Deleted " in move(copy, setting, "DROP=yes")
     in_the_database = Member(copy.url)

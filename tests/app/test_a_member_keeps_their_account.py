@@ -42,6 +42,7 @@ def test_the_other_browser_is_listed_and_can_be_ended(desk_and_phone):
     assert rows.count() == 2
     assert rows.filter(has_text="this session").count() == 1
     rows.filter(has_not_text="this session").get_by_role("button").click()
+    desk.read()
     assert desk.page.locator("tbody tr").count() == 1
 
     assert is_out(phone)
@@ -60,6 +61,7 @@ def test_a_new_password_logs_the_other_browser_out_and_replaces_the_old_one(desk
         field.fill(text)
     desk.look("password-filled")
     desk.page.locator("main button[type=submit]").click()
+    desk.read()
     desk.look("password-changed")
 
     assert is_out(phone)

@@ -4,15 +4,19 @@ import time
 
 import pytest
 
+from app.redis_client.client import BUDGET
 from tests.people import in_process
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.quiet
 
+# A second is promised, and BUDGET of it are waits for Redis. The rest is for a busy machine.
+WITHIN = 2 * BUDGET
+
 
 @pytest.fixture(scope="module")
 def member(redis):
-    return in_process.member(in_process.make_app(redis, STACK_WORKLOAD="on"))[0]
+    return in_process.member(in_process.make_app(redis, budget=BUDGET, STACK_WORKLOAD="on"))[0]
 
 
 def wait_until_back(member):
@@ -37,7 +41,7 @@ def test_the_user_is_known_while_redis_is_up(member):
 def test_the_front_page_is_served_without_claiming_who_the_visitor_is(away, member):
     start = time.monotonic()
     answer = member.get("/")
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < WITHIN
     assert answer.status_code == 200
     assert "temporarily unavailable" in answer.text
     assert "Register" not in answer.text
@@ -55,7 +59,7 @@ def test_an_anonymous_visitor_sees_the_usual_front_page(away, member):
 def test_pages_that_need_a_session_are_503(away, member, path, accept):
     start = time.monotonic()
     answer = member.get(path, Accept=accept)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < WITHIN
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) >= 1
     assert answer.mimetype == accept

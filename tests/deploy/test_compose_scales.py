@@ -9,6 +9,7 @@ import pytest
 from stack import ports
 from stack.checkout import CHECKOUT
 from stack.compose.runtime import ComposeRuntime
+from tests.waiting import wait_until
 from toggles.demo import DEMO_NAME
 
 pytestmark = pytest.mark.containers
@@ -36,7 +37,7 @@ def test_status_and_reload_know_every_replica(
     lines = copy.status()
     assert [line.service for line in lines] == ["nginx", "app", "app", "redis"]
     assert all(line.healthy for line in lines)
-    assert copy.is_up()
+    wait_until(copy.is_up)
     copy.reload()
     assert capfd.readouterr().out.count("uwsgi/reload: generation 2 serves") == 2
     # Without make and without STACK_DEMO.

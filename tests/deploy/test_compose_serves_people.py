@@ -39,9 +39,14 @@ def test_static_files_come_from_nginx_under_the_names_that_pages_use(
         assert answer.status == 200, name
         assert "immutable" in answer.headers["cache-control"], name
         asked[answer.headers["x-request-id"]] = name
-    logged = [json.loads(line) for line in stack.log("nginx").splitlines() if line[:1] == "{"]
-    upstream = {line["path"]: line["upstream"] for line in logged if line["request_id"] in asked}
-    assert upstream == dict.fromkeys(names, ""), "the app served one of them"
+
+    def upstreams() -> dict[str, str]:
+        logged = [json.loads(line) for line in stack.log("nginx").splitlines() if line[:1] == "{"]
+        return {line["path"]: line["upstream"] for line in logged if line["request_id"] in asked}
+
+    # The engine passes a line on a moment after the answer.
+    wait_until(lambda: upstreams().keys() == names)
+    assert upstreams() == dict.fromkeys(names, ""), "the app served one of them"
 
 
 def test_the_log_has_the_address_for_those_who_do_not_use_make(stack: ComposeRuntime) -> None:
@@ -55,7 +60,7 @@ def test_status_and_metrics_are_about_these_containers(stack: ComposeRuntime) ->
     assert all(
         line.healthy and line.uptime_s > 0 and line.memory_bytes > 1 << 20 for line in status
     )
-    assert stack.is_up()
+    wait_until(stack.is_up)
     assert re.search(r'^uwsgi_workers\{state="idle"\} \d', metrics(stack), re.MULTILINE)
 
 

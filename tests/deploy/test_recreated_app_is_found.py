@@ -12,7 +12,7 @@ from tests.people.over_http import Person
 pytestmark = pytest.mark.containers
 
 # Docker's name server and nginx both cache a name for some seconds.
-FOUND_WITHIN_S = 20
+FOUND_WITHIN_S = 60
 
 
 def address_of(stack: ComposeRuntime) -> str:

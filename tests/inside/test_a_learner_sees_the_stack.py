@@ -11,6 +11,7 @@ import pytest
 from stack.local.runtime import LocalRuntime
 from tests.people.in_chromium import DESKTOP, PASSWORD, Surfer
 from tests.servers.uwsgi import cores
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -96,5 +97,7 @@ def test_the_page_follows_a_reload(root: Surfer, browsed_stack: LocalRuntime) ->
         "text => document.getElementById('inside-masters').textContent === text",
         arg=f"generation {before + 1} serves",
     )
-    new = root.page.locator("td[data-label=Worker]").all_inner_texts()
-    assert len(new) == cores() and not old & set(new)
+    # The page asks once a second. It may have asked for the workers just before the old ones ended.
+    workers = root.page.locator("td[data-label=Worker]")
+    new = wait_until(lambda: not old & set(now := workers.all_inner_texts()) and now)
+    assert len(new) == cores()

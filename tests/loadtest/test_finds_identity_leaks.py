@@ -10,7 +10,7 @@ from tests.loadtest.stand_in import StandIn, run, serving
 BRISK = {
     "SOAK_USERS": "6",
     "SOAK_RATE": "50",
-    "SOAK_SECONDS": "20",
+    "SOAK_SECONDS": "120",
     "SOAK_REQUESTS": "600",
     "STACK_LOGIN_RATE": "0",
 }

@@ -9,7 +9,8 @@ import pytest
 
 from tests.loadtest.stand_in import Answer, StandIn, run, serving
 
-QUICK = {"SMOKE_SECONDS": "7", "SMOKE_RATE": "50"}
+# A busy machine delays one of few requests, which is their p95.
+QUICK = {"SMOKE_SECONDS": "7", "SMOKE_RATE": "50", "SMOKE_P95_MS": "5000"}
 
 
 def test_a_good_run_shows_progress_a_table_and_its_report(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_a_good_run_shows_progress_a_table_and_its_report(tmp_path: Path) -> Non
 
     assert done.returncode == 0, done.stdout + done.stderr
     progress = (
-        r"smoke  5/7 s  \d+ requests  4 users  \d+ req/s  p95 \d+ ms  0 errors  0 refused  0 iden"
+        r"smoke  \d/7 s  \d+ requests  4 users  \d+ req/s  p95 \d+ ms  0 errors  0 refused  0 iden"
     )
     assert re.search(progress, done.stdout)
     assert re.search(r"^GET +/home +\d+ +0\(0.00%\) ", done.stderr, re.MULTILINE)
@@ -66,24 +67,28 @@ def _empty(method: str, path: str) -> Answer | None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "rule", "failure"),
+    ("fault", "settings", "rule", "failure"),
     [
-        (_slow, "p95", None),
-        (_wrong, "errors", "GET /static/…: 500 instead of 200"),
-        (_empty, "errors", "GET /home: the page does not show who is logged in"),
+        (_slow, {"SMOKE_P95_MS": "100"}, "p95", None),
+        (_wrong, {}, "errors", "GET /static/…: 500 instead of 200"),
+        # A member logs in after three pauses.
+        (
+            _empty,
+            {"SMOKE_SECONDS": "9"},
+            "errors",
+            "GET /home: the page does not show who is logged in",
+        ),
     ],
 )
 def test_a_broken_threshold_is_exit_code_1(
-    tmp_path: Path, fault: object, rule: str, failure: str | None
+    tmp_path: Path, fault: object, settings: dict[str, str], rule: str, failure: str | None
 ) -> None:
     app = StandIn()
     app.fault = fault  # type: ignore[assignment]
     with serving(app) as url:
         done = run(
             *("--profile", "smoke", "--host", url, "--results", str(tmp_path)),
-            SMOKE_P95_MS="100",
-            SMOKE_SECONDS="4",
-            SMOKE_RATE="50",
+            **QUICK | {"SMOKE_SECONDS": "4"} | settings,
         )
 
     assert done.returncode == 1, done.stdout + done.stderr

@@ -23,6 +23,7 @@ def test_429_is_obeyed_and_has_a_row_of_its_own(tmp_path: Path) -> None:
             SMOKE_SECONDS="9",
             SMOKE_REFUSED_PERCENT="50",
             SMOKE_RATE="50",
+            SMOKE_P95_MS="5000",
         )
     summary = json.loads((tmp_path / "smoke" / "latest" / "summary.json").read_text())
 

@@ -5,7 +5,8 @@ import re
 import resource
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -220,5 +221,8 @@ def folders_of_files(server: Nginx) -> set[Path]:
     """Return the folders of the temporary files, which have no name, of nginx's workers."""
     master = server.process.pid
     workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    files = [fd.readlink() for worker in workers for fd in Path(f"/proc/{worker}/fd").iterdir()]
+    files = []
+    for descriptor in chain(*(Path(f"/proc/{worker}/fd").iterdir() for worker in workers)):
+        with suppress(FileNotFoundError):  # it is closed by now
+            files.append(descriptor.readlink())
     return {file.parent for file in files if file.name.endswith(" (deleted)")}

@@ -47,11 +47,12 @@ def test_each_login_path_is_limited(tmp_path: Path, path: str) -> None:
 
 def test_a_client_that_waits_for_retry_after_passes(tmp_path: Path) -> None:
     with stack_behind_nginx(tmp_path, STACK_LOGIN_RATE="60") as (server, _):
-        assert 429 in flood(server, "POST", "/auth/login", 30)
-        refused = server.ask(request("POST", "/auth/login", body=b""))
+        login = request("POST", "/auth/login", body=b"")
+        answers = [server.ask(login) for _ in range(30)]
+        refused = next(answer for answer in answers if answer.status == 429)
         assert refused.headers["retry-after"] == "1"
         time.sleep(1)
-        assert server.ask(request("POST", "/auth/login", body=b"")).status == 200
+        assert server.ask(login).status == 200
 
 
 def test_the_paths_of_another_app(tmp_path: Path) -> None:

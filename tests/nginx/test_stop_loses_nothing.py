@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from tests.servers.nginx import PATIENCE, Answer, Nginx, listens, stack_behind_nginx
+from tests.servers.uwsgi import Uwsgi
 from tests.waiting import wait_until
 
 
-def in_flight(server: Nginx, path: str) -> tuple[threading.Thread, list[Answer]]:
-    """Send a request and wait until nginx counts it as open."""
+def in_flight(server: Nginx, app: Uwsgi, path: str) -> tuple[threading.Thread, list[Answer]]:
+    """Send a request and wait until the app handles it."""
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(server.get(path)))
     thread.start()
-    time.sleep(0.5)
-    assert not answers
+    wait_until(lambda: sum(app.busy_threads().values()) == 1)
     return thread, answers
 
 
 def test_a_request_in_flight_finishes(tmp_path: Path) -> None:
-    with stack_behind_nginx(tmp_path) as (server, _):
-        thread, answers = in_flight(server, "/sleep?2")
+    with stack_behind_nginx(tmp_path) as (server, app):
+        thread, answers = in_flight(server, app, "/sleep?6")
         server.process.send_signal(signal.SIGQUIT)
         wait_until(lambda: not listens("127.0.0.1", server.port))
         assert not answers, "the request ended before the stop, so the test shows nothing"
@@ -50,10 +50,10 @@ def test_an_idle_connection_does_not_delay_the_stop(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_the_other_signals_stop_at_once(tmp_path: Path, stop: signal.Signals) -> None:
-    with stack_behind_nginx(tmp_path) as (server, _):
-        thread, answers = in_flight(server, "/sleep?5")
+    with stack_behind_nginx(tmp_path) as (server, app):
+        thread, answers = in_flight(server, app, "/sleep?15")
         server.process.send_signal(stop)
-        assert server.process.wait(4) == 0
+        assert server.process.wait(10) == 0
         thread.join(PATIENCE)
         assert answers[0].status == 0
 

@@ -31,6 +31,8 @@ PASSWORD = "correct-horse-battery-staple"
 # Tests also run on slow machines, and none of them measures time.
 PATIENCE_MS = 30_000
 
+NETWORK_CHANGED = "net::ERR_NETWORK_CHANGED"
+
 # Chromium must not download anything itself: tests talk to the stack only.
 ARGUMENTS = [
     "--no-sandbox",
@@ -121,14 +123,27 @@ class Surfer:
 
     def _hear(self, message: object) -> None:
         # Chromium reports pages with an error status, which tests request on purpose.
-        if message.type in {"error", "warning"} and "status of 4" not in message.text:
+        harmless = "status of 4" in message.text or NETWORK_CHANGED in message.text
+        if message.type in {"error", "warning"} and not harmless:
             self.complaints.append(message.text)
 
     def close(self) -> None:
         self.context.close()
 
     def open(self, path: str) -> None:
-        self.page.goto(path)
+        """Go to *path*, again while another test makes a network of containers.
+
+        Chromium drops all its connections then, those to this machine too.
+        """
+        from playwright.sync_api import Error
+
+        for left in reversed(range(10)):
+            try:
+                self.page.goto(path)
+                return
+            except Error as error:
+                if NETWORK_CHANGED not in error.message or not left:
+                    raise
 
     def register(self, name: str) -> None:
         self.open("/auth/register")
@@ -140,9 +155,15 @@ class Surfer:
 
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).click()
+        self.read()
 
     def follow(self, name: str) -> None:
         self.page.get_by_role("link", name=name, exact=True).click()
+        self.read()
+
+    def read(self) -> None:
+        """Wait for the rest of the page: a click waits for the beginning of its answer only."""
+        self.page.wait_for_load_state()
 
     def heading(self) -> str:
         return self.page.get_by_role("heading", level=1).inner_text()

@@ -30,10 +30,20 @@ def sqlite_manager(folder: Path) -> type[SecurityManager]:
 
 
 def make_app(
-    redis: RedisServer, manager: type[SecurityManager] = SecurityManager, **environ: str
+    redis: RedisServer,
+    manager: type[SecurityManager] = SecurityManager,
+    *,
+    budget: float = 10,
+    **environ: str,
 ) -> Flask:
+    """Return an app that waits longer for Redis than a real one: *budget* seconds a request.
+
+    A busy machine may stop Redis for a second, and the circuit that this opens fails the requests
+    after it too.
+    """
     app = create_app(redis.environ | environ, security_manager_class=manager)
     app.config["PROPAGATE_EXCEPTIONS"] = False
+    app.extensions["redis"].budget = budget
     return app
 
 

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.servers.redis import RedisServer
+from tests.servers.redis import RedisServer, running_redis
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+def server() -> Iterator[RedisServer]:
+    """Its files are in memory: a write waits for no busy disk, and SIGKILL loses neither."""
+    with running_redis() as server:
+        yield server
 
 
 def test_sigkill_under_load_loses_nothing(server: RedisServer) -> None:

@@ -34,7 +34,6 @@ class FaultProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -99,7 +98,8 @@ class FaultProxy:
     async def _stop_listening(self) -> None:
         assert self._server is not None
         self._server.close()
-        tasks = list(self._tasks)
+        # Also those that forward: when one direction fails, gather() leaves the other alone.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -107,16 +107,12 @@ class FaultProxy:
     async def _serve(
         self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
     ) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         with suppress(OSError, asyncio.CancelledError):
             from_redis, to_redis = await asyncio.open_unix_connection(self.upstream)
             await asyncio.gather(
                 self._forward(from_client, to_redis, to_client, answers=False),
                 self._forward(from_redis, to_client, to_client, answers=True),
             )
-        self._tasks.discard(task)
         to_client.close()
 
     async def _forward(

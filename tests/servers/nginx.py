@@ -120,13 +120,12 @@ class Nginx:
 
     def access(self, marker: str) -> dict[str, Any]:
         """Return the log line of the request for the path *marker*, which nginx writes last."""
+        return wait_until(lambda: self.lines(marker), PATIENCE)[0]
 
-        def look() -> dict[str, Any] | None:
-            lines = (self.folder / "access.log").read_text("utf-8").splitlines()
-            return next((e for e in map(json.loads, lines) if e["path"] == marker), None)
-
-        found: dict[str, Any] = wait_until(look, PATIENCE)
-        return found
+    def lines(self, path: str) -> list[dict[str, Any]]:
+        """Return the log lines so far of the requests for *path*."""
+        lines = (self.folder / "access.log").read_text("utf-8").splitlines()
+        return [line for line in map(json.loads, lines) if line["path"] == path]
 
     def errors(self) -> str:
         return (self.folder / "error.log").read_text("utf-8", "replace")

@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import psutil
 
@@ -171,11 +173,20 @@ class Uwsgi:
             return False
         return self.metric("uwsgi_workers", state="starting") == 0
 
-    def metrics(self) -> str:
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=10
-        ) as answer:
-            return str(answer.read().decode())
+    def metrics(self, patience: float = 10) -> str:
+        """Return the exporter's text. It is a 503 while the master does not answer the exporter.
+
+        A busy machine may delay the master so: that is waited for, *patience* seconds.
+        """
+        url, end = f"http://127.0.0.1:{self.metrics_port}/metrics", time.monotonic() + patience
+        while True:
+            try:
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    return str(answer.read().decode())
+            except HTTPError as error:
+                if error.code != 503 or time.monotonic() > end:
+                    raise
+            time.sleep(0.1)
 
     def series(self) -> set[str]:
         """Return the names and labels of all series."""
@@ -246,7 +257,7 @@ def serving(folder: Path, **settings: Any) -> Iterator[Uwsgi]:
 
 def echo(folder: Path, **settings: Any) -> AbstractContextManager[Uwsgi]:
     """Serve the app of echo.py with two workers of two threads."""
-    shape = {"STACK_PROCESSES": "2", "STACK_THREADS": "2", "STACK_LISTEN": "64"}
+    shape = {"STACK_PROCESSES": "2", "STACK_THREADS": "2", "STACK_LISTEN": "256"}
     app = {"STACK_APP": "tests.servers.echo:application", "PYTHONPATH": str(CHECKOUT)}
     key = {"SECRET_KEY_FILE": str(folder / "secret-key")}
     return serving(folder, **shape, **app, **key, **settings)

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 
 from app.redis_client import ReplyError, StoreUnavailable, connect
+from app.redis_client.client import BUDGET
 from tests.servers.fault_proxy import FaultProxy
 from tests.sessions.pages import client_of
 
@@ -40,10 +41,9 @@ def test_an_exception_in_the_middle_of_an_answer(redis, alarm):
             try:
                 alarm(0.002 + number * 0.004)
                 client.execute("GET", "post:one")
+                alarm(0)
             except Harakiri:
                 interrupted += 1
-            finally:
-                alarm(0)
             assert client.execute("GET", "post:two") == b"two"
         assert interrupted > 0
 
@@ -105,7 +105,7 @@ def test_each_thread_has_one(redis):
 
 def test_a_name_server_that_does_not_answer(monkeypatch):
     def stalled(*arguments, **options):
-        time.sleep(3)
+        time.sleep(10)
         raise socket.gaierror("no answer")
 
     monkeypatch.setattr(socket, "getaddrinfo", stalled)
@@ -115,9 +115,10 @@ def test_a_name_server_that_does_not_answer(monkeypatch):
         with Flask("app").test_request_context(), pytest.raises(StoreUnavailable):
             client.execute("PING")
 
+    # BUDGET is for waiting, the rest for a busy machine.
     start = time.monotonic()
     ping_in_a_request()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 2 * BUDGET
     start = time.monotonic()
     for _ in range(20):
         ping_in_a_request()

@@ -107,6 +107,7 @@ def test_a_killed_primary_is_replaced(options):
             thread.start()
         try:
             time.sleep(1)
+            wait_until(lambda: answered)
             killed = time.monotonic()
             redis.processes[old].kill()
             wait_until(lambda: answered[-1][0] > killed + 0.5, 30)
@@ -132,7 +133,7 @@ def test_a_killed_primary_is_replaced(options):
 def test_a_failover_by_hand_is_followed():
     """The old primary lives on: it takes writes, and loses them, until it is a replica."""
     with watched() as redis:
-        client = connect(redis.url)
+        client = connect(redis.url, budget=10)
         browser = logged_in(make_app(client))
         old = redis.primary()
         redis_py.Redis(port=old, password=PASSWORD).execute_command("WAIT", 2, 5000)

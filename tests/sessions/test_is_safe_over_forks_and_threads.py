@@ -24,7 +24,7 @@ import os
 from app.redis_client import connect
 from tests.sessions.pages import make_app
 
-client = connect(os.environ["URL"], os.environ["PASSWORD"])
+client = connect(os.environ["URL"], os.environ["PASSWORD"], budget=10)
 # The forking process opens a connection before it forks.
 client.execute("GET", "post:before-the-fork")
 application = make_app(client)

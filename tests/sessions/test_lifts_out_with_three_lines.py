@@ -32,7 +32,7 @@ def test_the_three_lines_of_the_readme(redis, tmp_path):
     (block,) = re.findall(r"```python three lines\n(.*?)```", readme, re.S)
     assert len([line for line in block.splitlines() if line]) == 3
     url = redis.url.replace("app@", f"app:{redis.password}@")
-    code = re.sub(r'connect\(".*?"\)', f"connect({url!r})", block)
+    code = re.sub(r'connect\(".*?"\)', f"connect({url!r}, budget=10)", block)
     for folder in ("redis_client", "sessions"):
         shutil.copytree(APP / folder, tmp_path / "shop" / folder)
     (tmp_path / "shop" / "__init__.py").touch()

@@ -53,6 +53,7 @@ def redis():
         yield server
 
 
+@pytest.mark.quiet
 def test_nothing_acknowledged_is_lost(redis):
     app = make_app(connect(redis.url, redis.password))
     writers = [Writer(app, f"writer-{number}") for number in range(WRITERS)]

@@ -18,6 +18,8 @@ from tests.waiting import wait_until
 
 # Seconds. The limit is 2; the rest is for a busy machine. Without a limit it takes forever.
 MOST = 10.0
+# Who does not wait answers sooner than who waits for the limit.
+WAIT = 1.9
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_a_server_that_is_stopped_holds_no_worker(
         for ask in (lambda: ada.get("/auth/whoami"), lambda: Browser(app).log_in(name)):
             begun = time.monotonic()
             assert ask().status_code == 503
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - begun < WAIT
         assert Browser(app).get("/").status_code == 200
         assert ada.get("/livez").status_code == 200
     wait_until(lambda: ada.get("/auth/whoami").status_code == 200, MOST)
@@ -67,7 +69,7 @@ def test_a_port_that_accepts_and_never_answers_is_given_up() -> None:
         url = f"postgresql://app:s3cret@127.0.0.1:{silent.getsockname()[1]}/users"
         store = SqlUserStore(User, engine_of(url))
         begun = time.monotonic()
-        for limit in (MOST, 1):
+        for limit in (MOST, WAIT):
             begun = time.monotonic()
             with pytest.raises(StoreUnavailable) as caught:
                 store.get("1")
@@ -82,7 +84,7 @@ def test_a_locked_sqlite_is_waited_for_and_given_up(redis: RedisServer, tmp_path
     ada, name = member(app)
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    for limit in (MOST, 1):
+    for limit in (MOST, WAIT):
         begun = time.monotonic()
         answer = ada.get("/auth/whoami")
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")

@@ -28,16 +28,17 @@ sys.exit(run("stack", {{"many": many}}, ["many"]))
 
 def status_and_stderr(command: list[str], **environ: str) -> tuple[int, str]:
     """Run a command whose stdout has no reader."""
+    reader, writer = os.pipe()
+    os.close(reader)
     process = subprocess.Popen(
         command,
         cwd=CHECKOUT,
         env={**os.environ, **environ},
-        stdout=subprocess.PIPE,
+        stdout=writer,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
-    process.stdout.close()
+    os.close(writer)
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
 

@@ -12,7 +12,7 @@ from tests.stack.checkouts import own_name
 
 def status_of(url: str, host: str) -> int:
     context = ssl._create_unverified_context()
-    request = urllib.request.Request(f"{url}/readyz", headers={"Host": host})
+    request = urllib.request.Request(f"{url}/livez", headers={"Host": host})
     with urllib.request.urlopen(request, timeout=30, context=context) as answer:
         return answer.status
 

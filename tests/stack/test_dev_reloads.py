@@ -64,7 +64,7 @@ def test_it_uses_the_redis_of_a_running_stack(commands: Commands) -> None:
     with dev(commands) as url:
         assert get(f"{url}/readyz")[0] == 200
         assert len([line for line in commands.processes() if "redis-server" in line]) <= 1
-    assert get(f"{commands.url}/readyz")[0] == 200
+    wait_until(lambda: get(f"{commands.url}/readyz")[0] == 200)
 
 
 def test_a_taken_port_is_named(commands: Commands) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.stack.checkouts import Commands, copy_checkout, get
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
@@ -28,7 +29,7 @@ def test_the_first_up_creates_everything_and_shows_it(commands: Commands) -> Non
     assert re.match(r"creating \.venv \(Python 3\.\d+\.\d+\)", steps[0])
     assert "installing Python packages (app, local)" in steps
     assert any(step.startswith("compiling uWSGI") for step in steps)
-    assert get(f"{commands.url}/readyz")[0] == 200
+    wait_until(lambda: get(f"{commands.url}/readyz")[0] == 200)
 
 
 def test_uwsgi_has_our_profile(commands: Commands) -> None:

@@ -57,7 +57,7 @@ def test_state_of_an_earlier_boot_is_not_believed(stack: LocalRuntime) -> None:
     file = stack.run_dir / "state.json"
     state = json.loads(file.read_text())
     stack.down()
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as bystander:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as bystander:
         # The machine was restarted, and the pid is somebody else's now.
         file.write_text(json.dumps({**state, "boot_id": "x", "supervisor_pid": bystander.pid}))
         assert not stack.is_up()
@@ -73,7 +73,7 @@ def test_a_reused_pid_is_not_ended(stack: LocalRuntime) -> None:
     file = stack.run_dir / "state.json"
     state = json.loads(file.read_text())
     stack.down()
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as bystander:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as bystander:
         file.write_text(json.dumps({**state, "supervisor_pid": bystander.pid}))
         assert not stack.is_up()
         stack.down()

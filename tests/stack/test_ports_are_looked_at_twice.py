@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import threading
-import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,9 +21,12 @@ def listener():
         yield server
 
 
-def test_a_port_that_is_let_go_soon_is_free(listener: socket.socket) -> None:
+def test_a_port_that_is_let_go_soon_is_free(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = listener.getsockname()[1]
-    threading.Thread(target=lambda: (time.sleep(0.08), listener.close())).start()
+    meanwhile = SimpleNamespace(sleep=lambda _: listener.close())
+    monkeypatch.setattr(ports, "time", meanwhile)
     ports.require("127.0.0.1", port, "STACK_PORT")
 
 

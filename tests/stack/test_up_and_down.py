@@ -8,6 +8,7 @@ import pytest
 
 from stack import ports
 from tests.stack.checkouts import Commands, answers, copy_checkout, get
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def test_up_says_which_runtime_and_why(first_up: str) -> None:
 
 def test_up_prints_the_address_that_answers(first_up: str, commands: Commands) -> None:
     assert f"The stack is up: {commands.url}\n" in first_up
-    assert get(f"{commands.url}/readyz")[0] == 200
+    wait_until(lambda: get(f"{commands.url}/readyz")[0] == 200)
 
 
 def test_up_names_the_demo_account_and_what_to_do_next(first_up: str, commands: Commands) -> None:
@@ -81,7 +82,7 @@ def test_status_has_a_line_a_service(first_up: str, commands: Commands) -> None:
     for line in lines:
         pid = line.split()[1]
         assert Path(f"/proc/{pid}").is_dir()
-        assert re.search(r"  healthy +\d+ s +\d+\.\d MB$", line), line
+        assert re.search(r"  healthy +\d+ (?:s|min \d+ s) +\d+\.\d MB$", line), line
 
 
 def test_logs_come_with_their_service(first_up: str, commands: Commands) -> None:

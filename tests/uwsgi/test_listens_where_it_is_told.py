@@ -37,7 +37,7 @@ def test_a_unix_socket(tmp_path: Path, short: Path, sockets: str) -> None:
             with pytest.raises(ConnectionRefusedError):
                 ask(server.port)
         with ThreadPoolExecutor() as clients:
-            answer = clients.submit(ask, 0, "/sleep/2", address=str(path))
+            answer = clients.submit(ask, 0, "/sleep/6", address=str(path))
             wait_until(lambda: sum(server.busy_threads().values()) == 1)
             assert server.stop() == 0
             assert answer.result().startswith(b"1 ")

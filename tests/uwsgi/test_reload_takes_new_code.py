@@ -83,24 +83,23 @@ def masters(server: Uwsgi) -> int:
 
 @pytest.mark.parametrize("lazy", ["on", "off"])
 def test_a_request_in_flight_delays_nobody(tmp_path: Path, lazy: str) -> None:
-    """Nor does an import that takes two seconds."""
-    settings = {"STACK_LAZY_APPS": lazy, "LOAD_SECONDS": "2"}
+    """Nor does an import that takes four seconds."""
+    settings = {"STACK_LAZY_APPS": lazy, "LOAD_SECONDS": "4"}
     with serving(tmp_path, **settings) as server, ThreadPoolExecutor() as requests:
         before = server.workers()
         write(server, version(2))
-        slow = requests.submit(ask, server.port, "/sleep/12")
+        slow = requests.submit(ask, server.port, "/sleep/20")
         with Clients(server.port) as clients:
             time.sleep(0.2)
-            begun = time.monotonic()
             answer = server.reload()
-            assert time.monotonic() - begun < 10, "it waited for the request in flight"
+            assert not slow.done(), "it waited for the request in flight"
         assert answer.returncode == 0, answer.stderr + server.log
         assert "generation 2 serves" in answer.stdout
         wait_until(lambda: len(server.workers()) == 2)
         assert not set(before.values()) & set(server.workers().values())
         assert clients.failures == []
         assert clients.answered > 50
-        assert clients.longest < 2, "it waited for the import"
+        assert clients.longest < 4, "it waited for the import"
         assert slow.result().startswith(b"1 ")
         assert versions(server) == {b"2"}
         wait_until(lambda: files(server) == ["2", "current", "reload.lock", "status.json"], 20)
@@ -110,11 +109,13 @@ def test_a_request_in_flight_delays_nobody(tmp_path: Path, lazy: str) -> None:
 def test_one_process_with_one_thread_reloads_ten_times_in_a_row(tmp_path: Path) -> None:
     settings = {"STACK_PROCESSES": "1", "STACK_THREADS": "1"}
     with serving(tmp_path, **settings) as server, Clients(server.port) as clients:
-        took = []
+        took, waits = [], []
         for number in range(2, 12):
             write(server, version(number))
+            clients.longest = 0
             begun = time.monotonic()
             answer = server.reload()
+            waits.append(clients.longest)
             took.append(time.monotonic() - begun)
             assert answer.returncode == 0, answer.stderr + server.log
             assert server.metric("uwsgi_generation") == number
@@ -122,8 +123,8 @@ def test_one_process_with_one_thread_reloads_ten_times_in_a_row(tmp_path: Path) 
         assert versions(server) == {b"11"}
     assert clients.failures == []
     assert clients.answered > 100
-    # On a busy machine both take longer.
-    assert clients.longest < max(1, min(took)), "it waited for a reload"
+    # A busy machine delays one request or another; a reload that is waited for delays all ten.
+    assert sorted(waits)[4] < max(1, min(took)), "it waited for a reload"
 
 
 def test_an_open_stream_does_not_stop_three_reloads(tmp_path: Path) -> None:
@@ -139,7 +140,7 @@ def test_an_open_stream_does_not_stop_three_reloads(tmp_path: Path) -> None:
         for number in (2, 3, 4):
             begun = time.monotonic()
             assert server.reload().returncode == 0, server.log
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 60, "a generation drains for 75 s at most"
             assert server.metric("uwsgi_generation") == number
             assert masters(server) <= 2, "one serves, one drains"
             assert stream.done() == (number > 2), "the stream may go on while its master drains"
@@ -170,7 +171,7 @@ CRASHES = "\nimport ctypes, threading\nthreading.Timer(0.3, ctypes.string_at, (0
             "started threads",
         ),
         ("on", CRASHES, "died while it started"),
-        ("off", "\ntime.sleep(1000)\n", "accept no requests after 5 s (STACK_START_TIMEOUT)"),
+        ("off", "\ntime.sleep(1000)\n", "accept no requests after 10 s (STACK_START_TIMEOUT)"),
         ("off", "\nsys.exit(0)\n", "SystemExit"),
     ],
 )
@@ -179,7 +180,7 @@ def test_code_that_does_not_start_changes_nothing(
 ) -> None:
     settings = {"STACK_LAZY_APPS": lazy}
     if "STACK_START_TIMEOUT" in reason:
-        settings["STACK_START_TIMEOUT"] = "5"
+        settings["STACK_START_TIMEOUT"] = "10"
     with serving(tmp_path, **settings) as server, Clients(server.port) as clients:
         before = server.processes()
         write(server, version(2) + code)
@@ -315,7 +316,7 @@ def test_metrics_have_neither_gaps_nor_doubles(tmp_path: Path) -> None:
 
         def scrape() -> None:
             while not done.is_set():
-                text = server.metrics()  # raises if it is refused
+                text = server.metrics(patience=0)  # raises if it is refused
                 assert text.count("\nuwsgi_generation ") == 1
                 assert text.count('\nuwsgi_requests_total{worker="1"}') == 1
                 seen.append(server.metric("uwsgi_generation"))

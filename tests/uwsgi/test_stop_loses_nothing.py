@@ -16,12 +16,14 @@ from tests.servers.uwsgi import APP, RELOAD, Uwsgi, ask, serving
 from tests.waiting import wait_until
 
 LOADING = "1.5"  # seconds that the app takes to import
+SLEEPS = "        time.sleep(float(path"
+TELLS = APP.replace(SLEEPS, f'        print("begins", path, file=sys.stderr, flush=True)\n{SLEEPS}')
 
 
 @pytest.mark.parametrize("threads", ["1", "4"])
 def test_requests_in_flight_are_answered(tmp_path: Path, threads: str) -> None:
     with serving(tmp_path, STACK_THREADS=threads) as server, ThreadPoolExecutor(16) as clients:
-        answers = [clients.submit(ask, server.port, "/sleep/2") for _ in range(2 * int(threads))]
+        answers = [clients.submit(ask, server.port, "/sleep/6") for _ in range(2 * int(threads))]
         wait_until(lambda: sum(server.busy_threads().values()) == 2 * int(threads))
         assert server.stop() == 0
         assert all(answer.result().startswith(b"1 ") for answer in answers)
@@ -32,7 +34,7 @@ def test_requests_in_flight_are_answered(tmp_path: Path, threads: str) -> None:
 def test_a_starting_worker_does_not_delay_the_stop(tmp_path: Path, lazy: str) -> None:
     settings = {"STACK_LAZY_APPS": lazy, "LOAD_SECONDS": LOADING}
     with serving(tmp_path, **settings) as server, ThreadPoolExecutor(16) as clients:
-        answer = clients.submit(ask, server.port, "/sleep/3")
+        answer = clients.submit(ask, server.port, "/sleep/6")
         wait_until(lambda: sum(server.busy_threads().values()) == 1)
         idle = next(worker for worker, busy in server.busy_threads().items() if not busy)
         os.kill(server.workers()[idle], signal.SIGKILL)
@@ -73,19 +75,20 @@ def test_a_stop_at_any_moment_of_a_swap_loses_no_request(tmp_path: Path, kind: s
             address = f"{short}/socket"
             socket = {"tcp": False, "APP_SOCKET": address} if kind == "unix" else {}
             where = address if kind == "unix" else "127.0.0.1"
-            with serving(tmp_path / str(number), LOAD_SECONDS="0.3", **socket) as server:
+            folder = tmp_path / str(number)
+            with serving(folder, app=TELLS, LOAD_SECONDS="0.3", **socket) as server:
                 stop_during_a_swap(server, where, moments.uniform(0, 3))
             assert not any(Path(short).iterdir())
 
 
 def stop_during_a_swap(server: Uwsgi, address: str, after: float) -> None:
     with ThreadPoolExecutor(2) as clients:
-        old = clients.submit(ask, server.port, "/sleep/3", address=address)
+        old = clients.submit(ask, server.port, "/sleep/6", address=address)
         wait_until(lambda: sum(server.busy_threads().values()) == 1)
         server.process.send_signal(signal.SIGHUP)
         time.sleep(after)
         new = clients.submit(ask, server.port, "/sleep/1", address=address)
-        time.sleep(0.2)
+        wait_until(lambda: "begins /sleep/1" in server.log)
         processes = server.processes()
         begun = time.monotonic()
         assert server.stop() == 0, server.log
