@@ -32,9 +32,9 @@ _ONCE = "deploy/tests/test_a_plan_rests_on_the_lab.py, 100 accounts, Redis 7.0.1
 _CHOICE = "a choice"
 
 FIGURES: Mapping[str, Figure] = {
-    "NGINX_US": Figure(114, "µs", "CPU time a request in nginx", _SESSIONS),
-    "STACK_US": Figure(328, "µs", "CPU time a request in the app's process", _SESSIONS, low=1),
-    "REDIS_US": Figure(44, "µs", "CPU time a request in Redis", _SESSIONS, low=1),
+    "NGINX_US": Figure(111, "µs", "CPU time a request in nginx", _SESSIONS),
+    "STACK_US": Figure(322, "µs", "CPU time a request in the app's process", _SESSIONS, low=1),
+    "REDIS_US": Figure(43, "µs", "CPU time a request in Redis", _SESSIONS, low=1),
     "REDIS_OPS": Figure(8, "", "commands a request: a script and what it calls", _ONCE),
     "SESSION_BYTES": Figure(1610, "B", "memory of a session in Redis", _ONCE),
     "ACCOUNT_BYTES": Figure(1210, "B", "memory of an account in Redis", _ONCE),
