@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from app.redis_client import ReplyError
+from app.redis_client import StoreUnavailable
 from tests.people.in_process import Browser, admin, make_app, member, new_name
 from tests.servers.redis import running_redis
 
@@ -38,7 +38,7 @@ _fillers = count()
 
 def fill(app):
     client = app.extensions["redis"]
-    with pytest.raises(ReplyError, match="OOM"):
+    with pytest.raises(StoreUnavailable, match="OOM"):
         while True:
             client.execute("SET", f"post:filler:{next(_fillers)}", "x" * 4000)
 
