@@ -171,7 +171,7 @@ CRASHES = "\nimport ctypes, threading\nthreading.Timer(0.3, ctypes.string_at, (0
             "started threads",
         ),
         ("on", CRASHES, "died while it started"),
-        ("off", "\ntime.sleep(1000)\n", "accept no requests after 10 s (STACK_START_TIMEOUT)"),
+        ("off", "\ntime.sleep(1000)\n", "accept no requests after 8 s (STACK_START_TIMEOUT)"),
         ("off", "\nsys.exit(0)\n", "SystemExit"),
     ],
 )
@@ -180,7 +180,7 @@ def test_code_that_does_not_start_changes_nothing(
 ) -> None:
     settings = {"STACK_LAZY_APPS": lazy}
     if "STACK_START_TIMEOUT" in reason:
-        settings["STACK_START_TIMEOUT"] = "10"
+        settings["STACK_START_TIMEOUT"] = "8"
     with serving(tmp_path, **settings) as server, Clients(server.port) as clients:
         before = server.processes()
         write(server, version(2) + code)
