@@ -54,8 +54,9 @@ def of_each_process(file: str) -> str:
 def restrictions(statuses: str) -> dict[str, set[str]]:
     """Return each restriction's values in *statuses*, a container's /proc/PID/status files.
 
-    The engine itself is root until it becomes the program that it starts in the container, such as
-    a health check. Such a process has no parent there, as the first one: it is left out.
+    The engine is root until it becomes the program that it starts in the container, such as a
+    health check. Such a process has no parent there and is left out. The first process has none
+    either, and counts.
     """
     found: dict[str, set[str]] = {name: set() for name in RESTRICTIONS}
     for status in re.split(r"^(?=Name:)", statuses, flags=re.MULTILINE)[1:]:
