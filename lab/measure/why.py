@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.measure import counters
-from stack import programs
+from stack import processes, programs
 
 # Requests, in the order above. A system call under strace takes some 50 µs.
 PLAIN, TRACED, PROFILED = 600, 200, 1500
@@ -117,8 +117,7 @@ def _stacks(pids: Sequence[int], send: Send) -> dict[str, int]:
         if (spy := shutil.which("py-spy")) is not None:
             stacks: Counter[str] = Counter()
             command = [spy, "record", "--native", "-f", "raw", "-r", str(_HERTZ), "-d", "600"]
-            # The oldest is the master, whose subprocesses are the workers.
-            with attached([*command, "-s", "-o", str(file), "-p", str(min(pids))], "A profile"):
+            with attached([*command, "-s", "-o", str(file), "-p", str(first(pids))], "A profile"):
                 send(PROFILED)
             for line in file.read_text(encoding="utf-8").splitlines():
                 stack, _, count = line.rpartition(" ")
@@ -136,6 +135,15 @@ def _stacks(pids: Sequence[int], send: Send) -> dict[str, int]:
             capture_output=True, text=True, check=False, timeout=4 * _PATIENCE_S,
         )  # fmt: skip
         return parse_perf(shown.stdout)
+
+
+def first(pids: Iterable[int]) -> int:
+    """The process that started the others. Pids do not tell: the kernel begins again at 300."""
+    living = {process.pid: process for pid in pids if (process := processes.find(pid))}
+    for process in living.values():
+        if process.parent not in living:
+            return process.pid
+    raise NotShown("There is no profile: the processes have ended.")
 
 
 def parse_perf(text: str) -> dict[str, int]:

@@ -124,10 +124,10 @@ def test_connections_to_nginx_are_kept_as_stated(
 
 
 def run_directory(arm: RunningArm) -> Path:
-    nginx = Path(f"/proc/{arm.pids()['nginx'][0]}/cmdline").read_text().replace("\0", " ")
-    run = re.search(r"-p (\S+)", nginx)
-    assert run is not None
-    return Path(run[1])
+    # Only the master's title has the arguments. It need not have the smallest pid.
+    titles = (Path(f"/proc/{pid}/cmdline").read_text() for pid in arm.pids()["nginx"])
+    (run,) = (found[1] for title in titles if (found := re.search(r"-p[ \0](\S+?)[ \0]", title)))
+    return Path(run)
 
 
 def open_towards(run: Path) -> int:

@@ -16,6 +16,7 @@ from lab.measure import why
 from lab.report import page
 from lab.report.data import RunData
 from lab.report.pictures import flame
+from stack.processes import Process
 
 STRACE = """\
 % time     seconds  usecs/call     calls    errors syscall
@@ -58,6 +59,18 @@ def test_a_program_that_cannot_attach_is_named(tmp_path: Path) -> None:
     said = r"strace reports 'attach: Operation not permitted'"
     with pytest.raises(why.NotShown, match=said), why.attached([str(script)], "System calls"):
         pytest.fail("it has ended")
+
+
+def test_the_profile_is_of_the_first_process_whatever_its_pid(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pids begin again after the largest one: a worker may have a smaller pid than its master."""
+    parents = {301: 32_767, 302: 32_767, 400: 301, 32_767: 1}
+    living = {pid: Process(pid, parent, 1, 1, 1) for pid, parent in parents.items()}
+    monkeypatch.setattr(why.processes, "find", living.get)
+    assert why.first([301, 302, 400, 32_767]) == 32_767
+    with pytest.raises(why.NotShown, match="have ended"):
+        why.first([999])
 
 
 def test_page_faults_of_a_process_are_counted() -> None:
