@@ -28,9 +28,9 @@ from toggles import PREFIX
 
 def test(environ: Mapping[str, str]) -> int:
     """Run the linters, then pytest; with ARGS only pytest (`-n0`: one test after the other)."""
-    # Tests wait for servers most of the time, so one worker more than cores. tests/needs.py orders
+    # Tests wait for servers half of the time, so two workers more than cores. tests/needs.py orders
     # and groups them.
-    workers = str((os.cpu_count() or 1) + 1)
+    workers = str((os.cpu_count() or 1) + 2)
     pytest = ["-m", "pytest", "-n", workers, "--dist", "loadgroup", "--no-loadscope-reorder"]
     if environ.get("ARGS"):
         return run_python([*pytest, *shlex.split(environ["ARGS"])], every_pin_file())

@@ -6,8 +6,9 @@ it) they fail instead, so that a run is never green because something was missin
 
 The rest is for pytest-xdist. A file is run by one worker, so that the servers of a module start
 once. Tests in containers share one stack and browser tests share another, so each of these groups
-is run by one worker too. What takes long starts early. A test marked `quiet` measures time: no
-other test runs beside it.
+is run by one worker too. What takes long starts early, and what waits most of its time is one more
+group, so that it leaves the cores to the others. A test marked `quiet` measures time: no other test
+runs beside it.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from tests.servers.postgresql import programs
 
 TEST_ALL = os.environ.get("TEST_ALL") == "yes"
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
-GROUPS = ("containers", "browser", "quiet")
+GROUPS = ("containers", "browser", "quiet", "waits")
 # By marker. The longest group starts first, and what runs alone comes last.
-ORDER = ("containers", "long", "browser", None, "quiet")
+ORDER = ("containers", "waits", "long", "browser", None, "quiet")
 
 
 @cache

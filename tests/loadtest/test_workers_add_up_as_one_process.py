@@ -16,6 +16,8 @@ from stack.checkout import CHECKOUT
 from tests.loadtest.stand_in import StandIn, environment, run, serving, start
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.waits
+
 QUICK = {"SMOKE_SECONDS": "8", "SMOKE_RATE": "50", "SMOKE_USERS": "6"}
 
 

@@ -15,6 +15,8 @@ import pytest
 from tests.servers.uwsgi import APP, RELOAD, Uwsgi, ask, serving
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.waits
+
 STREAM = """
     if path == "/events":
         start_response("200 OK", [("Content-Type", "text/event-stream")])

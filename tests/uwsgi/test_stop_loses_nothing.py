@@ -15,6 +15,8 @@ import pytest
 from tests.servers.uwsgi import APP, RELOAD, Uwsgi, ask, serving
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.waits
+
 LOADING = "1.5"  # seconds that the app takes to import
 SLEEPS = "        time.sleep(float(path"
 TELLS = APP.replace(SLEEPS, f'        print("begins", path, file=sys.stderr, flush=True)\n{SLEEPS}')
