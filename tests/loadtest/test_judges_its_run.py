@@ -9,6 +9,8 @@ import pytest
 
 from tests.loadtest.stand_in import Answer, StandIn, run, serving
 
+pytestmark = pytest.mark.waits
+
 # A busy machine delays one of few requests, which is their p95.
 QUICK = {"SMOKE_SECONDS": "7", "SMOKE_RATE": "50", "SMOKE_P95_MS": "5000"}
 

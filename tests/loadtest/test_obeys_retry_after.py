@@ -5,7 +5,11 @@ import re
 from pathlib import Path
 from time import monotonic
 
+import pytest
+
 from tests.loadtest.stand_in import Answer, StandIn, run, serving
+
+pytestmark = pytest.mark.waits
 
 
 def test_429_is_obeyed_and_has_a_row_of_its_own(tmp_path: Path) -> None:

@@ -11,11 +11,15 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from stack import ports
 from stack.checkout import CHECKOUT
 from tests.loadtest.stand_in import StandIn, serving, start
 from tests.stack.checkouts import answers
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.waits
 
 
 @contextmanager

@@ -10,6 +10,8 @@ import pytest
 
 from tests.loadtest.stand_in import StandIn, serving, start
 
+pytestmark = pytest.mark.waits
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("times", [1, 2])
