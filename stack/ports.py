@@ -100,9 +100,17 @@ def _owner(port: int) -> str:
                     inodes.add(fields[9])
     for entry in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            for descriptor in (entry / "fd").iterdir():
-                found = re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink()))
-                if found and found[1] in inodes:
-                    name = (entry / "comm").read_text(encoding="utf-8").strip()
-                    return f"{name}, pid {entry.name}"
+            if inodes & _sockets(entry):
+                name = (entry / "comm").read_text(encoding="utf-8").strip()
+                return f"{name}, pid {entry.name}"
     return ""
+
+
+def _sockets(process: Path) -> set[str]:
+    """Return the inodes of the sockets of a process, a folder in /proc."""
+    found = set()
+    for descriptor in (process / "fd").iterdir():
+        with suppress(OSError):  # it was closed meanwhile
+            if socket_of := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
+                found.add(socket_of[1])
+    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +35,23 @@ def test_a_port_that_is_let_go_soon_is_free(
 def test_a_port_that_stays_taken_is_refused(listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     with pytest.raises(StackError, match=rf"port {port} is taken .*pid \d+"):
+        ports.require("127.0.0.1", port, "STACK_PORT")
+
+
+def test_the_owner_is_named_although_it_has_closed_another_descriptor(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptors = f"/proc/{os.getpid()}/fd/"
+    follow = Path.readlink
+
+    def readlink(link: Path) -> Path:
+        if str(link).startswith(descriptors) and link.name != str(listener.fileno()):
+            raise FileNotFoundError(link)
+        return follow(link)
+
+    monkeypatch.setattr(Path, "readlink", readlink)
+    port = listener.getsockname()[1]
+    with pytest.raises(StackError, match=rf"port {port} is taken .*pid {os.getpid()}\)"):
         ports.require("127.0.0.1", port, "STACK_PORT")
 
 
