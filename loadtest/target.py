@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -17,6 +18,10 @@ from urllib.parse import urlsplit
 # The service of docker-compose.yml that speaks HTTP. Other names without a dot are refused, because
 # an office's DNS resolves them too.
 COMPOSE_SERVICE = "nginx"
+
+# A stack that was just started may say "not yet": a worker's first connection to Redis takes longer
+# than a check of readiness may.
+PATIENCE_S = 5.0
 
 
 class TargetError(Exception):
@@ -50,23 +55,27 @@ def refuse_foreign(url: str, environ: Mapping[str, str]) -> None:
 
 
 def check_answers(url: str) -> None:
-    """Raise TargetError unless the stack at *url* answers and is ready."""
+    """Raise TargetError unless the stack at *url* answers and is ready within PATIENCE_S."""
     # Like Locust, without the proxy of http_proxy, and with a self-signed certificate too.
     https = urllib.request.HTTPSHandler(context=ssl._create_unverified_context())  # noqa: S323
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}), https)
-    try:
-        with direct.open(f"{url}/readyz", timeout=10):
-            return
-    except urllib.error.HTTPError as error:
-        if error.code == 404:  # an app without our /readyz does answer
-            return
-        message = f"{url} answers but is not ready (GET /readyz: {error.code})"
-        raise TargetError(message, "look at `make status` and `make logs`") from error
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        raise TargetError(
-            f"{url} does not answer ({reason})", "start the stack with `make up`, or give HOST="
-        ) from error
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with direct.open(f"{url}/readyz", timeout=10):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code == 404:  # an app without our /readyz does answer
+                return
+            if error.code != 503 or time.monotonic() > deadline:
+                message = f"{url} answers but is not ready (GET /readyz: {error.code})"
+                raise TargetError(message, "look at `make status` and `make logs`") from error
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise TargetError(
+                f"{url} does not answer ({reason})", "start the stack with `make up`, or give HOST="
+            ) from error
+        time.sleep(1)  # the Retry-After of /readyz
 
 
 def _host_of(url: str) -> str | None:

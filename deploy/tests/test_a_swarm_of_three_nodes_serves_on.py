@@ -298,14 +298,15 @@ def test_two_workers_on_two_nodes_count_as_many_requests_as_nginx(
     files = ("--compose-file=deploy/swarm/loadtest.yml", f"--compose-file={figures}")
     cluster.run("docker", "stack", "deploy", *files, name, IMAGE_TAG="1", WORKERS="2")
     try:
-        wait_until(lambda: len(cluster.tasks(f"{name}_worker", "shutdown")) == 2, 400)
-        wait_until(lambda: cluster.tasks(f"{name}_master", "shutdown"), 120)
+        wait_until(lambda: cluster.tasks(f"{name}_master", "shutdown"), 400)
         told = cluster.run("docker", "service", "logs", "--raw", f"{name}_master")
         ((_, state),) = cluster.tasks(f"{name}_master", "shutdown")
+        assert state == "Complete", told
+        # The workers end with the run.
+        wait_until(lambda: len(cluster.tasks(f"{name}_worker", "shutdown")) == 2, 120)
         nodes = {node for node, _ in cluster.tasks(f"{name}_worker", "shutdown")}
     finally:
         cluster.run("docker", "stack", "rm", name)
-    assert state == "Complete", told
     assert len(nodes) == 2
     assert re.search(r"^kept +workers +2 +≥ 2$", told, re.MULTILINE), told
     counted = re.search(r"^kept +requests +([0-9,]+) ", told, re.MULTILINE)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from loadtest.target import check_answers
 from tests.loadtest.stand_in import CHECKOUT, Answer, StandIn, run, serving
 
 
@@ -82,6 +83,17 @@ def test_a_stack_that_is_not_ready_could_not_be_run(tmp_path: Path) -> None:
         done = run("--profile", "smoke", "--host", url, "--results", str(tmp_path))
     assert done.returncode == 3
     assert "is not ready (GET /readyz: 503): look at `make status`" in done.stderr
+
+
+def test_a_stack_that_was_just_started_is_asked_again() -> None:
+    left = [503, 503]
+
+    def not_yet(method: str, path: str) -> Answer | None:
+        return (left.pop(), "", {"Retry-After": "1"}) if path == "/readyz" and left else None
+
+    with serving(StandIn(fault=not_yet)) as url:
+        check_answers(url)
+    assert not left
 
 
 def test_a_page_on_a_taken_port_could_not_be_run() -> None:
